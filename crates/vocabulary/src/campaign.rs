@@ -1,0 +1,86 @@
+//! A campaign as people write it: to whom, when, which content.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::event::words;
+use crate::{CampaignId, Channel, ExperimentId, MessageClass};
+use std::fmt;
+use std::str::FromStr;
+
+/// One campaign: compiled by the planner into a plan, sent by the senders.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Campaign {
+    /// Its id.
+    pub campaign: CampaignId,
+    /// The experiment whose variants it sends.
+    pub experiment: ExperimentId,
+    /// Whether each recipient gets a variant of their own or all get the recommended one.
+    #[serde(default)]
+    pub mode: Mode,
+    /// A query that gives `contact_key`; the experiment's audience, else everybody, where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// The share of the audience that is mailed, chosen by hash, more than 0 and at most 1.
+    #[serde(default = "share_default")]
+    pub share: f64,
+    /// The sender's mailbox, such as `Shop <news@shop.example>`.
+    pub from: String,
+    /// What kind of message it is.
+    #[serde(default = "class_default")]
+    pub class: MessageClass,
+    /// The channel.
+    #[serde(default = "channel_default")]
+    pub channel: Channel,
+    /// Nothing leaves before; at once where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Timestamp>,
+    /// The hour in the recipient's own time zone, 0 to 23, where the variant names none; at once where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_hour: Option<u8>,
+    /// What handing one message over costs, in the base currency's major unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+    /// The content by the name that variants give in `copy`.
+    pub content: BTreeMap<String, Copy>,
+}
+
+fn share_default() -> f64 {
+    1.0
+}
+
+fn class_default() -> MessageClass {
+    MessageClass::Marketing
+}
+
+fn channel_default() -> Channel {
+    Channel::Email
+}
+
+/// One e-mail as `MiniJinja` templates. They know `contact.country`, `contact.language`, `contact.time_zone`,
+/// `contact.attributes.NAME`, `campaign`, `variant` and `unsubscribe_url`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Copy {
+    /// The subject line.
+    pub subject: String,
+    /// The HTML part.
+    pub html: String,
+    /// The text part.
+    pub text: String,
+}
+
+words!(
+    /// How a campaign chooses the variant of a recipient.
+    #[derive(Default)]
+    Mode {
+        /// Each recipient is assigned a variant by hash: the experiment.
+        #[default]
+        Test = "test",
+        /// Each recipient gets the variant that is recommended at the moment of handing over.
+        Recommended = "recommended",
+    }
+);

@@ -1,0 +1,179 @@
+//! An experiment as people write it: variants, metrics, window. Parsed and checked by the `experiment` crate.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::words;
+use crate::{Channel, EventKind, ExperimentId, VariantName};
+use std::fmt;
+use std::str::FromStr;
+
+/// One experiment. The unit is the intended recipient, fixed when the campaign is planned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// Its id, also the salt of its assignment.
+    pub experiment: ExperimentId,
+    /// What it asks, in a sentence.
+    #[serde(default)]
+    pub question: String,
+    /// What differs between the variants.
+    pub factors: Vec<Factor>,
+    /// At least two.
+    pub variants: Vec<Variant>,
+    /// The variant the others are compared with; the first where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<VariantName>,
+    /// The metric the winner is picked by: the name of one of `metrics`.
+    pub primary: String,
+    /// What is measured, per intended recipient.
+    pub metrics: Vec<Metric>,
+    /// What must not get worse.
+    #[serde(default)]
+    pub guardrails: Vec<Guardrail>,
+    /// Outcomes count from the planned hour of sending for so many hours; only recipients whose window is over count.
+    #[serde(default = "window_hours_default")]
+    pub window_hours: u32,
+    /// A query that gives `contact_key`: who may take part. Everybody where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// The share of false alarms that is accepted over all comparisons together (Holm).
+    #[serde(default = "alpha_default")]
+    pub alpha: f64,
+}
+
+fn window_hours_default() -> u32 {
+    7 * 24
+}
+
+fn alpha_default() -> f64 {
+    0.05
+}
+
+impl Experiment {
+    /// The variant the others are compared with. Panics only on an experiment that was never checked.
+    #[must_use]
+    pub fn control(&self) -> &VariantName {
+        self.control.as_ref().unwrap_or(&self.variants[0].name)
+    }
+
+    /// The variant of that name.
+    #[must_use]
+    pub fn variant(&self, name: &VariantName) -> Option<&Variant> {
+        self.variants.iter().find(|variant| &variant.name == name)
+    }
+}
+
+/// One arm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// Its name.
+    pub name: VariantName,
+    /// Its share, relative to the other weights.
+    #[serde(default = "weight_default")]
+    pub weight: u32,
+    /// The name of the campaign's content it uses; the variant's own name where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<String>,
+    /// The hour of sending in the recipient's own time zone, 0 to 23; the campaign's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_hour: Option<u8>,
+    /// The channel; the campaign's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Channel>,
+}
+
+fn weight_default() -> u32 {
+    1
+}
+
+impl Variant {
+    /// The name of the content this variant sends.
+    #[must_use]
+    pub fn copy_name(&self) -> &str {
+        self.copy.as_deref().unwrap_or(self.name.as_str())
+    }
+}
+
+/// One number per intended recipient.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// What is looked at.
+    pub outcome: Outcome,
+    /// What is made of it.
+    pub measure: Measure,
+    /// Whether less is better, as for unsubscribes.
+    #[serde(default)]
+    pub lower_is_better: bool,
+    /// Whether machine opens and clicks are left out.
+    #[serde(default = "human_only_default")]
+    pub human_only: bool,
+}
+
+fn human_only_default() -> bool {
+    true
+}
+
+/// A metric that must not get worse than `margin` (relative to control, e.g. 0.1 = 10 %).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guardrail {
+    /// The name of one of `metrics`.
+    pub metric: String,
+    /// How much worse, relative to control, is still tolerated.
+    pub margin: f64,
+}
+
+words!(
+    /// What can differ between variants.
+    Factor {
+        /// Subject, text, pictures, offer.
+        Copy = "copy",
+        /// The hour.
+        Timing = "timing",
+        /// The way to reach the person.
+        Channel = "channel",
+    }
+);
+words!(
+    /// The events a metric can count.
+    Outcome {
+        /// Opens.
+        Open = "open",
+        /// Clicks.
+        Click = "click",
+        /// Orders.
+        Order = "order",
+        /// Unsubscribes.
+        Unsubscribe = "unsubscribe",
+        /// Spam complaints.
+        Complaint = "complaint",
+    }
+);
+words!(
+    /// What is made of a recipient's events.
+    Measure {
+        /// 1 if there was at least one, else 0.
+        Occurred = "occurred",
+        /// How many.
+        Count = "count",
+        /// Their sum of money, in the base currency's major unit; orders only.
+        Amount = "amount",
+    }
+);
+
+impl Outcome {
+    /// The kind of event that is looked at.
+    #[must_use]
+    pub fn event_kind(self) -> EventKind {
+        match self {
+            Self::Open => EventKind::Open,
+            Self::Click => EventKind::Click,
+            Self::Order => EventKind::Order,
+            Self::Unsubscribe | Self::Complaint => EventKind::Feedback,
+        }
+    }
+}

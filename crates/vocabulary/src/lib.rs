@@ -1,0 +1,28 @@
+//! The nouns of Sendlab: what every other crate names when it speaks of an event, a contact, money, an experiment or
+//! a recommendation.
+//!
+//! *Invariant:* this crate does no IO, reads no clock and draws no randomness: [`Clock`] and [`Ids`] are handed in.
+//!
+//! Reading order: [`label`] (ids), [`contact`], [`money`], [`event`], [`experiment`], [`campaign`],
+//! [`recommendation`], [`world`].
+
+pub mod campaign;
+pub mod contact;
+pub mod event;
+pub mod experiment;
+pub mod label;
+pub mod money;
+pub mod recommendation;
+pub mod world;
+
+pub use campaign::{Campaign, Copy, Mode};
+pub use contact::{Contact, ContactKey};
+pub use event::{Body, Channel, Context, DeliveryStatus, Event, EventKind, FeedbackKind, MessageClass};
+pub use experiment::{Experiment, Factor, Guardrail, Measure, Metric, Outcome, Variant};
+pub use label::{CampaignId, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, VariantName};
+pub use money::{Currency, Money, MoneyError, Rates};
+pub use recommendation::Recommendation;
+pub use world::{Clock, Ids};
+
+/// A point in time, UTC. Everything that is stored is cut to microseconds by [`world::to_micros`].
+pub use jiff::Timestamp;
