@@ -1,0 +1,199 @@
+//! What must hold of an experiment or a campaign beyond the types of its fields. The first thing that does not hold is
+//! reported; fixing one often changes the rest.
+
+use std::collections::BTreeSet;
+
+use vocabulary::{Campaign, Experiment, Factor, Guardrail, LabelError, Measure, Metric, Outcome, Variant, VariantName};
+
+use crate::error::Problem;
+
+/// More variants than any list can tell apart; the comparisons grow with their square.
+const VARIANTS_MAX: usize = 50;
+
+/// More metrics than anyone reads; each costs columns in the one scan of the readout.
+const METRICS_MAX: usize = 50;
+
+/// A year; longer windows never mature while anyone remembers the campaign.
+const WINDOW_HOURS_MAX: u32 = 366 * 24;
+
+/// An alpha above one half would call noise a winner more often than not.
+const ALPHA_MAX: f64 = 0.5;
+
+/// The longest query, question or address line, in bytes.
+const LINE_BYTES_MAX: usize = 64 << 10;
+
+/// Hours of the day.
+const HOURS: u8 = 24;
+
+/// A check passes or stops at the first problem.
+type Check = Result<(), Problem>;
+
+pub(crate) fn problem_of_experiment(experiment: &Experiment) -> Option<Problem> {
+    let checks = || -> Check {
+        factors(&experiment.factors)?;
+        variants(experiment)?;
+        metrics(&experiment.metrics)?;
+        primary(experiment)?;
+        guardrails(experiment)?;
+        within("window_hours", (1..=WINDOW_HOURS_MAX).contains(&experiment.window_hours), || {
+            format!("is {}; it must be from 1 to {WINDOW_HOURS_MAX}", experiment.window_hours)
+        })?;
+        within("alpha", experiment.alpha > 0.0 && experiment.alpha <= ALPHA_MAX, || {
+            format!("is {}; it must be more than 0 and at most {ALPHA_MAX}, and is usually 0.05", experiment.alpha)
+        })?;
+        line("question", Some(&experiment.question).filter(|question| !question.is_empty()))?;
+        line("audience", experiment.audience.as_ref())
+    };
+    checks().err()
+}
+
+pub(crate) fn problem_of_campaign(campaign: &Campaign) -> Option<Problem> {
+    let checks = || -> Check {
+        within("share", campaign.share > 0.0 && campaign.share <= 1.0, || {
+            format!("is {}; it must be more than 0 and at most 1", campaign.share)
+        })?;
+        line("audience", campaign.audience.as_ref())?;
+        line("from", Some(&campaign.from))?;
+        within("from", campaign.from.contains('@') && !campaign.from.contains(char::is_control), || {
+            format!("is `{}`, which is no mailbox; write `Shop <news@shop.example>`", campaign.from.escape_debug())
+        })?;
+        hour("send_hour", campaign.send_hour)?;
+        let cost = campaign.cost.unwrap_or(0.0);
+        within("cost", cost.is_finite() && cost >= 0.0, || format!("is {cost}; it must be zero or more"))?;
+        within("content", !campaign.content.is_empty(), || "is empty; give at least one copy".to_owned())?;
+        for (name, copy) in &campaign.content {
+            let field = format!("content.{name}");
+            label(&field, name)?;
+            for (part, template) in [("subject", &copy.subject), ("html", &copy.html), ("text", &copy.text)] {
+                within(&format!("{field}.{part}"), !template.trim().is_empty(), || "is empty; write a template".to_owned())?;
+            }
+        }
+        Ok(())
+    };
+    checks().err()
+}
+
+fn factors(factors: &[Factor]) -> Check {
+    within("factors", !factors.is_empty(), || "is empty; name what differs: copy, timing or channel".to_owned())?;
+    unique(factors, |index| format!("factors[{index}]"), |factor| factor.as_str())
+}
+
+fn variants(experiment: &Experiment) -> Check {
+    let variants = &experiment.variants;
+    within("variants", (2..=VARIANTS_MAX).contains(&variants.len()), || {
+        format!("has {}; an experiment needs from 2 to {VARIANTS_MAX}", variants.len())
+    })?;
+    unique(variants, |index| format!("variants[{index}].name"), |variant| variant.name.as_str())?;
+    for (index, variant) in variants.iter().enumerate() {
+        within(&format!("variants[{index}].weight"), variant.weight > 0, || {
+            "is 0; it must be at least 1, and a variant nobody gets is left out".to_owned()
+        })?;
+        hour(&format!("variants[{index}].send_hour"), variant.send_hour)?;
+        if let Some(copy) = &variant.copy {
+            label(&format!("variants[{index}].copy"), copy)?;
+        }
+    }
+    differences_are_factors(experiment)?;
+    match &experiment.control {
+        Some(control) if experiment.variant(control).is_none() => {
+            Err(Problem::new("control", format!("is `{control}`, which is none of the variants"))
+                .nearest_of(control.as_str(), variants.iter().map(|variant| variant.name.as_str())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What differs between variants must be said, or a winner would be credited to the wrong cause.
+fn differences_are_factors(experiment: &Experiment) -> Check {
+    let differ = |same: &dyn Fn(&Variant, &Variant) -> bool| experiment.variants.windows(2).any(|pair| !same(&pair[0], &pair[1]));
+    let differing = [
+        (Factor::Timing, "send_hour", differ(&|a, b| a.send_hour == b.send_hour)),
+        (Factor::Channel, "channel", differ(&|a, b| a.channel == b.channel)),
+        (Factor::Copy, "copy", differ(&|a, b| a.copy == b.copy)),
+    ];
+    for (factor, key, differs) in differing {
+        within("factors", !differs || experiment.factors.contains(&factor), || {
+            format!("leaves out `{factor}`, but the variants differ in `{key}`; add it, or give all variants the same `{key}`")
+        })?;
+    }
+    Ok(())
+}
+
+fn metrics(metrics: &[Metric]) -> Check {
+    within("metrics", (1..=METRICS_MAX).contains(&metrics.len()), || {
+        format!("has {}; an experiment needs from 1 to {METRICS_MAX}", metrics.len())
+    })?;
+    unique(metrics, |index| format!("metrics[{index}].name"), |metric| &metric.name)?;
+    for (index, metric) in metrics.iter().enumerate() {
+        label(&format!("metrics[{index}].name"), &metric.name)?;
+        within(
+            &format!("metrics[{index}].measure"),
+            metric.measure != Measure::Amount || metric.outcome == Outcome::Order,
+            || format!("is amount, which only orders have; the outcome is {}", metric.outcome),
+        )?;
+    }
+    Ok(())
+}
+
+fn primary(experiment: &Experiment) -> Check {
+    is_metric("primary", &experiment.primary, experiment)
+}
+
+fn guardrails(experiment: &Experiment) -> Check {
+    for (index, guardrail) in experiment.guardrails.iter().enumerate() {
+        let Guardrail { metric, margin } = guardrail;
+        let field = format!("guardrails[{index}].metric");
+        is_metric(&field, metric, experiment)?;
+        within(&field, metric != &experiment.primary, || {
+            format!("is `{metric}`, which is the primary metric; a guardrail is another one")
+        })?;
+        let lower_is_better = experiment.metrics.iter().any(|known| &known.name == metric && known.lower_is_better);
+        within(
+            &format!("guardrails[{index}].margin"),
+            margin.is_finite() && *margin > 0.0 && (lower_is_better || *margin < 1.0),
+            || format!("is {margin}; it must be more than 0 and, where more is better, less than 1; 0.1 tolerates 10 % worse"),
+        )?;
+    }
+    unique(&experiment.guardrails, |index| format!("guardrails[{index}].metric"), |guardrail| &guardrail.metric)
+}
+
+fn is_metric(field: &str, name: &str, experiment: &Experiment) -> Check {
+    let mut names = experiment.metrics.iter().map(|metric| metric.name.as_str());
+    if names.clone().any(|known| known == name) {
+        return Ok(());
+    }
+    let known = names.by_ref().collect::<Vec<_>>();
+    Err(Problem::new(field, format!("is `{name}`, which is none of the metrics {}", known.join(", "))).nearest_of(name, known))
+}
+
+fn within(field: &str, holds: bool, reason: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(Problem::new(field, reason())) }
+}
+
+fn hour(field: &str, hour: Option<u8>) -> Check {
+    within(field, hour.is_none_or(|hour| hour < HOURS), || {
+        format!("is {}; an hour is from 0 to {}", hour.unwrap_or_default(), HOURS - 1)
+    })
+}
+
+/// Names become keys in JSON and SQL, so they are held to the rules of ids.
+fn label(field: &str, name: &str) -> Check {
+    VariantName::new(name).map(drop).map_err(|error: LabelError| Problem::new(field, error.to_string()))
+}
+
+fn line(field: &str, text: Option<&String>) -> Check {
+    let Some(text) = text else { return Ok(()) };
+    within(field, !text.trim().is_empty(), || "is empty; leave it out or fill it in".to_owned())?;
+    within(field, text.len() <= LINE_BYTES_MAX, || format!("has {} bytes; the limit is {LINE_BYTES_MAX}", text.len()))
+}
+
+fn unique<T>(items: &[T], field: impl Fn(usize) -> String, name: impl Fn(&T) -> &str) -> Check {
+    let mut seen = BTreeSet::new();
+    let twice = items.iter().position(|item| !seen.insert(name(item)));
+    match twice {
+        Some(index) => {
+            Err(Problem::new(field(index), format!("is `{}`, which is there already; names must differ", name(&items[index]))))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,30 @@
+//! From an experiment as people write it to an answer they can act on: the spec and its checks, assignment, the readout
+//! of what was observed, and the recommendation that follows from a readout.
+//!
+//! *Invariant:* this crate does no IO, reads no clock and draws no randomness: the same input gives the same bytes.
+//! *Invariant:* it knows moments, not events; `lake` makes [`Observations`] from events.
+//!
+//! Reading order: [`spec`], [`assign`], [`observe`], [`readout`], [`recommend`].
+
+pub mod assign;
+mod check;
+mod doubt;
+mod error;
+mod estimate;
+pub mod observe;
+mod places;
+pub mod readout;
+pub mod recommend;
+pub mod spec;
+mod verdict;
+mod words;
+
+pub use assign::{Assigned, Assigner, in_share};
+pub use error::{ExperimentError, Problem};
+pub use observe::{ArmObservations, Funnel, Observations};
+pub use readout::{
+    Answer, ArmSummary, Doubt, Estimate, GuardrailCheck, GuardrailState, Readout, Role, SampleRatio, Verdict, VerdictKind,
+    readout,
+};
+pub use recommend::recommend;
+pub use spec::{check, check_campaign, parse, parse_campaign, to_yaml};

@@ -1,0 +1,74 @@
+//! What was observed, as the lake counts it: the input of a readout.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use stats::Moments;
+use vocabulary::{Timestamp, VariantName};
+
+/// All that a readout needs to know of an experiment at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observations {
+    /// The version of each table that was read.
+    pub versions: BTreeMap<String, i64>,
+    /// What computed it, such as `sendlab 0.1.0`.
+    pub engine: String,
+    /// Only outcomes before count.
+    pub as_of: Timestamp,
+    /// One per variant; a variant without any may be missing.
+    pub arms: Vec<ArmObservations>,
+    /// Recipients whose window is not over.
+    pub immature: u64,
+    /// Recipients who were assigned more than one variant; they count in their first.
+    pub crossovers: u64,
+    /// Assignments to variants the experiment does not have.
+    pub strangers: u64,
+    /// Orders without a rate to the base currency; they are missing from amounts.
+    pub unconverted_orders: u64,
+}
+
+impl Observations {
+    /// What was observed of a variant, if anything.
+    #[must_use]
+    pub fn arm(&self, variant: &VariantName) -> Option<&ArmObservations> {
+        self.arms.iter().find(|arm| &arm.variant == variant)
+    }
+
+    /// The moments of a metric in a variant; empty where nothing was observed.
+    #[must_use]
+    pub fn moments(&self, variant: &VariantName, metric: &str) -> Moments {
+        self.arm(variant).and_then(|arm| arm.metrics.get(metric)).copied().unwrap_or_default()
+    }
+}
+
+/// One variant as observed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArmObservations {
+    /// The variant.
+    pub variant: VariantName,
+    /// Recipients assigned to it.
+    pub assigned: u64,
+    /// Those of them whose window is over.
+    pub mature: u64,
+    /// By metric: one value per mature recipient, zeros included.
+    pub metrics: BTreeMap<String, Moments>,
+    /// How far its mature recipients came.
+    pub funnel: Funnel,
+}
+
+/// Distinct mature recipients at each step from assignment to order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Funnel {
+    /// Assigned.
+    pub assigned: u64,
+    /// A message was handed over.
+    pub sent: u64,
+    /// A provider took it.
+    pub accepted: u64,
+    /// At least one open.
+    pub opened: u64,
+    /// At least one click.
+    pub clicked: u64,
+    /// At least one order.
+    pub ordered: u64,
+}

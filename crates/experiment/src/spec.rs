@@ -1,0 +1,130 @@
+//! Reading experiments and campaigns as people write them: YAML or JSON, every key known, every value checked, and each
+//! complaint with the field, the line and what to write instead.
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_saphyr::Error as YamlError;
+use vocabulary::{Campaign, Experiment};
+
+use crate::check::{problem_of_campaign, problem_of_experiment};
+use crate::error::{ExperimentError, Problem};
+use crate::places::{Place, Places, place, read_shape};
+
+/// The largest text that is read. A campaign carries its templates, and a generous newsletter has 100 KB of HTML.
+pub const TEXT_BYTES_MAX: usize = 4 << 20;
+
+/// Reads an experiment from YAML or JSON and checks it.
+///
+/// # Errors
+/// [`ExperimentError`] names the field, the line and, for an unknown key, the nearest known one.
+pub fn parse(text: &str) -> Result<Experiment, ExperimentError> {
+    let experiment: Experiment = read(text)?;
+    checked(experiment, problem_of_experiment, || Places::of(text))
+}
+
+/// Reads a campaign from YAML or JSON and checks it.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_campaign(text: &str) -> Result<Campaign, ExperimentError> {
+    let campaign: Campaign = read(text)?;
+    checked(campaign, problem_of_campaign, || Places::of(text))
+}
+
+/// Checks an experiment that was made by a program.
+///
+/// # Errors
+/// [`ExperimentError::Invalid`] names the field; there is no line.
+pub fn check(experiment: &Experiment) -> Result<(), ExperimentError> {
+    checked((), |()| problem_of_experiment(experiment), Places::default)
+}
+
+/// Checks a campaign that was made by a program.
+///
+/// # Errors
+/// [`ExperimentError::Invalid`] names the field; there is no line.
+pub fn check_campaign(campaign: &Campaign) -> Result<(), ExperimentError> {
+    checked((), |()| problem_of_campaign(campaign), Places::default)
+}
+
+/// Writes an experiment so that [`parse`] reads the same one.
+///
+/// # Panics
+/// Never: an experiment is plain data.
+#[must_use]
+pub fn to_yaml(experiment: &Experiment) -> String {
+    serde_saphyr::to_string(experiment).expect("an experiment is plain data")
+}
+
+fn checked<T>(
+    value: T,
+    problem: impl FnOnce(&T) -> Option<Problem>,
+    places: impl FnOnce() -> Places,
+) -> Result<T, ExperimentError> {
+    let Some(problem) = problem(&value) else { return Ok(value) };
+    let at = places().of_field(&problem.field);
+    Err(ExperimentError::Invalid(Problem { line: at.map(|(line, _)| line), column: at.map(|(_, column)| column), ..problem }))
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, ExperimentError> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(ExperimentError::TooLarge { bytes: text.len(), limit: TEXT_BYTES_MAX });
+    }
+    serde_saphyr::from_str(text).map_err(|error| {
+        // Where the shape itself cannot be read, that is the complaint, not the first field that came out wrong for it.
+        let shape = read_shape::<IgnoredAny>(text).err();
+        let readable = shape.is_none();
+        let error = shape.unwrap_or(error);
+        let at: Option<Place> = error.location().map(|location| place(&location)).filter(|(line, _)| *line > 0);
+        let places = Places::of(text);
+        let field = at.and_then(|at| places.field_at(at)).unwrap_or_default();
+        let problem = explain(error.without_snippet(), field);
+        let problem = Problem { line: at.map(|(line, _)| line), column: at.map(|(_, column)| column), ..problem };
+        if readable { ExperimentError::Invalid(problem) } else { ExperimentError::Unreadable(problem) }
+    })
+}
+
+/// Puts an error of the YAML reader, met at `field`, into words for people.
+fn explain(error: &YamlError, field: &str) -> Problem {
+    let list = |words: &[&str]| words.join(", ");
+    match error {
+        YamlError::SerdeUnknownField { field: unknown, expected, .. } => {
+            let path = if field.is_empty() { unknown } else { field };
+            Problem::new(path, format!("is not a known key; known are {}", list(expected)))
+                .nearest_of(unknown, expected.iter().copied())
+        }
+        YamlError::SerdeUnknownVariant { variant, expected, .. } => {
+            Problem::new(field, format!("is `{variant}`, which is not one of {}", list(expected)))
+                .nearest_of(variant, expected.iter().copied())
+        }
+        YamlError::SerdeMissingField { field: missing, .. } => {
+            // The reader stands at the last key it saw, a sibling of the missing one.
+            let path = field.rfind('.').map_or_else(|| (*missing).to_owned(), |dot| format!("{}.{missing}", &field[..dot]));
+            Problem::new(path, "is missing; add it")
+        }
+        YamlError::DuplicateMappingKey { .. } => Problem::new(field, "is given twice; keep one"),
+        YamlError::InvalidScalar { ty, .. } => Problem::new(field, format!("must be {}", plain_type(ty))),
+        YamlError::Unexpected { expected, .. } => Problem::new(field, format!("must be {}", plain_type(expected))),
+        other => {
+            let message = other.to_string();
+            Problem::new(field, message.rsplit_once(" at line ").map_or(message.as_str(), |(reason, _)| reason))
+        }
+    }
+}
+
+/// The reader's name of a type in plain words.
+fn plain_type(name: &str) -> &str {
+    match name {
+        "u8" => "a whole number from 0 to 255",
+        "u32" => "a whole number from 0 to 4294967295",
+        "f64" | "floating point" => "a number",
+        "bool" | "boolean" => "true or false",
+        "mapping start" => "a block of `key: value` pairs",
+        "sequence start" => "a list",
+        "string scalar" => "a text",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+#[path = "spec_tests.rs"]
+mod tests;

@@ -1,0 +1,251 @@
+//! Each mistake and the complaint it earns.
+
+use proptest::prelude::*;
+use vocabulary::{ExperimentId, Factor, Guardrail, Measure, Metric, Outcome, Variant, VariantName};
+
+use super::*;
+
+const EXPERIMENT: &str = "\
+experiment: spring
+question: Which subject sells?
+factors: [copy, timing]
+variants:
+  - name: plain
+    weight: 2
+    send_hour: 9
+  - name: No E-Mail
+    send_hour: 18
+control: plain
+primary: visit
+metrics:
+  - {name: visit, outcome: click, measure: occurred}
+  - {name: spend, outcome: order, measure: amount}
+  - {name: leave, outcome: unsubscribe, measure: occurred, lower_is_better: true}
+guardrails:
+  - metric: leave
+    margin: 0.1
+";
+
+const CAMPAIGN: &str = "\
+campaign: spring-1
+experiment: spring
+share: 0.2
+from: Shop <news@shop.example>
+start: 2026-03-01T08:00:00Z
+content:
+  plain:
+    subject: Hello
+    html: <p>Hello</p>
+    text: Hello
+";
+
+#[test]
+fn a_full_experiment_is_read() {
+    let experiment = parse(EXPERIMENT).unwrap();
+    assert_eq!(experiment.control().as_str(), "plain");
+    assert_eq!(experiment.variants[1].weight, 1);
+    assert_eq!(experiment.window_hours, 168);
+    assert_eq!(experiment.guardrails[0].margin, 0.1);
+    let json = serde_json::to_string_pretty(&experiment).unwrap();
+    assert_eq!(parse(&json).unwrap(), experiment);
+    assert_eq!(parse(&json.replace("  ", "\t")).unwrap(), experiment, "tabs are fine in JSON");
+    assert_eq!(parse(&to_yaml(&experiment)).unwrap(), experiment);
+}
+
+fn complaint(from: &str, to: &str, expect: &str) {
+    assert!(EXPERIMENT.contains(from), "{from}");
+    let error = parse(&EXPERIMENT.replacen(from, to, 1)).unwrap_err().to_string();
+    assert_eq!(error, expect);
+}
+
+#[test]
+fn mistakes_in_the_shape_and_the_variants_are_named() {
+    let check = complaint;
+    check(
+        "primary:",
+        "primray:",
+        "line 11: `primray` is not a known key; known are experiment, question, factors, variants, control, primary, metrics, guardrails, \
+         window_hours, audience, alpha; the nearest is `primary`",
+    );
+    check(
+        "    weight: 2",
+        "    wieght: 2",
+        "line 6: `variants[0].wieght` is not a known key; known are name, weight, copy, send_hour, channel; the nearest is `weight`",
+    );
+    check(
+        "[copy, t",
+        "[coppy, t",
+        "line 3: `factors[0]` is `coppy`, which is not one of copy, timing, channel; the nearest is `copy`",
+    );
+    check("primary: visit\n", "", "line 15: `primary` is missing; add it");
+    check("weight: 2", "weight: -1", "line 6: `variants[0].weight` must be a whole number from 0 to 4294967295");
+    check(
+        "weight: 2",
+        "weight: 0",
+        "line 6: `variants[0].weight` is 0; it must be at least 1, and a variant nobody gets is left out",
+    );
+    check("send_hour: 18", "send_hour: 24", "line 9: `variants[1].send_hour` is 24; an hour is from 0 to 23");
+    check("name: No E-Mail", "name: ' '", "line 8: `variants[1].name` is empty; give it at least one visible character");
+    check("name: No E-Mail", "name: plain", "line 8: `variants[1].name` is `plain`, which is there already; names must differ");
+}
+
+#[test]
+fn mistakes_in_metrics_and_settings_are_named() {
+    let check = complaint;
+    check(
+        "control: plain",
+        "control: plein",
+        "line 10: `control` is `plein`, which is none of the variants; the nearest is `plain`",
+    );
+    check(
+        "primary: visit",
+        "primary: vist",
+        "line 11: `primary` is `vist`, which is none of the metrics visit, spend, leave; the nearest is `visit`",
+    );
+    check(
+        "order, measure",
+        "click, measure",
+        "line 14: `metrics[1].measure` is amount, which only orders have; the outcome is click",
+    );
+    check(
+        "metric: leave",
+        "metric: visit",
+        "line 17: `guardrails[0].metric` is `visit`, which is the primary metric; a guardrail is another one",
+    );
+    check(
+        "margin: 0.1",
+        "margin: 0",
+        "line 18: `guardrails[0].margin` is 0; it must be more than 0 and, where more is better, less than 1; 0.1 tolerates 10 % worse",
+    );
+    check("margin: 0.1", "margin: much", "line 18: `guardrails[0].margin` must be a number");
+    check("control: plain", "alpha: 0.9", "line 10: `alpha` is 0.9; it must be more than 0 and at most 0.5, and is usually 0.05");
+    check(
+        "control: plain",
+        "alpha: .nan",
+        "line 10: `alpha` is NaN; it must be more than 0 and at most 0.5, and is usually 0.05",
+    );
+    check("control: plain", "window_hours: 0", "line 10: `window_hours` is 0; it must be from 1 to 8784");
+    check("control: plain", "audience: ''", "line 10: `audience` is empty; leave it out or fill it in");
+    check(
+        "[copy, timing]",
+        "[copy]",
+        "line 3: `factors` leaves out `timing`, but the variants differ in `send_hour`; add it, or give all variants the same `send_hour`",
+    );
+    check("question: Which subject sells?", "experiment: other", "line 2: `experiment` is given twice; keep one");
+    check("factors: [copy, timing]", "factors: copy", "line 3: `factors` must be a list");
+    check("  - metric: leave\n    margin: 0.1", "  - leave", "line 17: `guardrails[0]` must be a block of `key: value` pairs");
+}
+
+#[test]
+fn too_few_variants_are_refused() {
+    let one = "experiment: e\nfactors: [copy]\nvariants: [{name: A}]\nprimary: v\nmetrics: [{name: v, outcome: open, measure: count}]\n";
+    assert_eq!(parse(one).unwrap_err().to_string(), "line 3: `variants` has 1; an experiment needs from 2 to 50");
+}
+
+#[test]
+fn what_is_no_yaml_is_said_to_be_none() {
+    let check = |text: &str, line: Option<u64>| {
+        let error = parse(text).unwrap_err();
+        assert!(matches!(&error, ExperimentError::Unreadable(problem) if problem.line == line), "{error:?}");
+    };
+    check("experiment: [e\nfactors: {", Some(2));
+    check("{\"experiment\": \"e\",, }", Some(1));
+    let large = " ".repeat(TEXT_BYTES_MAX + 1);
+    assert_eq!(parse(&large).unwrap_err(), ExperimentError::TooLarge { bytes: TEXT_BYTES_MAX + 1, limit: TEXT_BYTES_MAX });
+    for text in ["", "just words", "[]", "- 1", "null", "{}"] {
+        assert!(parse(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn mistakes_in_campaigns_are_named() {
+    assert_eq!(parse_campaign(CAMPAIGN).unwrap().share, 0.2);
+    let check = |from: &str, to: &str, expect: &str| {
+        assert!(CAMPAIGN.contains(from), "{from}");
+        let error = parse_campaign(&CAMPAIGN.replacen(from, to, 1)).unwrap_err().to_string();
+        assert_eq!(error, expect);
+    };
+    check("share: 0.2", "share: 20", "line 3: `share` is 20; it must be more than 0 and at most 1");
+    check(
+        "from: Shop <news@shop.example>",
+        "from: Shop",
+        "line 4: `from` is `Shop`, which is no mailbox; write `Shop <news@shop.example>`",
+    );
+    check(
+        "from: Shop <news@shop.example>",
+        "from: \"a@b.example\\nBcc: c@d.example\"",
+        "line 4: `from` is `a@b.example\\nBcc: c@d.example`, which is no mailbox; write `Shop <news@shop.example>`",
+    );
+    check("    text: Hello", "    text: ''", "line 10: `content.plain.text` is empty; write a template");
+    check(
+        "    text: Hello",
+        "    txt: Hello",
+        "line 10: `content.plain.txt` is not a known key; known are subject, html, text; the nearest is `text`",
+    );
+    check("share: 0.2", "cost: -1", "line 3: `cost` is -1; it must be zero or more");
+    check("share: 0.2", "send_hour: 25", "line 3: `send_hour` is 25; an hour is from 0 to 23");
+    check("share: 0.2", "mode: tset", "line 3: `mode` is `tset`, which is not one of test, recommended; the nearest is `test`");
+}
+
+#[test]
+fn programs_get_the_same_checks_without_a_line() {
+    let mut experiment = parse(EXPERIMENT).unwrap();
+    assert_eq!(check(&experiment), Ok(()));
+    experiment.alpha = 0.0;
+    let problem = check(&experiment).unwrap_err().problem().cloned().unwrap();
+    assert_eq!((problem.field.as_str(), problem.line), ("alpha", None));
+    let mut campaign = parse_campaign(CAMPAIGN).unwrap();
+    campaign.content.clear();
+    assert!(check_campaign(&campaign).unwrap_err().to_string().contains("content"));
+}
+
+fn any_experiment() -> impl Strategy<Value = Experiment> {
+    let name = "[A-Za-z0-9:#'\" äß早{}\\[\\],&*!|>%@-]{1,20}".prop_filter("visible", |name| !name.trim().is_empty());
+    let variant = (name.clone(), 1..u32::MAX, prop::option::of(0..24_u8));
+    (prop::collection::vec(variant, 2..6), ".{0,40}", name, 0.001..0.5_f64).prop_map(|(variants, question, metric, alpha)| {
+        Experiment {
+            experiment: ExperimentId::new("e").unwrap(),
+            question,
+            factors: vec![Factor::Copy, Factor::Timing],
+            variants: variants
+                .into_iter()
+                .enumerate()
+                .map(|(index, (name, weight, send_hour))| {
+                    let name = VariantName::new(&format!("{name}{index}")).unwrap();
+                    Variant { name, weight, copy: None, send_hour, channel: None }
+                })
+                .collect(),
+            control: None,
+            primary: metric.clone(),
+            metrics: ["", "2"]
+                .map(|suffix| Metric {
+                    name: format!("{metric}{suffix}"),
+                    outcome: Outcome::Complaint,
+                    measure: Measure::Count,
+                    lower_is_better: true,
+                    human_only: false,
+                })
+                .to_vec(),
+            guardrails: vec![Guardrail { metric: format!("{metric}2"), margin: alpha }],
+            window_hours: 24,
+            audience: Some("SELECT contact_key FROM contacts\nWHERE country = 'DE' -- x: y".to_owned()),
+            alpha,
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn yaml_that_was_written_is_read_again(experiment in any_experiment()) {
+        prop_assume!(experiment.question.is_empty() || !experiment.question.trim().is_empty());
+        prop_assert_eq!(parse(&to_yaml(&experiment)).unwrap(), experiment);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}", line in 0..18_usize) {
+        let _ = parse(&text);
+        let mut lines: Vec<&str> = EXPERIMENT.lines().collect();
+        lines[line] = &text;
+        let _ = parse(&lines.join("\n"));
+    }
+}

@@ -1,0 +1,76 @@
+//! Numbers in sentences for people.
+
+use stats::Interval;
+use vocabulary::{Measure, Metric};
+
+/// Digits that a sentence shows of a number.
+const DIGITS: i32 = 3;
+
+/// More decimals than this are not readable; smaller numbers are shown as powers of ten.
+const DECIMALS_MAX: i32 = 6;
+
+/// A mean of a metric: rates as percent, amounts and counts as they are.
+pub(crate) fn level(metric: &Metric, value: f64) -> String {
+    match metric.measure {
+        Measure::Occurred => format!("{} %", number(100.0 * value)),
+        Measure::Count | Measure::Amount => number(value),
+    }
+}
+
+/// A difference of two means, with its sign and, where given, its interval.
+pub(crate) fn difference(metric: &Metric, value: f64, interval: &Interval) -> String {
+    let (scale, unit) = match metric.measure {
+        Measure::Occurred => (100.0, " percentage points"),
+        Measure::Count | Measure::Amount => (1.0, ""),
+    };
+    let signed = |value: f64| format!("{}{}", if value > 0.0 { "+" } else { "" }, number(scale * value));
+    let ends = interval.lower.zip(interval.upper).map(|(lower, upper)| format!(" [{}, {}]", signed(lower), signed(upper)));
+    format!("{}{}{unit}", signed(value), ends.unwrap_or_default())
+}
+
+/// A share of one as percent, without needless zeros.
+pub(crate) fn percent(share: f64) -> String {
+    let digits = number(100.0 * share);
+    let short = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
+    format!("{short} %")
+}
+
+/// A number with three significant digits.
+pub(crate) fn number(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let decimals = (DIGITS - 1).saturating_sub(value.abs().log10().floor() as i32);
+    match decimals {
+        ..=0 => format!("{value:.0}"),
+        1..=DECIMALS_MAX => format!("{value:.width$}", width = decimals.unsigned_abs() as usize),
+        _ => format!("{value:.2e}"),
+    }
+}
+
+/// How many of something, in the right number.
+pub(crate) fn count(how_many: u64, one: &str, many: &str) -> String {
+    format!("{how_many} {}", if how_many == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let check = |value: f64, expect: &str| assert_eq!(number(value), expect);
+        check(0.0, "0");
+        check(7.6589, "7.66");
+        check(-0.680_61, "-0.681");
+        check(0.012_345, "0.0123");
+        check(1_234.5, "1234");
+        check(99.95, "100.0");
+        check(1.2e-9, "1.20e-9");
+        check(f64::MIN_POSITIVE, "2.23e-308");
+        assert_eq!(percent(0.95), "95 %");
+        assert_eq!(percent(0.999), "99.9 %");
+        assert_eq!(percent(20.0), "2000 %");
+        assert_eq!(count(1, "order", "orders"), "1 order");
+    }
+}
