@@ -1,0 +1,139 @@
+//! Templates: what is refused when they are stored, and what comes out of the others.
+
+use proptest::prelude::*;
+use vocabulary::ContactKey;
+
+use super::*;
+
+fn copy(subject: &str, html: &str, text: &str) -> Copy {
+    Copy { subject: subject.to_owned(), html: html.to_owned(), text: text.to_owned() }
+}
+
+fn compile(copy: Copy) -> Result<Library, ContentError> {
+    Library::compile(&BTreeMap::from([("mens".to_owned(), copy)]))
+}
+
+fn contact(attributes: &[(&str, &str)]) -> Contact {
+    Contact {
+        key: ContactKey::from_random(8),
+        country: Some("BR".into()),
+        language: Some("pt-BR".into()),
+        time_zone: None,
+        attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    }
+}
+
+fn render(copy: Copy, contact: &Contact) -> Result<Rendered, ContentError> {
+    let context =
+        RenderContext { contact, campaign: "autumn", variant: "Mens E-Mail", unsubscribe_url: "https://mail.shop.example/t/u/x" };
+    compile(copy).expect("it compiles").render("mens", &context)
+}
+
+#[test]
+fn what_is_wrong_is_named_when_it_is_stored() {
+    let check = |copy: Copy, expect: &str| assert_eq!(compile(copy).unwrap_err().to_string(), expect);
+    check(copy("  ", "h", "t"), "content: copy `mens`, subject: is empty; write it");
+    check(
+        copy("s", "a\nb\n{{ contact.country", "t"),
+        "content: copy `mens`, html, line 3: syntax error: unexpected end of input, expected end of variable block",
+    );
+    check(
+        copy("s", "h", "Dear\n{{ contct.country }}"),
+        "content: copy `mens`, text, line 2: `contct` is not known; there are contact, campaign, unsubscribe_url, variant",
+    );
+    check(
+        copy("{{ contact.email }}", "h", "t"),
+        "content: copy `mens`, subject, line 1: `contact.email` is not known; there are contact.attributes, contact.country, \
+         contact.language, contact.time_zone",
+    );
+    check(
+        copy(&"x".repeat(SUBJECT_TEMPLATE_BYTES_MAX + 1), "h", "t"),
+        "content: copy `mens`, subject: is 4097 bytes long; the limit is 4096",
+    );
+    assert_eq!(Library::compile(&BTreeMap::new()).unwrap_err(), ContentError::CopyCount(0));
+}
+
+#[test]
+fn unknown_filters_are_named_with_their_line() {
+    let error = compile(copy("s", "h", "{{ campaign }}\n{{ campaign|uper }}")).and_then(|library| {
+        let context = RenderContext { contact: &contact(&[]), campaign: "c", variant: "v", unsubscribe_url: "u" };
+        library.render("mens", &context).map(|_| library)
+    });
+    let message = error.unwrap_err().to_string();
+    assert!(message.contains("text, line 2") && message.contains("uper"), "{message}");
+}
+
+#[test]
+fn the_three_parts_are_filled_in() {
+    let copy = copy(
+        "{{ contact.attributes.name }} in {{ contact.country }}",
+        "<p>{{ contact.attributes.name }}</p><a href=\"{{ unsubscribe_url }}\">x</a>",
+        "{{ contact.attributes.name }} {{ campaign }} {{ variant }} {% if contact.language == 'pt-BR' %}oi{% endif %}",
+    );
+    let rendered = render(copy, &contact(&[("name", "Ann & <Bob>")])).unwrap();
+    assert_eq!(rendered.subject, "Ann & <Bob> in BR");
+    assert_eq!(
+        rendered.html,
+        "<p>Ann &amp; &lt;Bob&gt;</p><a href=\"https:&#x2f;&#x2f;mail.shop.example&#x2f;t&#x2f;u&#x2f;x\">x</a>"
+    );
+    assert_eq!(rendered.text, "Ann & <Bob> autumn Mens E-Mail oi");
+}
+
+#[test]
+fn what_a_contact_lacks_is_an_error_or_its_default() {
+    let check = |text: &str, expect: Result<&str, &str>| {
+        let answer = render(copy("s", "h", text), &contact(&[]));
+        assert_eq!(answer.map(|r| r.text).map_err(|e| e.to_string()), expect.map(String::from).map_err(String::from), "{text}");
+    };
+    check("Dear {{ contact.attributes.name | default('friend') }}", Ok("Dear friend"));
+    check("{{ contact.time_zone | default('UTC') }}", Ok("UTC"));
+    check("{% if contact.attributes.vip is defined %}Hello VIP{% else %}Hello{% endif %}", Ok("Hello"));
+    let answer = render(copy("s", "h", "Dear\n{{ contact.attributes.name }}"), &contact(&[])).unwrap_err().to_string();
+    let expect = "this contact has no `contact.attributes.name`; say what to write instead with `| default(\"...\")`";
+    assert_eq!(answer, format!("render copy `mens`, text, line 2: {expect}"));
+}
+
+#[test]
+fn too_much_is_stopped() {
+    let check = |copy: Copy, expect: &str| {
+        let message = render(copy, &contact(&[])).unwrap_err().to_string();
+        assert!(message.contains(expect), "{message}");
+    };
+    let loops = "{% for a in range(1000) %}{% for b in range(1000) %}x{% endfor %}{% endfor %}";
+    check(copy("s", "h", loops), "text, line 1: takes more than 100000 steps; shorten its loops");
+    let line = "x".repeat(2_000);
+    check(
+        copy("s", &format!("{{% for a in range(1000) %}}{line}{{% endfor %}}"), "t"),
+        "html: more than 1048576 bytes came out; shorten it",
+    );
+    check(copy(&"x".repeat(251), "h", "t"), "subject: more than 250 characters came out; shorten it");
+    check(copy("{% if campaign == 'no' %}x{% endif %}", "h", "t"), "subject: nothing came out");
+}
+
+#[test]
+fn an_unknown_copy_is_named() {
+    let context = RenderContext { contact: &contact(&[]), campaign: "c", variant: "v", unsubscribe_url: "u" };
+    let error = compile(copy("s", "h", "t")).unwrap().render("womens", &context).unwrap_err();
+    assert_eq!(error.to_string(), "no copy is named `womens`; there are mens");
+}
+
+#[test]
+fn subjects_are_one_line() {
+    let check = |subject: &str, expect: &str| assert_eq!(one_line(subject), expect);
+    check("  New\n  shoes\n", "New shoes");
+    check("Hi\r\nBcc: all@shop.example", "Hi Bcc: all@shop.example");
+    check("a\u{2028}b\u{85}c\u{0}d\u{b}e", "a b c d e");
+    check("早安 ☀", "早安 ☀");
+}
+
+proptest! {
+    #[test]
+    fn no_attribute_can_break_out(value in any::<String>()) {
+        prop_assume!(value.chars().count() < 200);
+        let copy = copy("Hi {{ contact.attributes.name }}", "<p>{{ contact.attributes.name }}</p>", "t");
+        let rendered = render(copy, &contact(&[("name", &value)])).unwrap();
+        prop_assert!(!rendered.subject.chars().any(char::is_control));
+        let inside = rendered.html.strip_prefix("<p>").unwrap().strip_suffix("</p>").unwrap();
+        prop_assert!(!inside.contains(['<', '>', '"', '\'']));
+    }
+}
