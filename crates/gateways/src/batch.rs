@@ -1,0 +1,59 @@
+//! The messages of one call and what became of each.
+
+use crate::{Envelope, HandOver};
+
+/// Gives the content of a message, or `None` to take it back.
+pub(crate) type Content<'a> = dyn FnMut(usize) -> Option<Vec<u8>> + Send + 'a;
+
+/// Messages in order, each settled at most once.
+pub(crate) struct Batch<'a> {
+    envelopes: &'a [Envelope],
+    content: &'a mut Content<'a>,
+    results: Vec<Option<HandOver>>,
+    settled: usize,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(envelopes: &'a [Envelope], content: &'a mut Content<'a>) -> Self {
+        Self { envelopes, content, results: vec![None; envelopes.len()], settled: 0 }
+    }
+
+    pub(crate) fn envelope(&self, index: usize) -> &Envelope {
+        &self.envelopes[index]
+    }
+
+    pub(crate) fn content(&mut self, index: usize) -> Option<Vec<u8>> {
+        (self.content)(index)
+    }
+
+    pub(crate) fn settle(&mut self, index: usize, outcome: HandOver) {
+        assert!(self.results[index].is_none(), "message {index} is settled twice");
+        self.results[index] = Some(outcome);
+        self.settled += 1;
+    }
+
+    pub(crate) fn settled(&self) -> usize {
+        self.settled
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled == self.results.len()
+    }
+
+    /// Messages are begun in order, so all before the first unsettled one are done, except for the one in flight.
+    pub(crate) fn first_unsettled_but(&self, in_flight: Option<usize>) -> Option<usize> {
+        let from = in_flight.unwrap_or(0);
+        (from..self.results.len()).find(|index| Some(*index) != in_flight && self.results[*index].is_none())
+    }
+
+    /// Settles all that is left as not sent.
+    pub(crate) fn give_up(&mut self, why: &str) {
+        while let Some(index) = self.first_unsettled_but(None) {
+            self.settle(index, HandOver::NotSent { why: why.to_owned() });
+        }
+    }
+
+    pub(crate) fn into_results(self) -> Vec<HandOver> {
+        self.results.into_iter().map(|result| result.expect("every message is settled")).collect()
+    }
+}

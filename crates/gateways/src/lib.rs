@@ -1,0 +1,20 @@
+//! The ways out: how a finished message reaches the next server, and what that server said.
+//!
+//! *Invariant:* a gateway decides nothing. It hands over what it is given, and for every message it says one of four
+//! things ([`HandOver`]); it never says "accepted" without the server's own reply, and never "not sent" when the server
+//! may have the whole message.
+//!
+//! Reading order: [`mime`] (a rendered copy becomes the bytes of a mail), [`smtp`] (the lane that sends them), `session`
+//! (one connection), `wire` (the bytes below it).
+
+mod batch;
+pub mod error;
+pub mod mime;
+mod session;
+pub mod smtp;
+mod wire;
+
+pub use error::GatewayError;
+pub use mime::{MailParts, mailbox_address, mime};
+pub use session::{CONNECTION_SECONDS_MAX, IDLE_SECONDS_MAX};
+pub use smtp::{Envelope, HandOver, MESSAGES_PER_CONNECTION_MAX, Patience, Security, SmtpConfig, SmtpLane};
