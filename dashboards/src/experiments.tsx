@@ -1,0 +1,102 @@
+// The list of experiments.
+import { Fragment } from "preact";
+import type { VNode } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { experiments, poll } from "./api";
+import type { ExperimentSummary, Failure } from "./api";
+import { count } from "./format";
+import { Freshness, Heading, Problem, Waiting } from "./parts";
+
+/** All experiments, each with what it asks and what the sender uses now. */
+export function ExperimentsPage(): VNode {
+  const [all, setAll] = useState<ExperimentSummary[] | null>(null);
+  const [at, setAt] = useState<Date | null>(null);
+  const [problem, setProblem] = useState<Failure | null>(null);
+  useEffect(
+    () =>
+      poll(
+        experiments,
+        (answer) => {
+          setAll(answer);
+          setAt(new Date());
+          setProblem(null);
+        },
+        setProblem,
+      ),
+    [],
+  );
+  return (
+    <>
+      <div class="page-head">
+        <Heading text="Experiments" />
+        <Freshness at={at} failing={problem !== null} />
+      </div>
+      <Problem why={problem} stale={all !== null} />
+      {all === null ? !problem && <Waiting what="Fetching the experiments…" /> : all.length === 0 ? <Empty /> : <List all={all} />}
+    </>
+  );
+}
+
+function Empty(): VNode {
+  return (
+    <section class="card empty">
+      <h2>No experiments yet</h2>
+      <p>Write one down as YAML and hand it over, bring in a past one from a file, or watch a simulated one run:</p>
+      <pre>
+        <code>
+          {["sendlab experiment apply experiment.yaml", "sendlab import experiment past.csv --mapping mapping.yaml", "sendlab demo"].join("\n")}
+        </code>
+      </pre>
+      <p class="muted">It shows up here by itself.</p>
+    </section>
+  );
+}
+
+function List({ all }: { all: ExperimentSummary[] }): VNode {
+  return (
+    <ul class="experiments">
+      {all.map((one) => (
+        <li key={one.experiment} class="card" data-experiment={one.experiment}>
+          <div class="what">
+            <h2>
+              <a href={`#/experiments/${encodeURIComponent(one.experiment)}`}>{one.question || one.experiment}</a>
+            </h2>
+            <p class="muted">
+              <code>{one.experiment}</code>
+              {one.factors.map((factor) => (
+                <Fragment key={factor}>
+                  {" "}
+                  <span class="chip">{factor}</span>
+                </Fragment>
+              ))}
+            </p>
+          </div>
+          <dl>
+            <div class="broad">
+              <dt>Variants</dt>
+              <dd>
+                <ul class="variants">
+                  {one.variants.map((variant) => (
+                    <li key={variant.name}>{variant.name}</li>
+                  ))}
+                </ul>
+              </dd>
+            </div>
+            <div>
+              <dt>Primary metric</dt>
+              <dd>{one.primary}</dd>
+            </div>
+            <div>
+              <dt>Recipients</dt>
+              <dd class="number">{count(one.assigned)}</dd>
+            </div>
+            <div>
+              <dt>Sender uses now</dt>
+              <dd class="current">{one.recommendation ? one.recommendation.variant : <span class="muted">none yet</span>}</dd>
+            </div>
+          </dl>
+        </li>
+      ))}
+    </ul>
+  );
+}

@@ -1,0 +1,236 @@
+// One experiment's readout: verdict, what the sender uses, doubts, figures, and what the numbers rest on.
+import type { VNode } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { baseCurrency, experiment, poll, readout, watchRecommendations } from "./api";
+import type { Experiment, Failure, Readout, Recommendation } from "./api";
+import { Forest, FunnelTable, NumbersTable } from "./figures";
+import { count, hours, moment, pValue, share } from "./format";
+import { Freshness, Heading, Problem, Waiting } from "./parts";
+
+type Known = { written: Experiment; readout: Readout; currency: string };
+
+/** The page of one experiment. */
+export function ReadoutPage({ id }: { id: string }): VNode {
+  const [known, setKnown] = useState<Known | null>(null);
+  const [decisions, setDecisions] = useState<Recommendation[] | null>(null);
+  const [at, setAt] = useState<Date | null>(null);
+  const [problem, setProblem] = useState<Failure | null>(null);
+  useEffect(() => {
+    const load = async (abort: AbortSignal): Promise<Known> => {
+      const [written, answer, currency] = await Promise.all([experiment(id, abort), readout(id, abort), baseCurrency(abort)]);
+      return { written, readout: answer, currency };
+    };
+    const show = (answer: Known): void => {
+      setKnown(answer);
+      setAt(new Date());
+      setProblem(null);
+    };
+    const stops = [poll(load, show, setProblem), watchRecommendations(id, setDecisions, setProblem)];
+    return () => stops.forEach((stop) => stop());
+  }, [id]);
+  return (
+    <>
+      <nav class="crumbs" aria-label="You are here">
+        <a href="#/">Experiments</a> <span aria-hidden="true">/</span> <code>{id}</code>
+      </nav>
+      <div class="page-head">
+        <Heading text={known?.written.question || id} />
+        <Freshness at={at} failing={problem !== null} />
+      </div>
+      <Problem why={problem} stale={known !== null} />
+      {known ? <Page {...known} decisions={decisions} /> : !problem && <Waiting what="Computing the readout…" />}
+    </>
+  );
+}
+
+function Page({ written, readout: shown, currency, decisions }: Known & { decisions: Recommendation[] | null }): VNode {
+  return (
+    <>
+      <Facts written={written} readout={shown} />
+      <div class="headline">
+        <Verdict readout={shown} />
+        <SenderUses decisions={decisions} verdict={shown.verdict.sentence} />
+      </div>
+      <Doubts readout={shown} />
+      <Forest readout={shown} written={written} currency={currency} />
+      <FunnelTable readout={shown} />
+      <NumbersTable readout={shown} written={written} currency={currency} />
+      <Provenance readout={shown} />
+    </>
+  );
+}
+
+function sum({ arms }: Readout, what: "assigned" | "mature"): number {
+  return arms.reduce((all, arm) => all + arm[what], 0);
+}
+
+function Facts({ written, readout: shown }: { written: Experiment; readout: Readout }): VNode {
+  return (
+    <p class="facts">
+      {written.factors.map((factor) => (
+        <span key={factor} class="chip">
+          {factor}
+        </span>
+      ))}
+      <span>
+        <strong>{count(sum(shown, "mature"))}</strong> of {count(sum(shown, "assigned"))} recipients count
+      </span>
+      <span>
+        picked by <strong>{shown.primary}</strong>
+      </span>
+      {written.window_hours !== undefined && (
+        <span>
+          outcomes within <strong>{hours(written.window_hours)}</strong> of sending
+        </span>
+      )}
+      <span>
+        compared with <strong>{shown.control}</strong>
+      </span>
+    </p>
+  );
+}
+
+const VERDICT: Record<Readout["verdict"]["kind"], string> = {
+  winner: "Winner",
+  keep_control: "Keep control",
+  undecided: "Not decided yet",
+};
+
+function Verdict({ readout: shown }: { readout: Readout }): VNode {
+  const { kind, variant, sentence } = shown.verdict;
+  return (
+    <section class={`card verdict ${kind}`} aria-labelledby="verdict" aria-live="polite">
+      <h2 id="verdict" class="overline">
+        {VERDICT[kind]}
+      </h2>
+      {kind !== "undecided" && <p class="name">{variant}</p>}
+      <p class="sentence" data-verdict={kind}>
+        {sentence}
+      </p>
+    </section>
+  );
+}
+
+function by(decision: Recommendation): string {
+  if (decision.readout_id != null) return "decided from a readout";
+  return decision.parent == null ? "to begin with" : "decided by a person";
+}
+
+function SenderUses({ decisions, verdict }: { decisions: Recommendation[] | null; verdict: string }): VNode {
+  const [now, ...before] = decisions ?? [];
+  return (
+    <section class="card sender" aria-labelledby="sender">
+      <h2 id="sender" class="overline">
+        The sender uses now
+      </h2>
+      <div aria-live="polite">
+        {decisions === null && <p class="muted">Asking…</p>}
+        {decisions !== null && !now && (
+          <>
+            <p class="name muted">Nothing yet</p>
+            <p class="muted">The first decision shows up here as soon as it is made.</p>
+          </>
+        )}
+        {now && (
+          <>
+            <p class="name" data-current={now.id}>
+              {now.variant}
+            </p>
+            <p class="muted">
+              since <time dateTime={now.created_at}>{moment(now.created_at)}</time>, {by(now)}
+            </p>
+            {now.reason !== verdict && <p class="small">{now.reason}</p>}
+          </>
+        )}
+      </div>
+      {now && (
+        <details>
+          <summary>{before.length === 0 ? "History: the first decision" : `History: ${count(before.length)} before`}</summary>
+          <ol class="history">
+            {[now, ...before].map((decision) => (
+              <li key={decision.id}>
+                <strong>{decision.variant}</strong>
+                <span class="muted">
+                  <time dateTime={decision.created_at}>{moment(decision.created_at)}</time>, {by(decision)}
+                </span>
+                <span>{decision.reason}</span>
+              </li>
+            ))}
+          </ol>
+        </details>
+      )}
+    </section>
+  );
+}
+
+function Doubts({ readout: shown }: { readout: Readout }): VNode {
+  return (
+    <section class={shown.doubts.length === 0 ? "doubts none" : "doubts some"} aria-labelledby="doubts">
+      <h2 id="doubts">{shown.doubts.length === 0 ? "No doubts" : shown.doubts.length === 1 ? "One doubt" : `${shown.doubts.length} doubts`}</h2>
+      {shown.doubts.length === 0 ? (
+        <p>The checks of this readout found nothing that speaks against the verdict.</p>
+      ) : (
+        <ul>
+          {shown.doubts.map((doubt) => (
+            <li key={doubt.code + doubt.sentence} data-doubt={doubt.code}>
+              <span>{doubt.sentence}</span> <code>{doubt.code}</code>
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+function sampleRatio({ test, threshold, mismatch }: Readout["sample_ratio"]): string {
+  if ("degenerate" in test) return `cannot be computed, because ${test.degenerate.why}`;
+  const verdict = mismatch ? "not split as planned" : "split as planned";
+  return `${verdict}, p = ${pValue(test.computed.p_value)} (alarm below ${threshold})`;
+}
+
+function Provenance({ readout: shown }: { readout: Readout }): VNode {
+  const assigned = shown.arms.map((arm) => `${arm.variant} ${count(arm.assigned)} (planned ${share(arm.share)})`);
+  return (
+    <section aria-labelledby="provenance">
+      <h2 id="provenance">What the numbers rest on</h2>
+      <dl class="card provenance">
+        <div>
+          <dt>Outcomes before</dt>
+          <dd>
+            <time dateTime={shown.as_of}>{moment(shown.as_of)}</time>
+          </dd>
+        </div>
+        <div>
+          <dt>Recipients assigned</dt>
+          <dd>{assigned.join(", ")}</dd>
+        </div>
+        <div>
+          <dt>Sample ratio</dt>
+          <dd>{sampleRatio(shown.sample_ratio)}</dd>
+        </div>
+        <div>
+          <dt>Table versions read</dt>
+          <dd class="versions">
+            {Object.entries(shown.versions).map(([table, version]) => (
+              <span key={table} data-table={table}>
+                {table} <strong class="number">{version}</strong>
+              </span>
+            ))}
+          </dd>
+        </div>
+        <div>
+          <dt>Readout</dt>
+          <dd>
+            <code>{shown.id}</code>, computed by {shown.engine}
+          </dd>
+        </div>
+        <div>
+          <dt>Plan</dt>
+          <dd>
+            <code>{shown.plan_hash}</code>
+          </dd>
+        </div>
+      </dl>
+    </section>
+  );
+}

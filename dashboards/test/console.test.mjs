@@ -1,0 +1,233 @@
+// The console in a real browser against a running server with at least one experiment that has a readout and a current
+// recommendation.
+//
+// SENDLAB_URL and SENDLAB_KEY name the server and a key with the scope `read`. SENDLAB_EXPERIMENT chooses the
+// experiment; the first one of the list where it is not set. CHROMIUM is the browser's path.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { chromium } from "playwright-core";
+
+const { SENDLAB_URL, SENDLAB_KEY, SENDLAB_EXPERIMENT, CHROMIUM = "/usr/bin/chromium" } = process.env;
+const BASE = SENDLAB_URL?.replace(/\/$/, "");
+/** Chromium needs these where it runs as root and without a network beyond this machine. */
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+let browser;
+
+before(async () => {
+  assert.ok(SENDLAB_URL && SENDLAB_KEY, "set SENDLAB_URL and SENDLAB_KEY to a running server and a key with the scope `read`");
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+});
+
+after(() => browser?.close());
+
+async function api(path) {
+  const response = await fetch(BASE + path, { headers: { Authorization: `Bearer ${SENDLAB_KEY}` } });
+  assert.equal(response.status, 200, `GET ${path}`);
+  return response.json();
+}
+
+async function theExperiment() {
+  const all = await api("/v1/experiments");
+  assert.ok(all.length > 0, "the server has an experiment");
+  const chosen = SENDLAB_EXPERIMENT ? all.find(({ experiment }) => experiment === SENDLAB_EXPERIMENT) : all[0];
+  assert.ok(chosen, `the server has the experiment ${SENDLAB_EXPERIMENT}`);
+  return chosen;
+}
+
+/** A page that remembers what went wrong in it and which servers it asked. */
+async function open(options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  const problems = [];
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && problems.push(message.text()));
+  page.on("pageerror", (error) => problems.push(String(error)));
+  page.on("request", (request) => {
+    if (new URL(request.url()).origin !== new URL(BASE).origin) problems.push(`asked another server: ${request.url()}`);
+  });
+  return { page, problems, close: () => context.close() };
+}
+
+async function signIn(page, secret) {
+  await page.goto(`${BASE}/`);
+  await page.getByLabel("API key").fill(secret);
+  await page.getByRole("button", { name: "Sign in" }).click();
+}
+
+/**
+ * Checks that `text` shows `value` times `factor`, rounded to the digits it has. The parser is written for itself, so
+ * that it does not repeat a mistake of the console's formatter.
+ */
+function shows(text, value, factor, what) {
+  const match = /^([+−-]?)([\d,]+)(?:\.(\d+))?/.exec(text.trim());
+  assert.ok(match, `${what}: "${text}" is a number`);
+  const [, sign, whole, decimals = ""] = match;
+  const shown = Number(`${whole.replaceAll(",", "")}.${decimals || "0"}`) * (sign === "−" || sign === "-" ? -1 : 1);
+  const tolerance = 0.5 * 10 ** -decimals.length * (1 + 1e-9) + 1e-12;
+  assert.ok(Math.abs(shown - value * factor) <= tolerance, `${what}: "${text}" is shown for ${value * factor}`);
+}
+
+function showsInterval(text, { lower, upper }, factor, what) {
+  if (lower == null && upper == null) return assert.match(text, /open above and below/, what);
+  if (upper == null) return assert.match(text, /open above/, what), shows(text, lower, factor, what);
+  if (lower == null) return assert.match(text, /open below/, what), shows(text, upper, factor, what);
+  const ends = text.split(" to ");
+  assert.equal(ends.length, 2, `${what}: "${text}"`);
+  shows(ends[0], lower, factor, `${what}, lower end`);
+  shows(ends[1], upper, factor, `${what}, upper end`);
+}
+
+function showsP(text, value, what) {
+  if (value == null) return assert.equal(text, "–", what);
+  if (value < 0.0001) return assert.equal(text, "< 0.0001", what);
+  return shows(text, value, 1, what);
+}
+
+function rowOf({ metric, variant, baseline }) {
+  return `[data-metric=${JSON.stringify(metric)}][data-variant=${JSON.stringify(variant)}][data-baseline=${JSON.stringify(baseline)}]`;
+}
+
+async function field(row, name) {
+  return (await row.locator(`[data-field="${name}"]`).innerText()).trim();
+}
+
+async function checkTableRow(page, estimate, factor) {
+  const what = `${estimate.metric} of ${estimate.variant} against ${estimate.baseline}`;
+  const row = page.locator(`table.numbers tr${rowOf(estimate)}`);
+  assert.equal(await row.count(), 1, `${what} has one row`);
+  for (const name of ["mean_variant", "mean_baseline"]) {
+    if (estimate[name] != null) shows(await field(row, name), estimate[name], factor, `${what}, ${name}`);
+  }
+  if ("computed" in estimate.absolute) {
+    const effect = estimate.absolute.computed;
+    shows(await field(row, "difference"), effect.difference, factor, `${what}, difference`);
+    showsInterval(await field(row, "difference_interval"), effect.interval, factor, `${what}, interval`);
+    shows(await field(row, "statistic"), effect.statistic, 1, `${what}, t`);
+    showsP(await field(row, "p_value"), effect.p_value, `${what}, p`);
+  } else {
+    assert.match(await field(row, "difference"), /cannot be computed, because/, what);
+  }
+  if ("computed" in estimate.relative) {
+    const lift = estimate.relative.computed;
+    shows(await field(row, "lift"), lift.relative, 100, `${what}, lift`);
+    showsInterval(await field(row, "lift_interval"), lift.interval, 100, `${what}, interval of the lift`);
+  } else {
+    assert.match(await field(row, "lift"), /cannot be computed, because/, what);
+  }
+  showsP(await field(row, "p_adjusted"), estimate.p_adjusted, `${what}, p after Holm`);
+}
+
+/** Each comparison has one mark and shows the number of `scale`, or says why it has none. */
+async function checkForest(page, estimates, scale, factorOf) {
+  assert.equal(await page.locator(".forest li.comparison").count(), estimates.length, "one line per comparison");
+  let marks = 0;
+  for (const estimate of estimates) {
+    const what = `${scale} effect on ${estimate.metric} of ${estimate.variant} against ${estimate.baseline}`;
+    const line = page.locator(`.forest li${rowOf(estimate)}`);
+    const answer = estimate[scale];
+    if ("degenerate" in answer) {
+      assert.match(await line.innerText(), /Cannot be computed, because/, what);
+      assert.equal(await line.locator("circle").count(), 0, `${what} has no mark`);
+      continue;
+    }
+    marks += 1;
+    await line.locator("circle").waitFor();
+    assert.equal(await line.locator("circle").count(), 1, `${what} has one mark`);
+    const [value, factor] = scale === "relative" ? [answer.computed.relative, 100] : [answer.computed.difference, factorOf(estimate)];
+    shows(await field(line, "effect"), value, factor, what);
+    showsInterval(await field(line, "interval"), answer.computed.interval, factor, what);
+  }
+  assert.equal(await page.locator(".forest circle").count(), marks, "one mark per comparison that can be computed");
+}
+
+async function checkFunnel(page, arms) {
+  for (const { variant, funnel } of arms) {
+    const row = page.locator(`table.funnel tr[data-variant=${JSON.stringify(variant)}]`);
+    for (const [stage, value] of Object.entries(funnel)) {
+      const text = await row.locator(`[data-stage="${stage}"] [data-field="count"]`).innerText();
+      assert.equal(text, value.toLocaleString("en-GB"), `${stage} of ${variant}`);
+    }
+  }
+}
+
+test("an experiment's page shows what its readout says", async () => {
+  const { experiment: id, question } = await theExperiment();
+  const { page, problems, close } = await open();
+  await signIn(page, SENDLAB_KEY);
+  const entry = page.locator(`[data-experiment=${JSON.stringify(id)}]`);
+  await entry.getByRole("link", { name: question || id }).click();
+  await page.locator("[data-verdict]").waitFor();
+
+  const readout = await api(`/v1/experiments/${encodeURIComponent(id)}/readout`);
+  const written = await api(`/v1/experiments/${encodeURIComponent(id)}`);
+  const rates = new Set(written.metrics.filter(({ measure }) => measure === "occurred").map(({ name }) => name));
+  const factorOf = ({ metric }) => (rates.has(metric) ? 100 : 1);
+
+  assert.equal(await page.locator("[data-verdict]").innerText(), readout.verdict.sentence);
+  assert.equal(await page.locator("[data-verdict]").getAttribute("data-verdict"), readout.verdict.kind);
+  const doubts = await page.locator("[data-doubt]").evaluateAll((all) => all.map((one) => one.dataset.doubt));
+  assert.deepEqual(doubts, readout.doubts.map(({ code }) => code), "the doubts");
+  if (doubts.length === 0) await page.getByRole("heading", { name: "No doubts" }).waitFor();
+
+  const history = await api(`/v1/recommendations/${encodeURIComponent(id)}/history`);
+  assert.ok(history.length > 0, "the experiment has a recommendation");
+  await page.locator(`[data-current=${JSON.stringify(history[0].id)}]`).waitFor();
+  assert.equal(await page.locator("[data-current]").innerText(), history[0].variant);
+  assert.equal(await page.locator(".history li").count(), history.length, "the history is whole");
+
+  const againstControl = readout.estimates.filter(({ baseline }) => baseline === readout.control);
+  await checkForest(page, againstControl, "relative", factorOf);
+  await page.getByText("Absolute", { exact: true }).click();
+  await checkForest(page, againstControl, "absolute", factorOf);
+  if (readout.estimates.length > againstControl.length) {
+    await page.getByLabel("also between the other variants").check();
+    await checkForest(page, readout.estimates, "absolute", factorOf);
+  }
+
+  await checkFunnel(page, readout.arms);
+  assert.equal(await page.locator("table.numbers tbody tr").count(), readout.estimates.length);
+  for (const estimate of readout.estimates) await checkTableRow(page, estimate, factorOf(estimate));
+  for (const [table, version] of Object.entries(readout.versions)) {
+    assert.equal(await page.locator(`[data-table=${JSON.stringify(table)}] strong`).innerText(), String(version), `version of ${table}`);
+  }
+  assert.deepEqual(problems, [], "nothing went wrong in the page");
+  await close();
+});
+
+test("a phone shows everything without scrolling sideways", async () => {
+  const { experiment: id } = await theExperiment();
+  const { page, problems, close } = await open({ viewport: { width: 360, height: 740 }, colorScheme: "dark" });
+  await page.goto(`${BASE}/#key=${SENDLAB_KEY}&open=${encodeURIComponent(id)}`);
+  await page.locator(".forest circle").first().waitFor();
+  assert.ok(!page.url().includes(SENDLAB_KEY), "the key is gone from the address");
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360, "the page is as wide as the screen");
+  await page.getByRole("link", { name: "Experiments" }).focus();
+  await page.keyboard.press("Enter");
+  await page.locator("[data-experiment]").first().waitFor();
+  assert.deepEqual(problems, [], "nothing went wrong in the page");
+  await close();
+});
+
+test("a made-up key is refused with what to do", async () => {
+  const { page, close } = await open();
+  await signIn(page, "sl_made-up");
+  const alert = page.getByRole("alert").filter({ hasText: /key/i });
+  await alert.waitFor();
+  assert.match(await alert.innerText(), /sendlab keys create/);
+  assert.equal(await page.locator("[data-experiment]").count(), 0);
+  assert.equal(await page.evaluate(() => sessionStorage.length), 0, "a refused key is not kept");
+
+  await page.goto(`${BASE}/#key=sl_made-up`);
+  await alert.waitFor();
+  assert.ok(!page.url().includes("sl_made-up"), "the key is gone from the address");
+  await close();
+});
