@@ -1,0 +1,227 @@
+//! Experiments as people wrote them, and the readouts that decisions rest on.
+
+use experiment::Readout;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::SqliteConnection;
+use vocabulary::{Experiment, ExperimentId};
+
+use crate::store::{begin, commit};
+use crate::{Control, ControlError};
+
+impl Control {
+    /// Stores an experiment; whether it is new. Once one of its campaigns was started, its variants stay as they are,
+    /// because recipients were assigned by them; the rest can still be changed.
+    ///
+    /// # Errors
+    /// [`ControlError::Frozen`] where the variants would change after a campaign was started.
+    pub async fn put_experiment(&self, experiment: &Experiment) -> Result<bool, ControlError> {
+        let definition = to_json("an experiment", experiment)?;
+        let mut writer = self.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        let old = read_experiment(&mut transaction, &experiment.experiment).await?;
+        if let Some(old) = old.as_ref().filter(|old| old.variants != experiment.variants) {
+            refuse_if_started(&mut transaction, old).await?;
+        }
+        sqlx::query(
+            "INSERT INTO experiments (experiment_id, definition, created_at, updated_at) VALUES ($1, $2, $3, $3)
+             ON CONFLICT (experiment_id) DO UPDATE SET definition = excluded.definition, updated_at = excluded.updated_at",
+        )
+        .bind(experiment.experiment.as_str())
+        .bind(definition)
+        .bind(self.now().as_microsecond())
+        .execute(&mut *transaction)
+        .await
+        .map_err(ControlError::query("storing an experiment"))?;
+        commit(transaction).await?;
+        Ok(old.is_none())
+    }
+
+    /// The experiment of that id.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn experiment(&self, id: &ExperimentId) -> Result<Option<Experiment>, ControlError> {
+        read_experiment(&mut *self.reader().await, id).await
+    }
+
+    /// All experiments, oldest first.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn experiments(&self) -> Result<Vec<Experiment>, ControlError> {
+        let rows: Vec<String> = sqlx::query_scalar("SELECT definition FROM experiments ORDER BY created_at, experiment_id")
+            .fetch_all(&mut *self.reader().await)
+            .await
+            .map_err(ControlError::query("reading the experiments"))?;
+        rows.iter().map(|text| from_json("an experiment", text)).collect()
+    }
+
+    /// Keeps a readout. Readouts are never changed: the same id again is harmless and changes nothing.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`] where its experiment is unknown.
+    pub async fn put_readout(&self, readout: &Readout) -> Result<(), ControlError> {
+        let body = to_json("a readout", readout)?;
+        let mut writer = self.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        if read_experiment(&mut transaction, &readout.experiment_id).await?.is_none() {
+            return Err(ControlError::NotFound { noun: "experiment", id: readout.experiment_id.to_string() });
+        }
+        sqlx::query(
+            "INSERT INTO readouts (readout_id, experiment_id, body, stored_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (readout_id) DO NOTHING",
+        )
+        .bind(readout.id.as_str())
+        .bind(readout.experiment_id.as_str())
+        .bind(body)
+        .bind(self.now().as_microsecond())
+        .execute(&mut *transaction)
+        .await
+        .map_err(ControlError::query("storing a readout"))?;
+        commit(transaction).await
+    }
+
+    /// The readout of an experiment that was kept last.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn latest_readout(&self, id: &ExperimentId) -> Result<Option<Readout>, ControlError> {
+        let row: Option<String> =
+            sqlx::query_scalar("SELECT body FROM readouts WHERE experiment_id = $1 ORDER BY readout_seq DESC LIMIT 1")
+                .bind(id.as_str())
+                .fetch_optional(&mut *self.reader().await)
+                .await
+                .map_err(ControlError::query("reading the latest readout"))?;
+        row.map(|text| from_json("a readout", &text)).transpose()
+    }
+
+    /// The readout of that id.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn readout(&self, id: &str) -> Result<Option<Readout>, ControlError> {
+        let row: Option<String> = sqlx::query_scalar("SELECT body FROM readouts WHERE readout_id = $1")
+            .bind(id)
+            .fetch_optional(&mut *self.reader().await)
+            .await
+            .map_err(ControlError::query("reading a readout"))?;
+        row.map(|text| from_json("a readout", &text)).transpose()
+    }
+}
+
+/// Reads an experiment through whichever connection is at hand.
+pub(crate) async fn read_experiment(
+    connection: &mut SqliteConnection,
+    id: &ExperimentId,
+) -> Result<Option<Experiment>, ControlError> {
+    let row: Option<String> = sqlx::query_scalar("SELECT definition FROM experiments WHERE experiment_id = $1")
+        .bind(id.as_str())
+        .fetch_optional(connection)
+        .await
+        .map_err(ControlError::query("reading an experiment"))?;
+    row.map(|text| from_json("an experiment", &text)).transpose()
+}
+
+/// The stored form of something people wrote.
+pub(crate) fn to_json(what: &'static str, value: &impl Serialize) -> Result<String, ControlError> {
+    serde_json::to_string(value).map_err(ControlError::json(what))
+}
+
+/// Reads the stored form.
+pub(crate) fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, ControlError> {
+    serde_json::from_str(text).map_err(ControlError::json(what))
+}
+
+async fn refuse_if_started(connection: &mut SqliteConnection, experiment: &Experiment) -> Result<(), ControlError> {
+    let started: Option<String> = sqlx::query_scalar(
+        "SELECT campaign_id FROM campaigns
+         WHERE experiment_id = $1 AND (plan_version > 0 OR state NOT IN ('draft', 'failed'))
+         ORDER BY created_at, campaign_id LIMIT 1",
+    )
+    .bind(experiment.experiment.as_str())
+    .fetch_optional(connection)
+    .await
+    .map_err(ControlError::query("looking for campaigns of an experiment"))?;
+    let Some(campaign) = started else { return Ok(()) };
+    let reason = format!("its campaign `{campaign}` was started with the variants as they are; make a new experiment for others");
+    Err(ControlError::Frozen { noun: "experiment", id: experiment.experiment.to_string(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CampaignState;
+    use crate::testing::{World, at, campaign, campaign_id, experiment, experiment_id};
+
+    /// A readout as small as one can be.
+    fn readout(id: &str, experiment: &str) -> Readout {
+        let experiment = crate::testing::experiment(experiment, &["a", "b"]);
+        let observations = experiment::Observations {
+            versions: [("clicks".to_owned(), 3)].into(),
+            engine: "test".into(),
+            as_of: at(0),
+            arms: Vec::new(),
+            immature: 0,
+            crossovers: 0,
+            strangers: 0,
+            unconverted_orders: 0,
+        };
+        experiment::readout(&experiment, &observations, id)
+    }
+
+    #[tokio::test]
+    async fn an_experiment_is_created_changed_and_listed_by_age() {
+        let world = World::new();
+        let control = world.open().await;
+        assert!(control.put_experiment(&experiment("z", &["a", "b"])).await.unwrap());
+        world.clock.set(at(1));
+        assert!(control.put_experiment(&experiment("e", &["a", "b"])).await.unwrap());
+        let changed = experiment("z", &["a", "b", "c"]);
+        assert!(!control.put_experiment(&changed).await.unwrap());
+        assert_eq!(control.experiment(&experiment_id("z")).await.unwrap(), Some(changed.clone()));
+        assert_eq!(control.experiment(&experiment_id("none")).await.unwrap(), None);
+        assert_eq!(control.experiments().await.unwrap(), [changed, experiment("e", &["a", "b"])]);
+    }
+
+    #[tokio::test]
+    async fn variants_are_frozen_once_a_campaign_was_started() {
+        let world = World::new();
+        let control = world.open().await;
+        let (mut question, mut weight) = (experiment("e", &["a", "b"]), experiment("e", &["a", "b"]));
+        control.put_experiment(&question).await.unwrap();
+        control.put_campaign(&campaign("c", "e")).await.unwrap();
+        weight.variants[0].weight = 2;
+        control.put_experiment(&weight).await.expect("a draft freezes nothing");
+        let id = campaign_id("c");
+        let started = control.set_campaign_state(&id, &[CampaignState::Draft], CampaignState::Planning);
+        assert!(started.await.unwrap());
+        let error = control.put_experiment(&question).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "experiment `e` can no longer be changed: its campaign `c` was started with the variants as they are; make a new \
+             experiment for others"
+        );
+        question.variants = weight.variants;
+        question.question = "Another question?".into();
+        assert!(!control.put_experiment(&question).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn readouts_are_kept_as_they_were() {
+        let world = World::new();
+        let control = world.open().await;
+        control.put_experiment(&experiment("e", &["a", "b"])).await.unwrap();
+        let id = experiment_id("e");
+        assert_eq!(control.latest_readout(&id).await.unwrap(), None);
+        let (first, second) = (readout("r1", "e"), readout("r2", "e"));
+        control.put_readout(&first).await.unwrap();
+        control.put_readout(&second).await.unwrap();
+        control.put_readout(&Readout { engine: "other".into(), ..first.clone() }).await.unwrap();
+        assert_eq!(control.latest_readout(&id).await.unwrap(), Some(second));
+        assert_eq!(control.readout("r1").await.unwrap(), Some(first));
+        assert_eq!(control.readout("none").await.unwrap(), None);
+        let error = control.put_readout(&readout("r3", "none")).await.unwrap_err();
+        assert!(matches!(error, ControlError::NotFound { noun: "experiment", .. }), "{error}");
+    }
+}

@@ -1,0 +1,173 @@
+//! What the loops ask between the nouns: whom a campaign can reach, which experiments wait for their verdict.
+
+use std::collections::HashSet;
+
+use vocabulary::{CampaignId, ContactKey, ExperimentId, Timestamp, VariantName};
+
+use crate::campaigns::CampaignState;
+use crate::contacts::{contact_key, json_list};
+use crate::store::{begin, commit, parsed, time};
+use crate::{Control, ControlError};
+
+impl Control {
+    /// Those of `keys` that have an address and are not suppressed, without opening any address.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn mailable(&self, keys: &[ContactKey]) -> Result<HashSet<ContactKey>, ControlError> {
+        let rows: Vec<i64> = sqlx::query_scalar(
+            "SELECT contact_key FROM contacts
+             WHERE contact_key IN (SELECT value FROM json_each($1)) AND has_email
+                 AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.contact_key = contacts.contact_key)",
+        )
+        .bind(json_list(keys)?)
+        .fetch_all(&mut *self.reader().await)
+        .await
+        .map_err(ControlError::query("looking for addresses"))?;
+        rows.into_iter().map(contact_key).collect()
+    }
+
+    /// Where a campaign stands; `None` for an unknown id.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn campaign_state(&self, id: &CampaignId) -> Result<Option<CampaignState>, ControlError> {
+        let state: Option<String> = sqlx::query_scalar("SELECT state FROM campaigns WHERE campaign_id = $1")
+            .bind(id.as_str())
+            .fetch_optional(&mut *self.reader().await)
+            .await
+            .map_err(ControlError::query("reading a campaign's state"))?;
+        state.map(|state| parsed("a campaign's state", &state, str::parse)).transpose()
+    }
+
+    /// The variant whose hour the plan in force was made for; `None` where there is no plan or each recipient has an own
+    /// variant.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn planned_for(&self, id: &CampaignId) -> Result<Option<VariantName>, ControlError> {
+        let name: Option<Option<String>> = sqlx::query_scalar(
+            "SELECT p.planned_for FROM plans p
+                 JOIN campaigns c ON c.campaign_id = p.campaign_id AND c.plan_version = p.plan_version
+             WHERE c.campaign_id = $1",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&mut *self.reader().await)
+        .await
+        .map_err(ControlError::query("reading what a plan was made for"))?;
+        name.flatten().map(|name| parsed("a variant's name", &name, VariantName::new)).transpose()
+    }
+
+    /// Experiments with a finished test campaign and without a verdict since, each with the time the last message of its
+    /// tests was due.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn undecided_tests(&self) -> Result<Vec<(ExperimentId, Timestamp)>, ControlError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT c.experiment_id, max(s.due) FROM campaigns c JOIN slices s ON s.campaign_id = c.campaign_id
+             WHERE c.definition ->> 'mode' = 'test'
+                 AND NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.experiment_id = c.experiment_id)
+             GROUP BY c.experiment_id HAVING min(c.state = 'done') = 1 ORDER BY c.experiment_id",
+        )
+        .fetch_all(&mut *self.reader().await)
+        .await
+        .map_err(ControlError::query("looking for undecided experiments"))?;
+        rows.into_iter().map(|(id, due)| Ok((parsed("an experiment's id", &id, ExperimentId::new)?, time(due)?))).collect()
+    }
+
+    /// Notes that an experiment had its verdict, so that it is not asked for again.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be written.
+    pub async fn mark_decided(&self, id: &ExperimentId, readout_id: &str) -> Result<(), ControlError> {
+        let mut writer = self.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        sqlx::query("INSERT INTO verdicts (experiment_id, readout_id, decided_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+            .bind(id.as_str())
+            .bind(readout_id)
+            .bind(self.now().as_microsecond())
+            .execute(&mut *transaction)
+            .await
+            .map_err(ControlError::query("noting a verdict"))?;
+        commit(transaction).await
+    }
+
+    /// A key for another purpose that follows from the master key.
+    #[must_use]
+    pub fn derived_key(&self, purpose: &str) -> [u8; 32] {
+        self.vault.derive(purpose)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CampaignState::{Done, Draft, Planning, Sending};
+    use crate::NewContact;
+    use crate::testing::{World, at, campaign, campaign_id, contact, experiment, experiment_id, new_slices, sending_campaign};
+    use vocabulary::Mode;
+
+    #[tokio::test]
+    async fn the_mailable_have_an_address_and_did_not_say_no() {
+        let world = World::new();
+        let control = world.open().await;
+        let unreachable = NewContact { key: "c".into(), ..NewContact::default() };
+        control.upsert_contacts(vec![contact("a"), contact("b"), unreachable]).await.unwrap();
+        let keys = control.resolve(&["a", "b", "c"].map(str::to_owned)).await.unwrap();
+        control.suppress(keys[1], "unsubscribed").await.unwrap();
+        assert_eq!(control.mailable(&keys).await.unwrap(), HashSet::from([keys[0]]));
+        control.upsert_contacts(vec![contact("c")]).await.unwrap();
+        assert_eq!(control.mailable(&keys[1..]).await.unwrap(), HashSet::from([keys[2]]));
+        assert_eq!(control.mailable(&[]).await.unwrap(), HashSet::new());
+    }
+
+    #[tokio::test]
+    async fn a_plan_knows_the_variant_it_was_made_for() {
+        let world = World::new();
+        let control = world.open().await;
+        let id = sending_campaign(&control, &[(0, 10, 0)]).await;
+        assert_eq!(control.planned_for(&id).await.unwrap(), None);
+        let variant = VariantName::new("b").unwrap();
+        assert!(control.plan_ready(&id, 2, "plan-2", Some(&variant), &new_slices(&[(0, 7, 0)])).await.unwrap());
+        assert_eq!(control.planned_for(&id).await.unwrap(), Some(variant));
+        assert_eq!(control.planned_for(&campaign_id("none")).await.unwrap(), None);
+        assert_eq!(control.campaign_state(&id).await.unwrap(), Some(Sending));
+        assert_eq!(control.campaign_state(&campaign_id("none")).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn an_experiment_waits_for_its_verdict_once_all_its_tests_are_done() {
+        let world = World::new();
+        let control = world.open().await;
+        let first = sending_campaign(&control, &[(0, 10, 0), (10, 10, 60)]).await;
+        assert_eq!(control.undecided_tests().await.unwrap(), []);
+        let mut rest = campaign("rest", "e");
+        rest.mode = Mode::Recommended;
+        control.put_campaign(&rest).await.unwrap();
+        assert!(control.set_campaign_state(&first, &[Sending], Done).await.unwrap());
+        assert_eq!(control.undecided_tests().await.unwrap(), [(experiment_id("e"), at(60))]);
+
+        let second = campaign_id("second");
+        control.put_campaign(&campaign("second", "e")).await.unwrap();
+        control.set_campaign_state(&second, &[Draft], Planning).await.unwrap();
+        assert!(control.plan_ready(&second, 1, "second", None, &new_slices(&[(0, 1, 90)])).await.unwrap());
+        assert_eq!(control.undecided_tests().await.unwrap(), [], "the second test is still sending");
+        assert!(control.set_campaign_state(&second, &[Sending], Done).await.unwrap());
+        assert_eq!(control.undecided_tests().await.unwrap(), [(experiment_id("e"), at(90))]);
+
+        control.mark_decided(&experiment_id("e"), "readout").await.unwrap();
+        control.mark_decided(&experiment_id("e"), "another").await.unwrap();
+        assert_eq!(control.undecided_tests().await.unwrap(), []);
+        control.put_experiment(&experiment("f", &["a", "b"])).await.unwrap();
+        assert_eq!(control.undecided_tests().await.unwrap(), [], "an experiment without campaigns waits for nothing");
+    }
+
+    #[tokio::test]
+    async fn derived_keys_differ_by_purpose_and_stay() {
+        let world = World::new();
+        let (one, two) = (world.open().await, world.open().await);
+        assert_eq!(one.derived_key("links"), two.derived_key("links"));
+        assert_ne!(one.derived_key("links"), one.derived_key("other"));
+    }
+}

@@ -1,0 +1,38 @@
+//! What people edit and senders trust: keys, contacts with their sealed addresses, experiments, the current
+//! recommendation, campaigns with their leases, and the ledger of what was handed over.
+//!
+//! Everything is one SQLite file that several processes may share. [`Control`] is the only way in; each noun has a file
+//! that adds its methods.
+//!
+//! *Invariant:* only this crate knows SQL rows. No address is in clear in the file. What was acknowledged is synced to disk.
+//!
+//! Reading order: `store` (the file and who may write), `keys`, `vault`, `contacts`, `experiments`, `recommendations`,
+//! `campaigns`, `slices`, `ledger`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
+//! changed).
+
+#[macro_use]
+mod words;
+
+mod campaigns;
+mod contact_check;
+mod contacts;
+mod error;
+mod experiments;
+mod follow_up;
+mod keys;
+mod ledger;
+mod recommendations;
+mod slices;
+mod store;
+#[cfg(test)]
+mod testing;
+mod vault;
+mod watcher;
+
+pub use campaigns::{CampaignRow, CampaignState};
+pub use contacts::{FieldError, NewContact, RecipientRow, Upserted};
+pub use error::ControlError;
+pub use keys::{KeyInfo, KeyRow, NewKey, Scope};
+pub use ledger::{LedgerRow, LedgerState, NewClaim, Progress, Settled, Settlement};
+pub use slices::{Lease, NewSlice};
+pub use store::{Control, ControlConfig};

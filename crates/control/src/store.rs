@@ -1,0 +1,340 @@
+//! The SQLite file: opening it, bringing its schema up to date, and who may write.
+//!
+//! One connection writes, behind a lock that tasks wait for in turn, and each write transaction begins `IMMEDIATE`, so that
+//! within a process no transaction ever finds the file busy; another process's transaction is waited for. A few connections
+//! read beside it (write-ahead log). There is no timer in any of this, so it works under a paused or simulated clock.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::{Mutex, MutexGuard};
+use vocabulary::{Clock, Ids, Timestamp};
+
+use crate::ControlError;
+use crate::keys::Authentications;
+use crate::vault::Vault;
+use crate::watcher::{self, Watcher};
+
+/// How long a transaction waits for another process's. Their longest, a batch of contacts, takes a few seconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Connections that read. Reads are short, so a few keep the cores busy.
+const READERS: usize = 3;
+/// Pages of 4 KiB in the write-ahead log before they are copied into the file: larger than the default of 1,000, because the
+/// ledger's random keys touch many pages and each is copied once for many commits.
+const WAL_PAGES: &str = "8000";
+/// Kibibytes of pages the writer keeps in memory, negative as SQLite wants them.
+const WRITER_CACHE: &str = "-65536";
+/// How often setting up the file is tried again when another process sets it up at the same moment.
+const OPEN_ATTEMPTS: usize = 100;
+/// The wait between those attempts.
+const OPEN_PAUSE: Duration = Duration::from_millis(50);
+/// The setting that tells whether the master key is the one the file was made with.
+const MASTER_KEY_CHECK: &str = "master_key_check";
+
+/// The steps of the schema. A step that was released is never edited; a change is a new step at the end.
+const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../migrations/0001_start.sql"))];
+
+/// What control needs to open.
+#[derive(Clone)]
+pub struct ControlConfig {
+    /// The SQLite file; made where absent, with its folder.
+    pub path: PathBuf,
+    /// Seals addresses and indexes the customers' own ids. Without it no address can be read back.
+    pub master_key: [u8; 32],
+    /// Randomness for keys, tokens and nonces.
+    pub ids: Arc<dyn Ids>,
+    /// The time that is stored.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The open control file. Each noun adds its methods in a file of its own.
+pub struct Control {
+    writer: Mutex<SqliteConnection>,
+    readers: Vec<Mutex<SqliteConnection>>,
+    reader_next: AtomicUsize,
+    clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) vault: Vault,
+    pub(crate) authentications: Authentications,
+    pub(crate) watcher: Watcher,
+}
+
+impl Control {
+    /// Opens the file, made where absent, and brings its schema up to date. Needs a tokio runtime: a task looks for
+    /// changes by other processes until the `Control` is dropped.
+    ///
+    /// # Errors
+    /// [`ControlError::Open`], [`ControlError::WrongMasterKey`], [`ControlError::SchemaTooNew`] or
+    /// [`ControlError::Migrate`].
+    pub async fn open(config: ControlConfig) -> Result<Arc<Self>, ControlError> {
+        let ControlConfig { path, master_key, ids, clock } = config;
+        make_private_file(&path).map_err(|source| ControlError::Open { path: path.clone(), source })?;
+        let vault = Vault::new(&master_key);
+        let mut writer = set_up_patiently(&path, clock.now()).await?;
+        if !master_key_fits(&mut writer, &vault).await? {
+            return Err(ControlError::WrongMasterKey { path });
+        }
+        let mut readers = Vec::with_capacity(READERS);
+        for _ in 0..READERS {
+            let reader = options(&path).pragma("query_only", "1").row_buffer_size(1000).connect().await;
+            readers.push(Mutex::new(reader.map_err(ControlError::query("opening the control file"))?));
+        }
+        let control = Arc::new(Self {
+            writer: Mutex::new(writer),
+            readers,
+            reader_next: AtomicUsize::new(0),
+            clock,
+            ids,
+            vault,
+            authentications: Authentications::default(),
+            watcher: Watcher::default(),
+        });
+        watcher::start(&control);
+        Ok(control)
+    }
+
+    /// The time to store.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The one connection that writes, when it is this task's turn. What is published after a commit is published before
+    /// the guard is dropped, so that it is published in the order of the commits.
+    pub(crate) async fn writer(&self) -> MutexGuard<'_, SqliteConnection> {
+        self.writer.lock().await
+    }
+
+    /// A connection for reading: a free one, else the next in turn.
+    pub(crate) async fn reader(&self) -> MutexGuard<'_, SqliteConnection> {
+        let free = self.readers.iter().find_map(|reader| reader.try_lock().ok());
+        match free {
+            Some(reader) => reader,
+            None => self.readers[self.reader_next.fetch_add(1, Ordering::Relaxed) % READERS].lock().await,
+        }
+    }
+}
+
+/// Begins a write transaction. It takes the file's write lock at once, so that it cannot fail for being late.
+pub(crate) async fn begin(connection: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>, ControlError> {
+    connection.begin_with("BEGIN IMMEDIATE").await.map_err(ControlError::query("beginning a transaction"))
+}
+
+/// Commits: when this returns, what was written is on disk.
+pub(crate) async fn commit(transaction: Transaction<'_, Sqlite>) -> Result<(), ControlError> {
+    transaction.commit().await.map_err(ControlError::query("committing a transaction"))
+}
+
+/// Moves the change number of `noun` and gives the new one.
+pub(crate) async fn bump(connection: &mut SqliteConnection, noun: &'static str) -> Result<i64, ControlError> {
+    sqlx::query_scalar("UPDATE changes SET number = number + 1 WHERE noun = $1 RETURNING number")
+        .bind(noun)
+        .fetch_one(connection)
+        .await
+        .map_err(ControlError::query("counting a change"))
+}
+
+/// Reads a stored time.
+pub(crate) fn time(micros: i64) -> Result<Timestamp, ControlError> {
+    Timestamp::from_microsecond(micros).map_err(|_| stored("a time", micros.to_string()))
+}
+
+/// Reads a stored count.
+pub(crate) fn count(value: i64) -> Result<u64, ControlError> {
+    u64::try_from(value).map_err(|_| stored("a count", value.to_string()))
+}
+
+/// Stores a count. Counts are rows of files and cannot reach 2^63.
+pub(crate) fn count_to_sql(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Reads a stored word or id with its own parser.
+pub(crate) fn parsed<T, E>(what: &'static str, text: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, ControlError> {
+    parse(text).map_err(|_| stored(what, text.to_owned()))
+}
+
+/// The error for something stored that this code does not understand.
+pub(crate) fn stored(what: &'static str, value: String) -> ControlError {
+    ControlError::Stored { what, value }
+}
+
+/// Makes the folder and the file, the file for the owner's eyes only: it holds hashes of secrets and the sealed vault.
+fn make_private_file(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true)
+        .disable_statement_logging()
+}
+
+/// Opens the writer and brings the schema up to date. Changing a fresh file to a write-ahead log does not wait for another
+/// process that does the same, so this is tried again for a while.
+async fn set_up_patiently(path: &Path, now: Timestamp) -> Result<SqliteConnection, ControlError> {
+    for _ in 1..OPEN_ATTEMPTS {
+        match set_up(path, now).await {
+            Err(ControlError::Query { source, .. } | ControlError::Migrate { source, .. }) if is_busy(&source) => {
+                tokio::time::sleep(OPEN_PAUSE).await;
+            }
+            result => return result,
+        }
+    }
+    set_up(path, now).await
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    const SQLITE_BUSY: &str = "5";
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == SQLITE_BUSY)
+}
+
+async fn set_up(path: &Path, now: Timestamp) -> Result<SqliteConnection, ControlError> {
+    let options = options(path).pragma("wal_autocheckpoint", WAL_PAGES).pragma("cache_size", WRITER_CACHE);
+    let mut connection = options.connect().await.map_err(ControlError::query("opening the control file"))?;
+    migrate(&mut connection, MIGRATIONS, now).await?;
+    Ok(connection)
+}
+
+/// Applies the steps the file does not have yet, all in one transaction, so that a crash leaves the old schema whole.
+async fn migrate(connection: &mut SqliteConnection, steps: &'static [(i64, &str)], now: Timestamp) -> Result<(), ControlError> {
+    let mut transaction = begin(connection).await?;
+    let reading = "reading the schema version";
+    sqlx::query("CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)")
+        .execute(&mut *transaction)
+        .await
+        .map_err(ControlError::query(reading))?;
+    let found: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM schema_versions")
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(ControlError::query(reading))?;
+    let known = steps.last().map_or(0, |(version, _)| *version);
+    if found > known {
+        return Err(ControlError::SchemaTooNew { found, known });
+    }
+    for &(version, sql) in steps.iter().filter(|(version, _)| *version > found) {
+        let failed = |source| ControlError::Migrate { version, source };
+        sqlx::raw_sql(sql).execute(&mut *transaction).await.map_err(failed)?;
+        sqlx::query("INSERT INTO schema_versions (version, applied_at) VALUES ($1, $2)")
+            .bind(version)
+            .bind(now.as_microsecond())
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+    }
+    commit(transaction).await
+}
+
+/// Whether the vault's key is the one the file was made with; the first to open the file decides.
+async fn master_key_fits(connection: &mut SqliteConnection, vault: &Vault) -> Result<bool, ControlError> {
+    let doing = "comparing the master key";
+    sqlx::query("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind(MASTER_KEY_CHECK)
+        .bind(vault.check().as_slice())
+        .execute(&mut *connection)
+        .await
+        .map_err(ControlError::query(doing))?;
+    let stored: Vec<u8> = sqlx::query_scalar("SELECT value FROM settings WHERE name = $1")
+        .bind(MASTER_KEY_CHECK)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(ControlError::query(doing))?;
+    Ok(stored == vault.check())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::World;
+
+    #[tokio::test]
+    async fn the_file_is_private_synced_and_reopens() {
+        let world = World::new();
+        let control = world.open().await;
+        let mut writer = control.writer().await;
+        for (pragma, expect) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("busy_timeout", "60000")]
+        {
+            let sql = format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}");
+            let sql = sql.replace("CAST(busy_timeout", "CAST(timeout");
+            let found: String = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut *writer).await.unwrap();
+            assert_eq!(found, expect, "{pragma}");
+        }
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(world.path()).unwrap().permissions());
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        drop(writer);
+        drop(control);
+        world.open().await;
+    }
+
+    #[tokio::test]
+    async fn another_master_key_is_refused() {
+        let world = World::new();
+        drop(world.open().await);
+        let error = Control::open(ControlConfig { master_key: [9; 32], ..world.config() }).await.err().unwrap();
+        assert!(matches!(error, ControlError::WrongMasterKey { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_refused() {
+        let world = World::new();
+        let control = world.open().await;
+        sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
+        let error = Control::open(world.config()).await.err().unwrap();
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 1 }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_broken_step_leaves_the_old_schema_whole() {
+        let world = World::new();
+        make_private_file(&world.path()).unwrap();
+        let mut connection = options(&world.path()).connect().await.unwrap();
+        let steps = &[(1, "CREATE TABLE a (x BIGINT)"), (2, "CREATE TABLE b (x BIGINT); CREATE TABLE a (x BIGINT)")];
+        let error = migrate(&mut connection, steps, world.clock.now()).await.unwrap_err();
+        assert!(matches!(error, ControlError::Migrate { version: 2, .. }), "{error}");
+        let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut connection).await.unwrap();
+        assert_eq!(tables, 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn processes_that_start_together_all_open_the_file() {
+        let world = World::new();
+        let starts: Vec<_> = (0..6).map(|_| tokio::spawn(Control::open(world.config()))).collect();
+        for start in starts {
+            start.await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_is_dropped_half_way_leaves_nothing_and_blocks_nobody() {
+        let world = World::new();
+        let control = world.open().await;
+        {
+            let mut writer = control.writer().await;
+            let mut transaction = begin(&mut writer).await.unwrap();
+            bump(&mut transaction, "contacts").await.unwrap();
+        }
+        assert_eq!(control.contacts_change().await.unwrap(), 0);
+        let mut writer = control.writer().await;
+        let mut transaction = begin(&mut writer).await.unwrap();
+        assert_eq!(bump(&mut transaction, "contacts").await.unwrap(), 1);
+        commit(transaction).await.unwrap();
+    }
+}

@@ -1,0 +1,172 @@
+//! Sealing: the customer's own id and the address of a contact, under a key of the contact's own.
+//!
+//! Each contact has a random 256-bit data key that seals their secrets with AES-256-GCM; the data key is sealed the same way
+//! under a key derived from the master key. So erasing a person is erasing one wrapped key, and changing the master key
+//! is wrapping the data keys again. Both seals name the contact as associated data, so that the secrets of one contact
+//! cannot be passed off as another's. Nonces are random: under one wrapping key that is safe for 2^32 wrappings.
+
+use aes_gcm::aead::{Aead, Payload};
+use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use vocabulary::{ContactKey, Ids};
+
+/// What nobody may read in the file. It has no `Debug`, so that it cannot be logged by accident.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Secrets {
+    /// The customer's own id.
+    pub key: String,
+    /// The address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+}
+
+/// The two seals of a contact as stored.
+#[derive(Clone)]
+pub(crate) struct Sealed {
+    /// The data key under the master key.
+    pub wrapped_key: Vec<u8>,
+    /// The secrets under the data key.
+    pub secrets: Vec<u8>,
+}
+
+/// Seals and opens. Each purpose has a key of its own, derived from the master key.
+pub(crate) struct Vault {
+    wrapping: Aes256Gcm,
+    index: Hmac<Sha256>,
+    check: [u8; 32],
+    other: Hmac<Sha256>,
+}
+
+const NONCE_BYTES: usize = 12;
+
+impl Vault {
+    /// Derives the keys.
+    pub(crate) fn new(master_key: &[u8; 32]) -> Self {
+        let derive = |purpose: &[u8]| hash(keyed(master_key).chain_update(purpose));
+        Self {
+            wrapping: Aes256Gcm::new(&derive(b"sendlab vault: wrapping of data keys, 1").into()),
+            index: keyed(&derive(b"sendlab vault: index of contacts' own ids, 1")),
+            check: derive(b"sendlab vault: check of the master key, 1"),
+            other: keyed(&derive(b"sendlab: keys for other purposes, 1")),
+        }
+    }
+
+    /// Tells whether two vaults have the same master key, and nothing else about it.
+    pub(crate) fn check(&self) -> [u8; 32] {
+        self.check
+    }
+
+    /// A key for a purpose outside the vault.
+    pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
+        hash(self.other.clone().chain_update(purpose.as_bytes()))
+    }
+
+    /// The keyed hash by which a customer's own id is found without being stored.
+    pub(crate) fn index(&self, own_key: &str) -> [u8; 32] {
+        hash(self.index.clone().chain_update(own_key.as_bytes()))
+    }
+
+    /// Seals the secrets of a new contact under a fresh data key.
+    pub(crate) fn seal(&self, ids: &dyn Ids, contact: ContactKey, secrets: &Secrets) -> Sealed {
+        let mut data_key = [0; 32];
+        ids.fill(&mut data_key);
+        let wrapped_key = seal(&self.wrapping, ids, contact, &data_key);
+        let secrets = seal(&Aes256Gcm::new(&data_key.into()), ids, contact, &to_bytes(secrets));
+        Sealed { wrapped_key, secrets }
+    }
+
+    /// Seals changed secrets under the contact's own data key. `None` when the wrapped key does not open.
+    pub(crate) fn reseal(&self, ids: &dyn Ids, contact: ContactKey, sealed: &Sealed, secrets: &Secrets) -> Option<Sealed> {
+        let cipher = self.data_cipher(contact, &sealed.wrapped_key)?;
+        let secrets = seal(&cipher, ids, contact, &to_bytes(secrets));
+        Some(Sealed { wrapped_key: sealed.wrapped_key.clone(), secrets })
+    }
+
+    /// Opens the secrets of `contact`. `None` when they were sealed for another contact, under another master key, or
+    /// changed since.
+    pub(crate) fn open(&self, contact: ContactKey, sealed: &Sealed) -> Option<Secrets> {
+        let cipher = self.data_cipher(contact, &sealed.wrapped_key)?;
+        serde_json::from_slice(&open(&cipher, contact, &sealed.secrets)?).ok()
+    }
+
+    fn data_cipher(&self, contact: ContactKey, wrapped_key: &[u8]) -> Option<Aes256Gcm> {
+        Aes256Gcm::new_from_slice(&open(&self.wrapping, contact, wrapped_key)?).ok()
+    }
+}
+
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+fn hash(mac: Hmac<Sha256>) -> [u8; 32] {
+    mac.finalize().into_bytes().into()
+}
+
+fn to_bytes(secrets: &Secrets) -> Vec<u8> {
+    serde_json::to_vec(secrets).expect("two strings are always JSON")
+}
+
+/// A fresh nonce followed by what it seals.
+fn seal(cipher: &Aes256Gcm, ids: &dyn Ids, contact: ContactKey, clear: &[u8]) -> Vec<u8> {
+    let mut nonce = [0; NONCE_BYTES];
+    ids.fill(&mut nonce);
+    let payload = Payload { msg: clear, aad: &contact.to_bytes() };
+    let sealed = cipher.encrypt(&Nonce::from(nonce), payload).expect("the secrets are shorter than the cipher's limit");
+    [nonce.as_slice(), &sealed].concat()
+}
+
+fn open(cipher: &Aes256Gcm, contact: ContactKey, sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+    cipher.decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: &contact.to_bytes() }).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::SeededIds;
+
+    fn secrets(email: &str) -> Secrets {
+        Secrets { key: "customer-1".into(), email: Some(email.into()) }
+    }
+
+    #[test]
+    fn only_the_contact_and_the_master_key_it_was_sealed_for_open_it() {
+        let ids = SeededIds::new(1);
+        let (vault, other_vault) = (Vault::new(&[1; 32]), Vault::new(&[2; 32]));
+        let (contact, other_contact) = (ids.contact_key(), ids.contact_key());
+        let sealed = vault.seal(&ids, contact, &secrets("a@b.example"));
+        assert!(vault.open(contact, &sealed) == Some(secrets("a@b.example")));
+        assert!(vault.open(other_contact, &sealed).is_none());
+        assert!(other_vault.open(contact, &sealed).is_none());
+        for byte in 0..sealed.secrets.len() {
+            let mut changed = sealed.clone();
+            changed.secrets[byte] ^= 1;
+            assert!(vault.open(contact, &changed).is_none(), "byte {byte}");
+        }
+        let cut = Sealed { secrets: sealed.secrets[..5].to_vec(), ..sealed };
+        assert!(vault.open(contact, &cut).is_none());
+    }
+
+    #[test]
+    fn resealing_keeps_the_data_key_and_changes_the_nonce() {
+        let ids = SeededIds::new(2);
+        let vault = Vault::new(&[1; 32]);
+        let contact = ids.contact_key();
+        let first = vault.seal(&ids, contact, &secrets("a@b.example"));
+        let second = vault.reseal(&ids, contact, &first, &secrets("a@b.example")).unwrap();
+        assert_eq!(first.wrapped_key, second.wrapped_key);
+        assert_ne!(first.secrets, second.secrets);
+        assert!(vault.open(contact, &second) == Some(secrets("a@b.example")));
+    }
+
+    #[test]
+    fn the_index_depends_on_the_id_and_the_master_key() {
+        let (vault, other) = (Vault::new(&[1; 32]), Vault::new(&[2; 32]));
+        assert_eq!(vault.index("1"), vault.index("1"));
+        assert_ne!(vault.index("1"), vault.index("2"));
+        assert_ne!(vault.index("1"), other.index("1"));
+        assert_ne!(vault.check(), other.check());
+    }
+}
