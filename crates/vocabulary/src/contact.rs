@@ -46,7 +46,10 @@ impl fmt::Display for ContactKey {
 impl TryFrom<String> for ContactKey {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        text.parse().ok().and_then(Self::from_i64).ok_or_else(|| format!("`{text}` is no contact key; it is a positive whole number"))
+        text.parse()
+            .ok()
+            .and_then(Self::from_i64)
+            .ok_or_else(|| format!("`{text}` is no contact key; it is a positive whole number"))
     }
 }
 

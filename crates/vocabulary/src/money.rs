@@ -105,7 +105,8 @@ fn digits_by_code() -> &'static BTreeMap<String, u32> {
     }
     static TABLE: OnceLock<BTreeMap<String, u32>> = OnceLock::new();
     TABLE.get_or_init(|| {
-        let file: File = toml::from_str(include_str!("../../../data/rules/currencies.toml")).expect("data/rules/currencies.toml is valid");
+        let file: File =
+            toml::from_str(include_str!("../../../data/rules/currencies.toml")).expect("data/rules/currencies.toml is valid");
         let per_digits = file.digits.into_iter().map(|(digits, codes)| (digits.parse().expect("keys are digits"), codes));
         per_digits.flat_map(|(digits, codes)| codes.into_iter().map(move |code| (code, digits))).collect()
     })
