@@ -1,0 +1,115 @@
+//! Who may do what: a bearer key gives scopes, and each group of routes asks for one.
+//!
+//! A group is guarded and documented by the same value, [`Access`], so that the document cannot promise what the guard
+//! does not hold.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use control::Scope;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::Ref;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, ResponseBuilder, SecurityRequirement};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::Parts;
+use crate::problem::Problem;
+
+/// The name of the security scheme in the OpenAPI document.
+const SCHEME: &str = "bearer";
+
+/// Who may use a group of routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Anybody: health, signed links.
+    Open,
+    /// A key with one of these scopes.
+    AnyOf(&'static [Scope]),
+}
+
+/// Puts a guard before every route of `router`.
+pub(crate) fn guard(router: OpenApiRouter<Arc<Parts>>, access: Access, parts: &Arc<Parts>) -> OpenApiRouter<Arc<Parts>> {
+    match access {
+        Access::Open => router,
+        Access::AnyOf(scopes) => router.route_layer(from_fn_with_state((Arc::clone(parts), scopes), require)),
+    }
+}
+
+type Guard = (Arc<Parts>, &'static [Scope]);
+
+async fn require(State((parts, scopes)): State<Guard>, request: Request, next: Next) -> Result<Response, Problem> {
+    let wanted = scopes.iter().map(|scope| format!("`{scope}`")).collect::<Vec<_>>().join(" or ");
+    let hint = format!("send `Authorization: Bearer KEY` with a key of scope {wanted}; `sendlab keys create` makes one");
+    let secret =
+        bearer(request.headers()).ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "no_key", "this needs a key", &hint))?;
+    let known = parts.control.authenticate(secret).await?;
+    let info =
+        known.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "unknown_key", "the key is unknown or was revoked", &hint))?;
+    if !scopes.iter().any(|scope| info.scopes.contains(scope)) {
+        let message = format!("the key `{}` does not have the scope {wanted}", info.name);
+        let hint = format!("use a key of scope {wanted}; `sendlab keys create` makes one");
+        return Err(Problem::new(StatusCode::FORBIDDEN, "missing_scope", message, hint));
+    }
+    Ok(next.run(request).await)
+}
+
+/// The secret of `Authorization: Bearer SECRET`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, secret) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let secret = secret.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then_some(secret)
+}
+
+/// Writes the guard into the document: the scopes, and the answers it and every handler can give.
+pub(crate) fn document(router: &mut OpenApiRouter<Arc<Parts>>, access: Access) {
+    for operation in router.get_openapi_mut().paths.paths.values_mut().flat_map(operations) {
+        if let Access::AnyOf(scopes) = access {
+            operation.security = Some(scopes.iter().map(|scope| SecurityRequirement::new(SCHEME, [scope.as_str()])).collect());
+            add_error(operation, StatusCode::UNAUTHORIZED, "No key, or an unknown or revoked one.");
+            add_error(operation, StatusCode::FORBIDDEN, "The key does not have the scope.");
+            add_error(operation, StatusCode::INTERNAL_SERVER_ERROR, "The server failed; its log says more.");
+        } else {
+            operation.security = Some(Vec::new());
+        }
+    }
+}
+
+pub(crate) fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
+}
+
+fn add_error(operation: &mut Operation, status: StatusCode, description: &str) {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+    let response = ResponseBuilder::new().description(description).content("application/json", content).build();
+    operation.responses.responses.entry(status.as_str().to_owned()).or_insert_with(|| response.into());
+}
+
+/// The security scheme of the document.
+pub(crate) fn scheme() -> (&'static str, SecurityScheme) {
+    let words: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+    let description = format!("A key made by `sendlab keys create` or POST /v1/keys. Its scopes are among {}.", words.join(", "));
+    (SCHEME, SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn the_key_is_read_from_the_header() {
+        let check = |value: &'static str, expect: Option<&str>| {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
+            assert_eq!(bearer(&headers), expect, "{value:?}");
+        };
+        check("Bearer sl_abc", Some("sl_abc"));
+        check("bearer  sl_abc ", Some("sl_abc"));
+        check("Basic sl_abc", None);
+        check("Bearer ", None);
+        check("sl_abc", None);
+    }
+}

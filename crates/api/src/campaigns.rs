@@ -1,0 +1,178 @@
+//! Campaigns: written, started, paused, watched.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use content::Library;
+use control::{CampaignRow, CampaignState};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use vocabulary::{Campaign, CampaignId, Experiment};
+
+use crate::Parts;
+use crate::problem::Problem;
+use crate::request::{Id, Text};
+use crate::views::documents::CampaignDocument;
+use crate::views::{CampaignView, ErrorBody};
+
+pub(crate) fn reading() -> OpenApiRouter<Arc<Parts>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one))
+}
+
+pub(crate) fn managing() -> OpenApiRouter<Arc<Parts>> {
+    OpenApiRouter::new().routes(routes!(put)).routes(routes!(start)).routes(routes!(pause))
+}
+
+async fn known(parts: &Parts, id: &CampaignId) -> Result<CampaignRow, Problem> {
+    let found = parts.control.campaign(id).await?;
+    found.ok_or_else(|| Problem::not_found("campaign", id.as_str(), "GET /v1/campaigns lists them"))
+}
+
+async fn view(parts: &Parts, row: CampaignRow) -> Result<CampaignView, Problem> {
+    let progress = parts.control.progress(&row.campaign.campaign).await?.into();
+    let CampaignRow { campaign, state, error, created_at, .. } = row;
+    Ok(CampaignView { campaign, state: state.as_str().to_owned(), progress, error, created_at })
+}
+
+/// Store a campaign.
+///
+/// YAML or JSON; the id is inside. Its templates are compiled, and every variant of its experiment must have content.
+/// Nothing is sent before it is started.
+#[utoipa::path(
+    put,
+    path = "/v1/campaigns",
+    tag = "campaigns",
+    operation_id = "put_campaign",
+    request_body(content((CampaignDocument = "application/json"), (String = "application/yaml")), description = "The campaign."),
+    responses(
+        (status = 200, description = "It was known and is now as given.", body = CampaignView),
+        (status = 201, description = "It is new.", body = CampaignView),
+        (status = 409, description = "It was started and can no longer be changed.", body = ErrorBody),
+        (status = 422, description = "Something is wrong with it; the message names the place and the fix.", body = ErrorBody),
+    )
+)]
+async fn put(State(parts): State<Arc<Parts>>, Text(text): Text) -> Result<(StatusCode, Json<CampaignView>), Problem> {
+    let campaign = experiment::parse_campaign(&text)?;
+    let experiment = parts.control.experiment(&campaign.experiment).await?.ok_or_else(|| {
+        let message = format!("there is no experiment `{}`", campaign.experiment);
+        Problem::unprocessable("unknown_experiment", message, "store it first with PUT /v1/experiments")
+    })?;
+    check_content(&campaign, &experiment)?;
+    let created = parts.control.put_campaign(&campaign).await?;
+    let row = known(&parts, &campaign.campaign).await?;
+    Ok((if created { StatusCode::CREATED } else { StatusCode::OK }, Json(view(&parts, row).await?)))
+}
+
+fn check_content(campaign: &Campaign, experiment: &Experiment) -> Result<(), Problem> {
+    Library::compile(&campaign.content).map_err(|error| {
+        Problem::unprocessable("bad_template", format!("content: {error}"), "correct the template and send it again")
+    })?;
+    let Some(variant) = experiment.variants.iter().find(|variant| !campaign.content.contains_key(variant.copy_name())) else {
+        return Ok(());
+    };
+    let message = format!("content has no `{}`, which variant `{}` sends", variant.copy_name(), variant.name);
+    let names = campaign.content.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    Err(Problem::unprocessable("missing_content", message, format!("add it, or name one of {names} as the variant's `copy`")))
+}
+
+/// All campaigns.
+#[utoipa::path(
+    get,
+    path = "/v1/campaigns",
+    tag = "campaigns",
+    operation_id = "list_campaigns",
+    responses((status = 200, description = "The campaigns, oldest first.", body = Vec<CampaignView>))
+)]
+async fn list(State(parts): State<Arc<Parts>>) -> Result<Json<Vec<CampaignView>>, Problem> {
+    let mut views = Vec::new();
+    for row in parts.control.campaigns().await? {
+        views.push(view(&parts, row).await?);
+    }
+    Ok(Json(views))
+}
+
+/// One campaign.
+#[utoipa::path(
+    get,
+    path = "/v1/campaigns/{id}",
+    tag = "campaigns",
+    operation_id = "campaign",
+    params(("id" = String, Path, description = "The campaign's id.")),
+    responses((status = 200, description = "The campaign and how far it is.", body = CampaignView), (status = 404, description = "There is none.", body = ErrorBody))
+)]
+async fn one(State(parts): State<Arc<Parts>>, Id(id): Id<CampaignId>) -> Result<Json<CampaignView>, Problem> {
+    let row = known(&parts, &id).await?;
+    Ok(Json(view(&parts, row).await?))
+}
+
+/// Start a campaign, or go on with a paused one. Harmless when it runs already.
+#[utoipa::path(
+    post,
+    path = "/v1/campaigns/{id}/start",
+    tag = "campaigns",
+    operation_id = "start_campaign",
+    params(("id" = String, Path, description = "The campaign's id.")),
+    responses(
+        (status = 200, description = "It is being planned or sent.", body = CampaignView),
+        (status = 404, description = "There is none.", body = ErrorBody),
+        (status = 409, description = "It is done.", body = ErrorBody),
+    )
+)]
+async fn start(State(parts): State<Arc<Parts>>, Id(id): Id<CampaignId>) -> Result<Json<CampaignView>, Problem> {
+    move_to(&parts, &id, |row| match row.state {
+        CampaignState::Planning | CampaignState::Sending => Move::None,
+        // What was planned before the pause is still in force.
+        CampaignState::Paused if row.plan_version > 0 => Move::To(CampaignState::Sending),
+        CampaignState::Draft | CampaignState::Paused | CampaignState::Failed => Move::To(CampaignState::Planning),
+        CampaignState::Done => Move::Refused("it is done", "store it under a new id to send again"),
+    })
+    .await
+}
+
+/// Pause a campaign: nothing more is handed over until it is started again. Harmless when it is paused already.
+#[utoipa::path(
+    post,
+    path = "/v1/campaigns/{id}/pause",
+    tag = "campaigns",
+    operation_id = "pause_campaign",
+    params(("id" = String, Path, description = "The campaign's id.")),
+    responses(
+        (status = 200, description = "It is paused.", body = CampaignView),
+        (status = 404, description = "There is none.", body = ErrorBody),
+        (status = 409, description = "It does not run.", body = ErrorBody),
+    )
+)]
+async fn pause(State(parts): State<Arc<Parts>>, Id(id): Id<CampaignId>) -> Result<Json<CampaignView>, Problem> {
+    move_to(&parts, &id, |row| match row.state {
+        CampaignState::Paused => Move::None,
+        CampaignState::Planning | CampaignState::Sending => Move::To(CampaignState::Paused),
+        CampaignState::Draft => Move::Refused("it was not started", "nothing is sent before it is started"),
+        CampaignState::Done | CampaignState::Failed => Move::Refused("it does not run any more", "nothing of it is being sent"),
+    })
+    .await
+}
+
+enum Move {
+    None,
+    To(CampaignState),
+    Refused(&'static str, &'static str),
+}
+
+/// Moves a campaign from the state it was seen in; looks again when it moved by itself in between.
+async fn move_to(parts: &Parts, id: &CampaignId, decide: impl Fn(&CampaignRow) -> Move) -> Result<Json<CampaignView>, Problem> {
+    // A campaign passes through four states at most, so a fifth look cannot find it moved again.
+    const LOOKS_MAX: usize = 5;
+    for _ in 0..LOOKS_MAX {
+        let row = known(parts, id).await?;
+        match decide(&row) {
+            Move::None => return Ok(Json(view(parts, row).await?)),
+            Move::To(state) => drop(parts.control.set_campaign_state(id, &[row.state], state).await?),
+            Move::Refused(why, hint) => {
+                return Err(Problem::conflict("wrong_state", format!("campaign `{id}` cannot do that: {why}"), hint));
+            }
+        }
+    }
+    Err(Problem::conflict("wrong_state", format!("campaign `{id}` keeps moving"), "try again"))
+}

@@ -1,0 +1,164 @@
+//! Experiments: written, listed, read out, decided.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use control::ControlError;
+use futures::TryStreamExt;
+use lake::SqlFormat;
+use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use vocabulary::world::to_micros;
+use vocabulary::{Experiment, ExperimentId, RecommendationId};
+
+use crate::Parts;
+use crate::problem::Problem;
+use crate::request::{Id, Text};
+use crate::views::documents::ExperimentDocument;
+use crate::views::{Decided, ErrorBody, ExperimentRow, ReadoutAnswer, RecommendationView};
+
+/// Counts the assigned contacts of every experiment.
+const ASSIGNED: &str = include_str!("../sql/assigned.sql");
+/// How often a decision is made anew because another one came in between. Two in a row is bad luck, more is a quarrel.
+const DECIDE_TRIES_MAX: usize = 3;
+
+pub(crate) fn reading() -> OpenApiRouter<Arc<Parts>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one)).routes(routes!(readout))
+}
+
+pub(crate) fn managing() -> OpenApiRouter<Arc<Parts>> {
+    OpenApiRouter::new().routes(routes!(put)).routes(routes!(decide))
+}
+
+/// The experiment of that id, or a 404.
+pub(crate) async fn known(parts: &Parts, id: &ExperimentId) -> Result<Experiment, Problem> {
+    let found = parts.control.experiment(id).await?;
+    found.ok_or_else(|| Problem::not_found("experiment", id.as_str(), "GET /v1/experiments lists them"))
+}
+
+/// Store an experiment.
+///
+/// YAML or JSON; the id is inside. Variants and weights cannot change once a campaign of it was planned.
+#[utoipa::path(
+    put,
+    path = "/v1/experiments",
+    tag = "experiments",
+    operation_id = "put_experiment",
+    request_body(content((ExperimentDocument = "application/json"), (String = "application/yaml")), description = "The experiment."),
+    responses(
+        (status = 200, description = "It was known and is now as given.", body = ExperimentDocument),
+        (status = 201, description = "It is new.", body = ExperimentDocument),
+        (status = 409, description = "It can no longer be changed like that.", body = ErrorBody),
+        (status = 422, description = "Something is wrong with it; the message names line, key and fix.", body = ErrorBody),
+    )
+)]
+async fn put(State(parts): State<Arc<Parts>>, Text(text): Text) -> Result<(StatusCode, Json<Experiment>), Problem> {
+    let experiment = experiment::parse(&text)?;
+    let created = parts.control.put_experiment(&experiment).await?;
+    Ok((if created { StatusCode::CREATED } else { StatusCode::OK }, Json(experiment)))
+}
+
+/// All experiments.
+#[utoipa::path(
+    get,
+    path = "/v1/experiments",
+    tag = "experiments",
+    operation_id = "list_experiments",
+    responses((status = 200, description = "The experiments, oldest first.", body = Vec<ExperimentRow>))
+)]
+async fn list(State(parts): State<Arc<Parts>>) -> Result<Json<Vec<ExperimentRow>>, Problem> {
+    let experiments = parts.control.experiments().await?;
+    let assigned = if experiments.is_empty() { HashMap::new() } else { assigned(&parts).await? };
+    let mut rows = Vec::with_capacity(experiments.len());
+    for experiment in experiments {
+        let recommendation = parts.control.current(&experiment.experiment).await?;
+        let assigned = assigned.get(experiment.experiment.as_str()).copied().unwrap_or(0);
+        rows.push(ExperimentRow::new(experiment, recommendation, assigned));
+    }
+    Ok(Json(rows))
+}
+
+async fn assigned(parts: &Parts) -> Result<HashMap<String, u64>, Problem> {
+    #[derive(Deserialize)]
+    struct Row {
+        experiment_id: String,
+        assigned: u64,
+    }
+    let answer = parts.lake.sql(ASSIGNED, SqlFormat::Json, parts.settings.sql_limits).await?;
+    let chunks: Vec<bytes::Bytes> = answer.body.try_collect().await?;
+    let rows: Vec<Row> = serde_json::from_slice(&chunks.concat()).map_err(|error| Problem::internal(&error))?;
+    Ok(rows.into_iter().map(|row| (row.experiment_id, row.assigned)).collect())
+}
+
+/// One experiment as it was written.
+#[utoipa::path(
+    get,
+    path = "/v1/experiments/{id}",
+    tag = "experiments",
+    operation_id = "experiment",
+    params(("id" = String, Path, description = "The experiment's id.")),
+    responses((status = 200, description = "The experiment.", body = ExperimentDocument), (status = 404, description = "There is none.", body = ErrorBody))
+)]
+async fn one(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<Experiment>, Problem> {
+    Ok(Json(known(&parts, &id).await?))
+}
+
+/// Read an experiment out as it stands now.
+///
+/// The numbers are computed at once from what SQL can see. Looking decides nothing.
+#[utoipa::path(
+    get,
+    path = "/v1/experiments/{id}/readout",
+    tag = "experiments",
+    params(("id" = String, Path, description = "The experiment's id.")),
+    responses((status = 200, description = "The readout.", body = ReadoutAnswer), (status = 404, description = "There is no such experiment.", body = ErrorBody))
+)]
+async fn readout(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<ReadoutAnswer>, Problem> {
+    let experiment = known(&parts, &id).await?;
+    let readout = observed(&parts, &experiment).await?;
+    let recommendation = parts.control.current(&id).await?.map(RecommendationView::from);
+    Ok(Json(ReadoutAnswer { readout, recommendation }))
+}
+
+async fn observed(parts: &Parts, experiment: &Experiment) -> Result<experiment::Readout, Problem> {
+    let observations = parts.lake.observe(experiment, to_micros(parts.clock.now())).await?;
+    Ok(experiment::readout(experiment, &observations, &parts.ids.token()))
+}
+
+/// Decide by the readout.
+///
+/// The readout is stored; where its verdict names another variant than the senders use, that becomes the recommendation.
+#[utoipa::path(
+    post,
+    path = "/v1/experiments/{id}/decide",
+    tag = "experiments",
+    params(("id" = String, Path, description = "The experiment's id.")),
+    responses(
+        (status = 200, description = "What it came to.", body = Decided),
+        (status = 404, description = "There is no such experiment.", body = ErrorBody),
+        (status = 409, description = "Others kept deciding at the same time.", body = crate::views::ConflictBody),
+    )
+)]
+async fn decide(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<Decided>, Problem> {
+    let experiment = known(&parts, &id).await?;
+    let readout = observed(&parts, &experiment).await?;
+    parts.control.put_readout(&readout).await?;
+    let mut superseded = None;
+    for _ in 0..DECIDE_TRIES_MAX {
+        let current = parts.control.current(&id).await?;
+        let fresh = RecommendationId::new(&parts.ids.token()).map_err(|error| Problem::internal(&error))?;
+        let Some(made) = experiment::recommend(&readout, current.as_ref(), fresh, to_micros(parts.clock.now())) else {
+            return Ok(Json(Decided { readout, recommendation: current.map(RecommendationView::from), changed: false }));
+        };
+        match parts.control.recommend(&made).await {
+            Ok(()) => return Ok(Json(Decided { readout, recommendation: Some(made.into()), changed: true })),
+            Err(ControlError::Conflict { current }) => superseded = current.map(|current| *current),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Problem::superseded(superseded))
+}

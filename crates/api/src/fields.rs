@@ -1,0 +1,176 @@
+//! The fields of an event as callers write it: one table that the diagnoses of bad lines and the OpenAPI schemas are
+//! both made from, so that they cannot tell different stories.
+
+use vocabulary::EventKind;
+
+/// What the value of a field looks like in JSON.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shape {
+    /// Text.
+    Text,
+    /// Text from a fixed list of words.
+    Word(fn() -> Vec<&'static str>),
+    /// An RFC 3339 time as text.
+    Time,
+    /// A whole number as text of digits.
+    Digits,
+    /// `true` or `false`.
+    Flag,
+    /// A number.
+    Number,
+    /// A decimal amount: a number, or text that holds one.
+    Decimal,
+}
+
+/// One field.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Field {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What its value looks like.
+    pub(crate) shape: Shape,
+    /// The kinds of event that have it; all where empty.
+    pub(crate) kinds: &'static [EventKind],
+    /// Whether an event of these kinds must have it.
+    pub(crate) required: bool,
+    /// What it means.
+    pub(crate) about: &'static str,
+}
+
+impl Field {
+    /// Whether events of this kind have the field.
+    pub(crate) fn belongs_to(&self, kind: EventKind) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+}
+
+const fn common(name: &'static str, shape: Shape, about: &'static str) -> Field {
+    Field { name, shape, kinds: &[], required: false, about }
+}
+
+const fn own(name: &'static str, kinds: &'static [EventKind], shape: Shape, about: &'static str) -> Field {
+    Field { name, shape, kinds, required: false, about }
+}
+
+const fn required(field: Field) -> Field {
+    Field { required: true, ..field }
+}
+
+/// The words of a list type, as a function so that the table can be a constant.
+macro_rules! words_of {
+    ($type:ty) => {
+        Shape::Word(|| <$type>::ALL.iter().map(|word| word.as_str()).collect())
+    };
+}
+
+use EventKind::{Assignment, Click, Delivery, Feedback, Message, Open, Order};
+
+/// Every field of every kind, in the order of the documentation.
+pub(crate) const FIELDS: &[Field] = &[
+    required(common(
+        "event_id",
+        Shape::Text,
+        "Names the event for ever, at most 256 bytes. The same id told twice is kept once.",
+    )),
+    required(common("kind", words_of!(EventKind), "What happened.")),
+    required(common("event_time", Shape::Time, "When it happened, in RFC 3339. At most 5 minutes ahead of the server's clock.")),
+    common(
+        "contact",
+        Shape::Text,
+        "The contact by the customer's own id, at most 128 bytes. Either this or `contact_key` must be given.",
+    ),
+    common(
+        "contact_key",
+        Shape::Digits,
+        "The contact by Sendlab's surrogate key, a string of digits. Either this or `contact` must be given.",
+    ),
+    common("message_id", Shape::Text, "The message that led to it."),
+    common("campaign_id", Shape::Text, "The campaign of that message."),
+    common("experiment_id", Shape::Text, "The experiment it counts in."),
+    common("variant", Shape::Text, "The variant the contact got."),
+    common("channel", words_of!(vocabulary::Channel), "The channel of the message."),
+    common("market", Shape::Text, "ISO 3166 alpha-2 country, two capital letters."),
+    common("provider", Shape::Text, "The way out the message took, such as `smtp`."),
+    common("recommendation_id", Shape::Text, "The recommendation the sender followed."),
+    own(
+        "planned_at",
+        &[Assignment],
+        Shape::Time,
+        "When the message is planned to leave; outcomes count from here. `event_time` where absent.",
+    ),
+    own(
+        "propensity",
+        &[Assignment],
+        Shape::Number,
+        "The probability with which the variant was drawn, more than 0 and at most 1.",
+    ),
+    required(own("class", &[Message], words_of!(vocabulary::MessageClass), "What kind of message it is.")),
+    own(
+        "cost",
+        &[Message],
+        Shape::Decimal,
+        "What handing it over cost, in major units of `currency`: a number, or text where more than 15 digits matter.",
+    ),
+    required(own("status", &[Delivery], words_of!(vocabulary::DeliveryStatus), "How the delivery ended, or where it stands.")),
+    own("reply", &[Delivery], Shape::Text, "The provider's own words."),
+    own("url", &[Click], Shape::Text, "Where the link led."),
+    own(
+        "machine",
+        &[Open, Click],
+        Shape::Flag,
+        "Whether a machine (mail proxy, scanner) did it, as far as can be told. `false` where absent.",
+    ),
+    own("user_agent", &[Open, Click], Shape::Text, "The user agent."),
+    required(own("order_id", &[Order], Shape::Text, "The shop's own id of the order.")),
+    required(own(
+        "amount",
+        &[Order],
+        Shape::Decimal,
+        "What was paid, in major units of `currency`: a number, or text where more than 15 digits matter.",
+    )),
+    own(
+        "currency",
+        &[Message, Order],
+        Shape::Text,
+        "ISO 4217 code of `amount` or `cost`, three capital letters. Required with either.",
+    ),
+    required(own("feedback", &[Feedback], words_of!(vocabulary::FeedbackKind), "What the contact said.")),
+    own("text", &[Feedback], Shape::Text, "Their words, if any."),
+];
+
+/// The field of that name.
+pub(crate) fn field(name: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|field| field.name == name)
+}
+
+/// The candidate most like `word`, if any is like it at all.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Below this similarity a suggestion confuses more than it helps: it still pairs `evnt_time` with `event_time`.
+    const SIMILARITY_MIN: f64 = 0.8;
+    let scored = candidates.into_iter().map(|candidate| (strsim::jaro_winkler(word, candidate), candidate));
+    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (best.0 >= SIMILARITY_MIN).then_some(best.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_field_is_suggested() {
+        let names = || FIELDS.iter().map(|field| field.name);
+        let check = |word: &str, expect: Option<&str>| assert_eq!(nearest(word, names()), expect, "{word}");
+        check("evnt_time", Some("event_time"));
+        check("eventId", Some("event_id"));
+        check("currancy", Some("currency"));
+        check("zzz", None);
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<&str> = FIELDS.iter().map(|field| field.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), FIELDS.len());
+    }
+}

@@ -1,0 +1,189 @@
+//! The one door: collector, tracking links, REST, and the console's files, over HTTP.
+//!
+//! *Invariant:* only this crate knows HTTP. It holds no rule of its own about experiments, money or sending: it reads what
+//! callers write, asks `lake`, `control` and the pure crates, and writes down what they say.
+//! *Invariant:* a route is open only where [`groups`] says so.
+//!
+//! Reading order: [`request`] and [`problem`] (what comes in, what goes wrong), [`auth`], [`collect`] with [`items`],
+//! [`line`] and [`diagnose`], [`contacts`], [`tracking`], [`sql`], [`experiments`], [`recommendations`], [`campaigns`],
+//! [`keys`], [`console`], [`views`].
+
+mod auth;
+mod campaigns;
+mod collect;
+mod console;
+mod contacts;
+mod diagnose;
+mod experiments;
+mod fields;
+mod items;
+mod keys;
+pub mod line;
+mod machine;
+mod problem;
+mod recommendations;
+mod request;
+mod schema;
+mod serve;
+mod sql;
+mod tracking;
+pub mod views;
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use content::Links;
+use control::{Control, Scope};
+use lake::{Lake, SqlLimits};
+use tower_http::trace::TraceLayer;
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Tag};
+use utoipa::{PartialSchema, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use vocabulary::{Clock, Currency, Ids};
+
+use auth::Access;
+use problem::Problem;
+use views::{ErrorBody, ErrorView, Health};
+
+pub use items::{BATCH_LINES_MAX, BODY_BYTES_MAX, LINE_BYTES_MAX};
+pub use recommendations::WAIT_SECONDS_MAX;
+pub use serve::serve;
+
+/// What the server is made of.
+pub struct Parts {
+    /// Where events go and numbers come from.
+    pub lake: Arc<Lake>,
+    /// What people edit and senders trust.
+    pub control: Arc<Control>,
+    /// Reads the signed links.
+    pub links: Arc<Links>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives fresh ids.
+    pub ids: Arc<dyn Ids>,
+    /// What can be set.
+    pub settings: Settings,
+}
+
+/// What can be set.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The currency amounts are compared in.
+    pub base_currency: Currency,
+    /// What one query may use.
+    pub sql_limits: SqlLimits,
+}
+
+/// The server as a router, ready to be served.
+pub fn router(parts: Parts) -> axum::Router {
+    let parts = Arc::new(parts);
+    let guarded = groups().into_iter().map(|(access, routes)| auth::guard(routes, access, &parts));
+    let routes = guarded.fold(OpenApiRouter::default(), OpenApiRouter::merge);
+    let router: axum::Router<Arc<Parts>> = routes.into();
+    router.method_not_allowed_fallback(wrong_method).fallback(console::serve).layer(TraceLayer::new_for_http()).with_state(parts)
+}
+
+/// The OpenAPI 3.1 document of the server.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    let documented = groups().into_iter().map(|(access, mut routes)| {
+        auth::document(&mut routes, access);
+        routes.into_openapi()
+    });
+    documented.fold(frame(), OpenApi::merge_from)
+}
+
+/// The document as it is committed in `crates/api/openapi.json`, with a line break at the end.
+///
+/// # Panics
+/// Never: the document is plain data.
+#[must_use]
+pub fn openapi_json() -> String {
+    openapi().to_pretty_json().expect("the document is plain data") + "\n"
+}
+
+/// Every route, grouped by who may use it. A handler that is in none of these groups cannot be reached.
+fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
+    let system = || OpenApiRouter::new().routes(routes!(healthz));
+    let read = || {
+        let groups = [experiments::reading(), recommendations::reading(), campaigns::reading(), sql::routes()];
+        groups.into_iter().fold(OpenApiRouter::default().routes(routes!(document)), OpenApiRouter::merge)
+    };
+    let manage = || {
+        let groups =
+            [contacts::routes(), experiments::managing(), recommendations::managing(), campaigns::managing(), keys::routes()];
+        groups.into_iter().fold(OpenApiRouter::default(), OpenApiRouter::merge)
+    };
+    vec![
+        (Access::Open, OpenApiRouter::default().merge(system()).merge(tracking::routes())),
+        (Access::AnyOf(&[Scope::Collect]), collect::routes()),
+        (Access::AnyOf(&[Scope::Read]), read()),
+        (Access::AnyOf(&[Scope::Send, Scope::Read]), recommendations::sending()),
+        (Access::AnyOf(&[Scope::Manage]), manage()),
+    ]
+}
+
+/// The document without its paths.
+fn frame() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Sendlab")
+        .version("1")
+        .description(Some("Experiments on mass messages: events in, scored winners out, senders that follow them."))
+        .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
+        .build();
+    let (name, scheme) = auth::scheme();
+    let components = ComponentsBuilder::new()
+        .security_scheme(name, scheme)
+        .schema(ErrorBody::name(), ErrorBody::schema())
+        .schema(ErrorView::name(), ErrorView::schema())
+        .build();
+    OpenApiBuilder::new().info(info).components(Some(components)).tags(Some(tags())).build()
+}
+
+fn tags() -> Vec<Tag> {
+    let tag = |(name, about): (&str, &str)| TagBuilder::new().name(name).description(Some(about)).build();
+    let tags = [
+        ("events", "Telling what happened."),
+        ("contacts", "The people, by the customer's own ids."),
+        ("experiments", "What is asked, and what the answer is."),
+        ("recommendations", "What the senders should use."),
+        ("campaigns", "What is sent to whom."),
+        ("lake", "SQL over everything that happened."),
+        ("links", "The signed links in messages; they need no key."),
+        ("keys", "Who may do what."),
+        ("system", "The server itself."),
+    ];
+    tags.map(tag).into()
+}
+
+/// Is the server there?
+#[utoipa::path(get, path = "/healthz", tag = "system", responses((status = 200, description = "It is.", body = Health)))]
+async fn healthz() -> Json<Health> {
+    Json(Health { status: "ok".into() })
+}
+
+/// This document.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "system",
+    operation_id = "openapi",
+    responses((status = 200, description = "The OpenAPI 3.1 document.", body = serde_json::Value, content_type = "application/json"))
+)]
+async fn document() -> Response {
+    static DOCUMENT: OnceLock<String> = OnceLock::new();
+    let text = DOCUMENT.get_or_init(openapi_json);
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], text.as_str()).into_response()
+}
+
+async fn wrong_method() -> Problem {
+    let hint = "/openapi.json lists the methods of each path";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "this path does not know the method", hint)
+}
+
+#[cfg(test)]
+mod tests;

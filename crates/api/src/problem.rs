@@ -1,0 +1,141 @@
+//! The one shape of every error answer: `{"error": {"kind", "message", "hint"}}`.
+//!
+//! What a caller can mend is told to them. What is ours goes to the log with its causes, and the caller hears no detail.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use control::ControlError;
+use experiment::ExperimentError;
+use lake::LakeError;
+use vocabulary::Recommendation;
+
+use crate::views::{ErrorBody, ErrorView, RecommendationView};
+
+/// An answer that is not what the caller hoped for.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    /// The HTTP status.
+    pub(crate) status: StatusCode,
+    /// For programs: stays the same when the words change.
+    pub(crate) kind: &'static str,
+    /// For people: what is wrong.
+    pub(crate) message: String,
+    /// For people: what to do.
+    pub(crate) hint: String,
+    /// The recommendation that is current, where a decision came too late.
+    current: Option<Box<Option<RecommendationView>>>,
+}
+
+impl Problem {
+    /// A problem of any status.
+    pub(crate) fn new(status: StatusCode, kind: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { status, kind, message: message.into(), hint: hint.into(), current: None }
+    }
+
+    /// 422: understood, but it cannot be as given.
+    pub(crate) fn unprocessable(kind: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, message, hint)
+    }
+
+    /// 404: there is no such thing.
+    pub(crate) fn not_found(noun: &str, id: &str, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {noun} `{id}`"), hint)
+    }
+
+    /// 409: it is not in a state that allows it.
+    pub(crate) fn conflict(kind: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, kind, message, hint)
+    }
+
+    /// 500: our fault. The error and its causes are logged, the caller hears only that it happened.
+    pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        let causes: Vec<String> = causes.map(ToString::to_string).collect();
+        tracing::error!(error = %error, causes = causes.join(": "), "a request failed");
+        let hint = "try again; if it stays so, the server's log says more";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server could not finish the request", hint)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let error = ErrorView { kind: self.kind.to_owned(), message: self.message, hint: self.hint };
+        let mut response = match self.current {
+            None => (self.status, Json(ErrorBody { error })).into_response(),
+            Some(current) => (self.status, Json(crate::views::ConflictBody { error, current: *current })).into_response(),
+        };
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sendlab\""));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::NotFound { noun, ref id } => {
+                Self::not_found(noun, id, "list what there is with a GET on the collection")
+            }
+            ControlError::Invalid { .. } | ControlError::InvalidContact { .. } => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                let message =
+                    if matches!(error, ControlError::Invalid { .. }) { error.to_string() } else { format!("{error}{cause}") };
+                Self::unprocessable("invalid", message, "correct the field and send it again")
+            }
+            ControlError::Frozen { .. } => Self::conflict("frozen", error.to_string(), "give the changed one a new id"),
+            ControlError::Conflict { current } => Self::superseded(current.map(|current| *current)),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl Problem {
+    /// 409: another recommendation became current in the meantime; the answer carries it.
+    pub(crate) fn superseded(current: Option<Recommendation>) -> Self {
+        let message = "the parent is not the current recommendation";
+        let hint = "look at `current`, decide again, and name its id as `parent`";
+        Self { current: Some(Box::new(current.map(RecommendationView::from))), ..Self::conflict("superseded", message, hint) }
+    }
+}
+
+impl From<LakeError> for Problem {
+    fn from(error: LakeError) -> Self {
+        match error {
+            LakeError::Refused(why) => {
+                Self::unprocessable("not_a_query", why, "only queries are answered here: SELECT, WITH, EXPLAIN, SHOW")
+            }
+            LakeError::Query { message, hint } => Self::unprocessable(
+                "bad_query",
+                message,
+                hint.unwrap_or_else(|| "GET /v1/tables lists the tables and their columns".into()),
+            ),
+            LakeError::Limit(why) => Self::unprocessable("query_limit", why, "ask for less: filter, aggregate, or add LIMIT"),
+            LakeError::NotDurable { .. } => {
+                tracing::error!(%error, "events were not stored");
+                let message = "the events could not be stored; none of them counts as told";
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "not_durable",
+                    message,
+                    "send them again; the same event_id is harmless",
+                )
+            }
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ExperimentError> for Problem {
+    fn from(error: ExperimentError) -> Self {
+        let hint = "correct it and send it again; /openapi.json describes every field";
+        match error {
+            ExperimentError::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", error.to_string(), hint),
+            _ => Self::unprocessable("invalid", error.to_string(), hint),
+        }
+    }
+}

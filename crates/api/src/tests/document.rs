@@ -1,0 +1,127 @@
+//! The OpenAPI document: fresh, whole, and true to what is sent.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::views::documents::{CampaignDocument, ExperimentDocument};
+use crate::views::readouts::ReadoutDocument;
+
+#[test]
+fn the_committed_document_is_fresh() {
+    let committed = include_str!("../../openapi.json");
+    assert!(
+        committed == openapi_json(),
+        "crates/api/openapi.json is stale; refresh it: cargo run -p sendlab -- openapi > crates/api/openapi.json"
+    );
+}
+
+#[test]
+fn every_operation_is_described() {
+    let document = serde_json::to_value(openapi()).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
+    let known: BTreeSet<&str> = document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    let mut ids = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let place = format!("{method} {path}");
+            assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{place} has no summary");
+            assert!(
+                operation["tags"].as_array().unwrap().iter().all(|tag| known.contains(tag.as_str().unwrap())),
+                "{place} has an unknown tag"
+            );
+            assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{place} shares its operationId");
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.keys().any(|status| status.starts_with('2') || status.starts_with('3')), "{place} cannot succeed");
+            assert!(path == "/healthz" || responses.keys().any(|status| status.starts_with('4')), "{place} cannot fail");
+        }
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let document = serde_json::to_value(openapi()).unwrap();
+    let mut found = BTreeSet::new();
+    references(&document, &mut found);
+    found.extend(
+        document["components"]["schemas"]["EventV1"]["discriminator"]["mapping"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|to| to.as_str().unwrap().to_owned()),
+    );
+    assert!(found.contains("#/components/schemas/ClickEventV1"));
+    for reference in found {
+        assert!(document.pointer(&reference[1..]).is_some(), "{reference} leads nowhere");
+    }
+}
+
+/// The mirrors of the document hold all that is sent, and nothing else.
+#[test]
+fn mirrors_are_true() {
+    fn check<Mirror: serde::Serialize + serde::de::DeserializeOwned>(real: &Value) {
+        let mirror: Mirror = serde_json::from_value(real.clone()).unwrap_or_else(|error| panic!("{error}: {real}"));
+        assert_eq!(serde_json::to_value(mirror).unwrap(), *real);
+    }
+    let written = experiment::parse(&experiment().to_string()).unwrap();
+    check::<ExperimentDocument>(&serde_json::to_value(&written).unwrap());
+    let mut full = experiment();
+    full["variants"][1] = json!({"name": "warm", "weight": 2, "copy": "sunny", "send_hour": 9, "channel": "email"});
+    full["factors"] = json!(["copy", "timing"]);
+    full["audience"] = json!("SELECT contact_key FROM contacts");
+    full["control"] = json!("plain");
+    let full: vocabulary::Experiment = serde_json::from_value(full).unwrap();
+    check::<ExperimentDocument>(&serde_json::to_value(full).unwrap());
+    let mut campaign = campaign();
+    check::<CampaignDocument>(&serde_json::to_value(experiment::parse_campaign(&campaign.to_string()).unwrap()).unwrap());
+    campaign["start"] = json!("2026-03-01T12:00:00Z");
+    campaign["send_hour"] = json!(9);
+    campaign["cost"] = json!(0.001);
+    campaign["audience"] = json!("SELECT contact_key FROM contacts");
+    let campaign: vocabulary::Campaign = serde_json::from_value(campaign).unwrap();
+    check::<CampaignDocument>(&serde_json::to_value(campaign).unwrap());
+    for (count, conversions) in [(0, 0), (1_000, 100)] {
+        check::<ReadoutDocument>(&serde_json::to_value(readout(&written, count, conversions)).unwrap());
+    }
+}
+
+/// A readout over made-up observations: empty, so that answers are missing, or full.
+fn readout(experiment: &vocabulary::Experiment, count: u64, conversions: u64) -> experiment::Readout {
+    let arm = |variant: &vocabulary::Variant, extra: u64| {
+        let values = |ones: u64| (0..count).map(|at| if at < ones { 1.0 } else { 0.0 }).collect::<Vec<f64>>();
+        let moments = |ones: u64| stats::Moments::from_values(&values(ones));
+        let metrics =
+            [("bought".to_owned(), moments(conversions + extra)), ("unsubscribed".to_owned(), moments(conversions / 10))];
+        let funnel = experiment::Funnel { assigned: count, ..experiment::Funnel::default() };
+        experiment::ArmObservations {
+            variant: variant.name.clone(),
+            assigned: count,
+            mature: count,
+            metrics: metrics.into(),
+            funnel,
+        }
+    };
+    let arms = experiment.variants.iter().zip([0, conversions / 2]).map(|(variant, extra)| arm(variant, extra)).collect();
+    let versions = [("orders".to_owned(), 3)].into();
+    let observations = experiment::Observations {
+        versions,
+        engine: "test".into(),
+        as_of: now(),
+        arms,
+        immature: 1,
+        crossovers: 0,
+        strangers: 0,
+        unconverted_orders: 0,
+    };
+    experiment::readout(experiment, &observations, "r1")
+}

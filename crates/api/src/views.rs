@@ -1,0 +1,420 @@
+//! The wire types: what answers and bodies look like, with their schemas.
+//!
+//! Experiments, campaigns and readouts have a written form of their own in their crates; [`documents`] mirrors those
+//! forms for the OpenAPI document only, and a test holds the mirrors true. Everything else is a view made here.
+
+pub mod documents;
+pub mod readouts;
+
+use std::collections::BTreeMap;
+
+use control::{KeyRow, Progress, Scope};
+use jiff::Timestamp;
+use lake::TableInfo;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use vocabulary::{Experiment, Recommendation};
+
+use crate::line::Fault;
+use documents::{CampaignDocument, VariantDocument};
+use readouts::ReadoutDocument;
+
+/// An error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorView,
+}
+
+/// What went wrong, for programs and for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Error)]
+pub struct ErrorView {
+    /// For programs: stays the same when the words change.
+    #[schema(example = "missing_scope")]
+    pub kind: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// A decision that came too late.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ConflictBody {
+    /// What went wrong.
+    pub error: ErrorView,
+    /// The recommendation that is current now; `null` where there is none.
+    pub current: Option<RecommendationView>,
+}
+
+/// The server is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `ok`.
+    #[schema(example = "ok")]
+    pub status: String,
+}
+
+/// What became of a batch of events. Accepted events are on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Collected {
+    /// Events that were new.
+    pub accepted: u64,
+    /// Events that were known already.
+    pub duplicate: u64,
+    /// Lines that could not be kept.
+    pub rejected: u64,
+    /// One for each rejected line.
+    pub errors: Vec<LineError>,
+    /// One for each duplicate.
+    pub duplicates: Vec<Duplicate>,
+}
+
+/// Why nothing of a batch of events was kept: every line is bad, or the batch as a whole is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum EventsRefused {
+    /// Every line is bad.
+    Lines(Collected),
+    /// There are no lines, or too many.
+    Batch(ErrorBody),
+}
+
+/// Why nothing of a batch of contacts was kept: every line is bad, or the batch as a whole is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum ContactsRefused {
+    /// Every line is bad.
+    Lines(ContactsStored),
+    /// There are no lines, or too many.
+    Batch(ErrorBody),
+}
+
+/// A line that could not be kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LineError {
+    /// Its number, from 1: the line in the body, or the element of the array.
+    pub line: u64,
+    /// The field that is wrong; `null` where it is the line as a whole.
+    pub field: Option<String>,
+    /// Why, and what to write instead.
+    pub reason: String,
+}
+
+impl LineError {
+    pub(crate) fn new(line: usize, fault: Fault) -> Self {
+        Self { line: line as u64, field: fault.field, reason: fault.reason }
+    }
+}
+
+/// A line that told what was known already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Duplicate {
+    /// Its number, from 1.
+    pub line: u64,
+    /// The event.
+    pub event_id: String,
+}
+
+/// What became of a batch of contacts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ContactsStored {
+    /// New contacts.
+    pub created: u64,
+    /// Contacts that changed.
+    pub updated: u64,
+    /// Contacts that were so already.
+    pub unchanged: u64,
+    /// Lines that could not be kept.
+    pub rejected: u64,
+    /// One for each rejected line.
+    pub errors: Vec<LineError>,
+}
+
+/// One contact as the customer's system knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Contact)]
+pub struct ContactView {
+    /// The customer's own id, at most 128 bytes.
+    #[schema(example = "customer-4711")]
+    pub key: String,
+    /// The e-mail address; it is kept encrypted and never enters the lake.
+    #[schema(example = "kim@example.test")]
+    pub email: Option<String>,
+    /// ISO 3166 alpha-2 country, two capital letters; it is also the market.
+    #[schema(example = "DE")]
+    pub country: Option<String>,
+    /// BCP 47 language tag.
+    #[schema(example = "de-AT")]
+    pub language: Option<String>,
+    /// IANA time zone.
+    #[schema(example = "Europe/Vienna")]
+    pub time_zone: Option<String>,
+    /// Own attributes for segmentation: text, numbers, or true and false.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// A query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqlParams {
+    /// One statement that only reads.
+    #[schema(example = "SELECT variant, count(*) AS assigned FROM assignments GROUP BY variant")]
+    pub sql: String,
+}
+
+/// A table of the lake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Table)]
+pub struct TableView {
+    /// Its name.
+    pub name: String,
+    /// Its Delta version.
+    pub version: i64,
+    /// How many rows it has.
+    pub rows: u64,
+    /// What a row is.
+    pub comment: String,
+    /// Its columns, in order.
+    pub columns: Vec<ColumnView>,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Column)]
+pub struct ColumnView {
+    /// Its name.
+    pub name: String,
+    /// Its type, in Arrow's words.
+    pub r#type: String,
+    /// What it holds.
+    pub comment: String,
+}
+
+impl From<TableInfo> for TableView {
+    fn from(table: TableInfo) -> Self {
+        let columns = table.columns.into_iter();
+        let columns =
+            columns.map(|column| ColumnView { name: column.name, r#type: column.data_type, comment: column.comment }).collect();
+        Self { name: table.name, version: table.version, rows: table.rows, comment: table.comment, columns }
+    }
+}
+
+/// The lake as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Lake)]
+pub struct LakeView {
+    /// Stored events that SQL cannot see yet.
+    pub unlanded: u64,
+    /// The currency amounts are converted to, ISO 4217.
+    #[schema(example = "EUR")]
+    pub base_currency: String,
+}
+
+/// What the senders should use, as decided once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Recommendation)]
+pub struct RecommendationView {
+    /// Its id, which is also its ETag.
+    pub id: String,
+    /// The experiment it speaks for.
+    pub experiment_id: String,
+    /// The variant to send.
+    pub variant: String,
+    /// The recommendation it replaced; `null` for the first.
+    pub parent: Option<String>,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// The readout it rests on; `null` where a person decided.
+    pub readout_id: Option<String>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+impl From<Recommendation> for RecommendationView {
+    fn from(made: Recommendation) -> Self {
+        Self {
+            id: made.id.into(),
+            experiment_id: made.experiment_id.into(),
+            variant: made.variant.into(),
+            parent: made.parent.map(String::from),
+            reason: made.reason,
+            readout_id: made.readout_id,
+            created_at: made.created_at,
+        }
+    }
+}
+
+/// A person's decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionParams {
+    /// The variant to send from now on.
+    pub variant: String,
+    /// The recommendation that is current as far as the person knows; `null` where there is none.
+    #[serde(default)]
+    pub parent: Option<String>,
+    /// Why, in a sentence for those who come after.
+    pub reason: String,
+}
+
+/// One experiment in the list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ExperimentSummary)]
+pub struct ExperimentRow {
+    /// Its id.
+    pub experiment: String,
+    /// What it asks.
+    pub question: String,
+    /// What differs between the variants.
+    #[schema(value_type = Vec<documents::FactorDocument>)]
+    pub factors: Vec<String>,
+    /// Its variants.
+    #[schema(value_type = Vec<VariantDocument>)]
+    pub variants: Vec<vocabulary::Variant>,
+    /// The metric the winner is picked by.
+    pub primary: String,
+    /// What the senders use now; `null` where nothing is decided.
+    pub recommendation: Option<RecommendationView>,
+    /// Contacts that were assigned a variant, as far as SQL can see.
+    pub assigned: u64,
+}
+
+impl ExperimentRow {
+    pub(crate) fn new(experiment: Experiment, recommendation: Option<Recommendation>, assigned: u64) -> Self {
+        Self {
+            experiment: experiment.experiment.into(),
+            question: experiment.question,
+            factors: experiment.factors.iter().map(|factor| factor.as_str().to_owned()).collect(),
+            variants: experiment.variants,
+            primary: experiment.primary,
+            recommendation: recommendation.map(RecommendationView::from),
+            assigned,
+        }
+    }
+}
+
+/// A readout, and what the senders use now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ReadoutAnswer {
+    /// The readout.
+    #[serde(flatten)]
+    #[schema(value_type = ReadoutDocument)]
+    pub readout: experiment::Readout,
+    /// What the senders use now; `null` where nothing is decided.
+    pub recommendation: Option<RecommendationView>,
+}
+
+/// What a decision came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Decided {
+    /// The readout that was stored.
+    #[schema(value_type = ReadoutDocument)]
+    pub readout: experiment::Readout,
+    /// The current recommendation; `null` where nothing could be decided yet.
+    pub recommendation: Option<RecommendationView>,
+    /// Whether this call changed it.
+    pub changed: bool,
+}
+
+/// A campaign and where it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = CampaignStatus)]
+pub struct CampaignView {
+    /// As it was written.
+    #[schema(value_type = CampaignDocument)]
+    pub campaign: vocabulary::Campaign,
+    /// Where it stands.
+    #[schema(value_type = documents::CampaignStateDocument)]
+    pub state: String,
+    /// How far it is.
+    pub progress: ProgressView,
+    /// Why it failed; `null` unless it did.
+    pub error: Option<String>,
+    /// When it was first stored.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// How far a campaign is. `claimed`, `accepted`, `refused`, `in_doubt` and `skipped` do not overlap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Progress)]
+pub struct ProgressView {
+    /// Recipients in the newest plan.
+    pub planned: u64,
+    /// Those of them who are due.
+    pub due: u64,
+    /// About to be handed over.
+    pub claimed: u64,
+    /// Taken by the next server.
+    pub accepted: u64,
+    /// Refused by the next server.
+    pub refused: u64,
+    /// Perhaps taken; not sent again.
+    pub in_doubt: u64,
+    /// Passed over: suppressed, or without an address.
+    pub skipped: u64,
+}
+
+impl From<Progress> for ProgressView {
+    fn from(progress: Progress) -> Self {
+        let Progress { planned, due, claimed, accepted, refused, in_doubt, skipped } = progress;
+        Self { planned, due, claimed, accepted, refused, in_doubt, skipped }
+    }
+}
+
+/// A key to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyParams {
+    /// For people: who or what uses it.
+    #[schema(example = "shop backend")]
+    pub name: String,
+    /// What it may do.
+    #[schema(value_type = Vec<documents::ScopeDocument>)]
+    pub scopes: Vec<Scope>,
+}
+
+/// A fresh key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyMade {
+    /// Names it; no secret.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// What it may do.
+    #[schema(value_type = Vec<documents::ScopeDocument>)]
+    pub scopes: Vec<Scope>,
+    /// What to send as bearer. It is shown this once.
+    pub secret: String,
+}
+
+/// A key in the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Key)]
+pub struct KeyView {
+    /// Names it; no secret.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// What it may do.
+    #[schema(value_type = Vec<documents::ScopeDocument>)]
+    pub scopes: Vec<Scope>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it was revoked; `null` while it is in force.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl From<KeyRow> for KeyView {
+    fn from(row: KeyRow) -> Self {
+        let KeyRow { info, created_at, revoked_at } = row;
+        Self { id: info.id, name: info.name, scopes: info.scopes, created_at, revoked_at }
+    }
+}

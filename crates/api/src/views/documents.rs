@@ -1,0 +1,266 @@
+//! Mirrors of the written forms that other crates own, for the OpenAPI document.
+//!
+//! The real values are what is sent; a test reads them into these types and back and compares, so that a change of
+//! either side that the other does not follow is found.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Makes an enum of words for the document.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident as $schema:ident { $($(#[$vdoc:meta])* $variant:ident,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        #[schema(as = $schema)]
+        pub enum $name { $($(#[$vdoc])* $variant,)+ }
+    };
+}
+
+pub(super) use words;
+
+/// Makes a struct that refuses fields it does not know when it is read.
+macro_rules! document {
+    ($(#[$doc:meta])* $name:ident as $schema:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        #[schema(as = $schema)]
+        pub struct $name { $($(#[$fdoc])* pub $field: $type,)+ }
+    };
+}
+
+pub(super) use document;
+
+words!(
+    /// What a key may do.
+    ScopeDocument as Scope {
+        /// Tell events.
+        Collect,
+        /// Read experiments, readouts, campaigns and SQL.
+        Read,
+        /// Change contacts, experiments, campaigns and keys.
+        Manage,
+        /// Read what a sender needs.
+        Send,
+    }
+);
+words!(
+    /// Where a campaign stands.
+    CampaignStateDocument as CampaignState {
+        /// Written, not started.
+        Draft,
+        /// Its plan is being made.
+        Planning,
+        /// Its messages are handed over when due.
+        Sending,
+        /// Nothing is handed over for now.
+        Paused,
+        /// Everything was handed over.
+        Done,
+        /// It could not be planned or sent.
+        Failed,
+    }
+);
+words!(
+    /// What can differ between variants.
+    FactorDocument as Factor {
+        /// Subject, text, pictures, offer.
+        Copy,
+        /// The hour.
+        Timing,
+        /// The way to reach the person.
+        Channel,
+    }
+);
+words!(
+    /// A way to reach a person.
+    ChannelDocument as Channel {
+        /// E-mail.
+        Email,
+        /// Short message.
+        Sms,
+        /// WhatsApp.
+        Whatsapp,
+        /// WeChat.
+        Wechat,
+        /// App or web push.
+        Push,
+    }
+);
+words!(
+    /// The events a metric can count.
+    OutcomeDocument as Outcome {
+        /// Opens.
+        Open,
+        /// Clicks.
+        Click,
+        /// Orders.
+        Order,
+        /// Unsubscribes.
+        Unsubscribe,
+        /// Spam complaints.
+        Complaint,
+    }
+);
+words!(
+    /// What is made of a recipient's events.
+    MeasureDocument as Measure {
+        /// 1 if there was at least one, else 0.
+        Occurred,
+        /// How many.
+        Count,
+        /// Their sum of money in the base currency; orders only.
+        Amount,
+    }
+);
+words!(
+    /// How a campaign chooses the variant of a recipient.
+    ModeDocument as Mode {
+        /// Each recipient is assigned a variant by hash.
+        Test,
+        /// Each recipient gets the variant recommended at the moment of handing over.
+        Recommended,
+    }
+);
+words!(
+    /// The lanes of sending.
+    MessageClassDocument as MessageClass {
+        /// One-time codes.
+        Verification,
+        /// Order and account mail.
+        Transactional,
+        /// Everything else.
+        Marketing,
+    }
+);
+
+document!(
+    /// One arm.
+    VariantDocument as Variant {
+        /// Its name.
+        name: String,
+        /// Its share, relative to the other weights; 1 where absent.
+        #[schema(required = false)]
+        weight: u32,
+        /// The name of the campaign's content it uses; the variant's own name where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        copy: Option<String>,
+        /// The hour of sending in the recipient's own time zone, 0 to 23; the campaign's where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        send_hour: Option<u8>,
+        /// The channel; the campaign's where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channel: Option<ChannelDocument>,
+    }
+);
+document!(
+    /// One number per intended recipient.
+    MetricDocument as Metric {
+        /// Its name.
+        name: String,
+        /// What is looked at.
+        outcome: OutcomeDocument,
+        /// What is made of it.
+        measure: MeasureDocument,
+        /// Whether less is better; `false` where absent.
+        #[schema(required = false)]
+        lower_is_better: bool,
+        /// Whether machine opens and clicks are left out; `true` where absent.
+        #[schema(required = false)]
+        human_only: bool,
+    }
+);
+document!(
+    /// A metric that must not get worse than `margin`.
+    GuardrailDocument as Guardrail {
+        /// The name of one of `metrics`.
+        metric: String,
+        /// How much worse, relative to control, is still tolerated: 0.1 is 10 %.
+        margin: f64,
+    }
+);
+document!(
+    /// An experiment. YAML is read too.
+    ExperimentDocument as Experiment {
+        /// Its id, also the salt of its assignment.
+        experiment: String,
+        /// What it asks, in a sentence.
+        #[schema(required = false)]
+        question: String,
+        /// What differs between the variants.
+        factors: Vec<FactorDocument>,
+        /// At least two.
+        variants: Vec<VariantDocument>,
+        /// The variant the others are compared with; the first where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        control: Option<String>,
+        /// The metric the winner is picked by.
+        primary: String,
+        /// What is measured, per intended recipient.
+        metrics: Vec<MetricDocument>,
+        /// What must not get worse.
+        #[schema(required = false)]
+        guardrails: Vec<GuardrailDocument>,
+        /// Outcomes count from the planned hour of sending for so many hours; 168 where absent.
+        #[schema(required = false)]
+        window_hours: u32,
+        /// A query that gives `contact_key`: who may take part. Everybody where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        audience: Option<String>,
+        /// The share of false alarms accepted over all comparisons together; 0.05 where absent.
+        #[schema(required = false)]
+        alpha: f64,
+    }
+);
+document!(
+    /// One e-mail as MiniJinja templates.
+    CopyDocument as Copy {
+        /// The subject line.
+        subject: String,
+        /// The HTML part.
+        html: String,
+        /// The text part.
+        text: String,
+    }
+);
+document!(
+    /// A campaign. YAML is read too.
+    CampaignDocument as Campaign {
+        /// Its id.
+        campaign: String,
+        /// The experiment whose variants it sends.
+        experiment: String,
+        /// How the variant of a recipient is chosen; `test` where absent.
+        #[schema(required = false)]
+        mode: ModeDocument,
+        /// A query that gives `contact_key`; the experiment's audience, else everybody, where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        audience: Option<String>,
+        /// The share of the audience that is mailed, more than 0 and at most 1; 1 where absent.
+        #[schema(required = false)]
+        share: f64,
+        /// The sender's mailbox, such as `Shop <news@shop.example>`.
+        from: String,
+        /// What kind of message it is; `marketing` where absent.
+        #[schema(required = false)]
+        class: MessageClassDocument,
+        /// The channel; `email` where absent.
+        #[schema(required = false)]
+        channel: ChannelDocument,
+        /// Nothing leaves before; at once where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(format = DateTime)]
+        start: Option<String>,
+        /// The hour in the recipient's own time zone, 0 to 23, where the variant names none; at once where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        send_hour: Option<u8>,
+        /// What handing one message over costs, in the base currency.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cost: Option<f64>,
+        /// The content by the name that variants give in `copy`.
+        content: BTreeMap<String, CopyDocument>,
+    }
+);
