@@ -1,0 +1,53 @@
+//! Moves acknowledged events from the log into the tables, soon enough that SQL sees them within two seconds.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{Parts, WorkerError, pause_after};
+
+/// How long events gather before they are landed: a commit costs about the same for one event as for ten thousand.
+const GATHER: Duration = Duration::from_millis(400);
+
+enum Wake {
+    WorkDue,
+    Shutdown,
+}
+
+pub(crate) async fn run(parts: Parts, stop: CancellationToken) {
+    loop {
+        match wake(&parts, &stop).await {
+            Wake::WorkDue => {
+                if let Err(error) = land(&parts).await {
+                    pause_after("landing", &error, &stop).await;
+                }
+            }
+            Wake::Shutdown => {
+                if let Err(error) = land(&parts).await {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the last landing failed; the log keeps the events"
+                    );
+                }
+                return;
+            }
+        }
+    }
+}
+
+async fn wake(parts: &Parts, stop: &CancellationToken) -> Wake {
+    tokio::select! {
+        () = stop.cancelled() => return Wake::Shutdown,
+        () = parts.lake.work_due() => {}
+    }
+    tokio::select! {
+        () = stop.cancelled() => Wake::Shutdown,
+        () = tokio::time::sleep(GATHER) => Wake::WorkDue,
+    }
+}
+
+async fn land(parts: &Parts) -> Result<(), WorkerError> {
+    let landed = parts.lake.land().await?;
+    tracing::debug!(events = landed.events, commits = landed.commits, "landed");
+    Ok(())
+}

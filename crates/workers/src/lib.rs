@@ -1,0 +1,149 @@
+//! The loops that make Sendlab run by itself: events land, contacts are published, campaigns are planned and sent,
+//! finished experiments are scored.
+//!
+//! Each loop is closed: one `enum Wake`, one `match`, and nothing shared with its siblings but `control` and `lake`.
+//! One process may run all of them or several processes some of them each.
+//!
+//! *Invariant:* a loop never keeps in memory what a crash may not lose.
+
+mod begun;
+mod contacts;
+mod lander;
+mod planner;
+mod scorer;
+mod sender;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use content::Links;
+use control::Control;
+use gateways::SmtpConfig;
+use lake::Lake;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use vocabulary::{Clock, Ids};
+
+pub use planner::due;
+
+/// A loop that failed waits so long before it tries again, so that a full disk is not asked a thousand times a second.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// What every loop is handed.
+#[derive(Clone)]
+pub struct Parts {
+    /// The events.
+    pub lake: Arc<Lake>,
+    /// What people edit and senders trust.
+    pub control: Arc<Control>,
+    /// Signs tracking links.
+    pub links: Arc<Links>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub ids: Arc<dyn Ids>,
+}
+
+/// How the loops run.
+#[derive(Clone)]
+pub struct Config {
+    /// Where plan files are kept.
+    pub plans: std::path::PathBuf,
+    /// The mail server messages are handed to; without one nothing is sent and campaigns say so.
+    pub smtp: Option<SmtpConfig>,
+    /// How many connections to that server.
+    pub lanes: usize,
+    /// The name of this process in leases; unique among processes that run at the same time.
+    pub name: String,
+    /// Whether campaigns are planned, sent and scored, beside landing events.
+    pub campaigns: bool,
+    /// Names this start of the machine: what the kernel was told survives a killed process, not a new start. Empty where
+    /// unknown.
+    pub boot: String,
+}
+
+/// Why a loop had to try again.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The lake refused.
+    #[error("the lake could not do it")]
+    Lake(#[from] lake::LakeError),
+    /// The control store refused.
+    #[error("the control store could not do it")]
+    Control(#[from] control::ControlError),
+    /// The file of begun messages cannot be written.
+    #[error("cannot write {}", path.display())]
+    Begun {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The campaign cannot be sent as it is written.
+    #[error("{0}")]
+    Campaign(String),
+}
+
+/// The running loops.
+pub struct Workers {
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers").field("tasks", &self.tasks.len()).finish_non_exhaustive()
+    }
+}
+
+impl Workers {
+    /// Starts every loop.
+    ///
+    /// # Errors
+    /// [`WorkerError`] when what an earlier run left behind cannot be settled.
+    pub async fn start(parts: Parts, config: Config) -> Result<Self, WorkerError> {
+        let mut workers = Self { stop: CancellationToken::new(), tasks: JoinSet::new() };
+        let stop = workers.stop.clone();
+        workers.spawn(lander::run(parts.clone(), stop.clone()));
+        workers.spawn(contacts::run(parts.clone(), stop));
+        if config.campaigns {
+            workers.start_campaigns(&parts, &config).await?;
+        }
+        Ok(workers)
+    }
+
+    async fn start_campaigns(&mut self, parts: &Parts, config: &Config) -> Result<(), WorkerError> {
+        let begun = Arc::new(sender::recover(parts, config).await?);
+        let stop = self.stop.clone();
+        self.spawn(planner::run(parts.clone(), config.clone(), stop.clone()));
+        self.spawn(scorer::run(parts.clone(), stop.clone()));
+        if let Some(smtp) = &config.smtp {
+            for lane in 0..config.lanes {
+                self.spawn(sender::run(parts.clone(), smtp.clone(), config.name.clone(), lane, begun.clone(), stop.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// Asks every loop to finish what it holds and waits until all have.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.join_all().await;
+    }
+}
+
+/// Logs a failure with its whole chain of causes and waits before the next try, or until the process stops.
+async fn pause_after(what: &str, error: &WorkerError, stop: &CancellationToken) {
+    tracing::error!(error = error as &dyn std::error::Error, "{what} failed and will be tried again");
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(RETRY_PAUSE) => {}
+    }
+}

@@ -1,0 +1,447 @@
+//! Hands messages over: leases a slice of a plan, claims a few recipients in the ledger, renders late, speaks SMTP,
+//! tells the lake, settles the ledger.
+//!
+//! The order of these steps is what keeps a kill at any moment harmless. A message is *claimed* durably before its first
+//! byte leaves, so nobody else sends it. What became of it is an event in the lake's log before the ledger is *settled*,
+//! so a claim found after a crash is settled from the log where the log knows. Where it does not, a message that was not
+//! even begun ([`crate::begun`]) is sent again, and one that was begun is *in doubt*: marketing in doubt is not sent again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use content::{Library, RenderContext};
+use control::{CampaignState, NewClaim, RecipientRow, Settled, Settlement};
+use gateways::{Envelope, HandOver, MailParts, SmtpConfig, SmtpLane};
+use jiff::{Timestamp, ToSpan};
+use lake::PlanRow;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use vocabulary::{
+    Body, Campaign, CampaignId, ContactKey, Context, DeliveryStatus, Event, EventId, Experiment, MessageId, Money, Provider,
+    Recommendation, RecommendationId, VariantName,
+};
+
+use crate::begun::Begun;
+use crate::{Config, Parts, WorkerError, pause_after};
+
+/// The most recipients claimed at once by one lane: at a kill, so many per lane can be in doubt.
+const CLAIM_ROWS_MAX: usize = 64;
+
+/// A group that takes longer makes the next one smaller, so that pauses and unsubscribes are obeyed within a second.
+const GROUP_TIME_MAX: Duration = Duration::from_millis(400);
+
+/// A lease is over after this, should its holder have died without a trace.
+const LEASE_MINUTES: i64 = 10;
+
+/// How long to wait before asking again for work or for a server that would not have it.
+const POLL: Duration = Duration::from_millis(100);
+const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often a message that the server will not have for now is offered before it counts as deferred for good.
+const TRIES_MAX: u32 = 3;
+
+enum Wake {
+    Tick,
+    Shutdown,
+}
+
+/// Settles what an earlier run of this worker claimed and did not settle, and starts a new file of begun messages.
+pub(crate) async fn recover(parts: &Parts, config: &Config) -> Result<Begun, WorkerError> {
+    parts.control.release_leases(&config.name).await?;
+    let path = config.plans.join(format!("begun-{}", config.name));
+    let begun = Begun::read(&path, &config.boot);
+    let now = parts.clock.now();
+    let (mut settled, mut unsent) = (Vec::new(), Vec::new());
+    for row in parts.control.open_claims(Some(&config.name)).await? {
+        let outcome = match known_outcome(parts, &row.message_id) {
+            Some(outcome) => outcome,
+            None if begun.as_ref().is_some_and(|begun| !begun.contains(row.message_id.as_str())) => {
+                unsent.push(row.message_id);
+                continue;
+            }
+            None => Settlement::InDoubt,
+        };
+        let reply = Some("found unsettled after a restart".to_owned());
+        let (variant, recommendation_id) = (row.variant, row.recommendation_id);
+        settled.push(Settled { message_id: row.message_id, outcome, variant, recommendation_id, reply, at: now });
+    }
+    if !settled.is_empty() || !unsent.is_empty() {
+        let in_doubt = settled.iter().filter(|row| row.outcome == Settlement::InDoubt).count();
+        let known = settled.len() - in_doubt;
+        tracing::warn!(known, in_doubt, unsent = unsent.len(), "settled the claims that an earlier run left behind");
+    }
+    parts.control.settle(&settled).await?;
+    parts.control.release(&unsent).await?;
+    Begun::create(&path, &config.boot, CLAIM_ROWS_MAX).map_err(|source| WorkerError::Begun { path, source })
+}
+
+/// What the log knows of a message.
+fn known_outcome(parts: &Parts, message: &MessageId) -> Option<Settlement> {
+    let known = |status| parts.lake.knows(&delivery_event(message, status));
+    if known(DeliveryStatus::Accepted) {
+        Some(Settlement::Accepted)
+    } else if known(DeliveryStatus::Refused) {
+        Some(Settlement::Refused)
+    } else {
+        None
+    }
+}
+
+fn delivery_event(message: &MessageId, status: DeliveryStatus) -> EventId {
+    EventId::new(&format!("delivery:{message}:{status}")).expect("a message id and a word fit into an event id")
+}
+
+pub(crate) async fn run(
+    parts: Parts,
+    smtp: SmtpConfig,
+    worker: String,
+    number: usize,
+    begun: Arc<Begun>,
+    stop: CancellationToken,
+) {
+    let lane = SmtpLane::new(smtp);
+    let mut sender = Sender { parts, worker, number, begun, lane, group_rows: CLAIM_ROWS_MAX / 4, jobs: HashMap::new() };
+    let mut changed = sender.parts.control.campaigns_changed();
+    loop {
+        match sender.step(&stop).await {
+            Ok(Step::Sent) => continue,
+            Ok(Step::Idle) => {}
+            Err(error) => pause_after(&format!("sending lane {number}"), &error, &stop).await,
+        }
+        let wake = tokio::select! {
+            () = stop.cancelled() => Wake::Shutdown,
+            _ = changed.changed() => Wake::Tick,
+            () = tokio::time::sleep(POLL) => Wake::Tick,
+        };
+        match wake {
+            Wake::Tick => {}
+            Wake::Shutdown => return,
+        }
+    }
+}
+
+enum Step {
+    Sent,
+    Idle,
+}
+
+/// One lane: one connection and the slice it works on.
+struct Sender {
+    parts: Parts,
+    worker: String,
+    number: usize,
+    begun: Arc<Begun>,
+    lane: SmtpLane,
+    group_rows: usize,
+    jobs: HashMap<CampaignId, Arc<Job>>,
+}
+
+/// A campaign made ready for sending.
+struct Job {
+    plan_version: u32,
+    campaign: Campaign,
+    experiment: Experiment,
+    library: Library,
+    /// The address of `campaign.from` alone.
+    from: String,
+    cost: Option<Money>,
+    provider: Provider,
+    recommendation: watch::Receiver<Option<Arc<Recommendation>>>,
+}
+
+/// One message on its way.
+struct Outgoing {
+    message_id: MessageId,
+    recipient: RecipientRow,
+    email: String,
+    planned: Option<VariantName>,
+    /// What was rendered last, at the moment of handing over.
+    sent: Option<(VariantName, Option<Arc<Recommendation>>)>,
+    refused: Option<String>,
+}
+
+impl Sender {
+    async fn step(&mut self, stop: &CancellationToken) -> Result<Step, WorkerError> {
+        let now = self.parts.clock.now();
+        let until = now.checked_add(LEASE_MINUTES.minutes()).unwrap_or(now);
+        if stop.is_cancelled() {
+            return Ok(Step::Idle);
+        }
+        let Some(lease) = self.parts.control.lease_slice(&self.worker, now, until).await? else { return Ok(Step::Idle) };
+        let Some(job) = self.job(&lease.campaign).await? else { return Ok(Step::Idle) };
+        let rows = lake::read_plan(lease.plan_file.as_ref(), lease.first_row as usize, lease.rows as usize)?;
+        match self.send_rows(&job, &rows, stop).await {
+            Ok(true) => {
+                self.parts.control.finish_slice(&lease).await?;
+                Ok(Step::Sent)
+            }
+            Ok(false) => {
+                self.parts.control.release_slice(&lease).await?;
+                Ok(Step::Idle)
+            }
+            Err(error) => {
+                // Should this fail too, the lease runs out by itself.
+                drop(self.parts.control.release_slice(&lease).await);
+                Err(error)
+            }
+        }
+    }
+
+    /// The campaign ready for sending; made once per plan.
+    async fn job(&mut self, id: &CampaignId) -> Result<Option<Arc<Job>>, WorkerError> {
+        let Some(row) = self.parts.control.campaign(id).await? else { return Ok(None) };
+        if let Some(job) = self.jobs.get(id).filter(|job| job.plan_version == row.plan_version) {
+            return Ok(Some(job.clone()));
+        }
+        let Some(experiment) = self.parts.control.experiment(&row.campaign.experiment).await? else { return Ok(None) };
+        let library = Library::compile(&row.campaign.content).map_err(|error| WorkerError::Campaign(error.to_string()))?;
+        let from = gateways::mailbox_address(&row.campaign.from).map_err(|error| WorkerError::Campaign(error.to_string()))?;
+        let base = self.parts.lake.base_currency();
+        let cost = row
+            .campaign
+            .cost
+            .map(|major| Money { minor: (major * base.minor_per_major() as f64).round() as i64, currency: base });
+        let recommendation = self.parts.control.watch(&row.campaign.experiment).await?;
+        let provider = Provider::new("smtp").expect("a word is an id");
+        let job = Job {
+            plan_version: row.plan_version,
+            campaign: row.campaign,
+            experiment,
+            library,
+            from,
+            cost,
+            provider,
+            recommendation,
+        };
+        let job = Arc::new(job);
+        self.jobs.insert(id.clone(), job.clone());
+        Ok(Some(job))
+    }
+
+    /// Sends to every row that nobody has claimed yet. False when it had to stop before the end.
+    async fn send_rows(&mut self, job: &Job, rows: &[PlanRow], stop: &CancellationToken) -> Result<bool, WorkerError> {
+        let mut position = 0;
+        let mut tries = HashMap::new();
+        while position < rows.len() {
+            let state = self.parts.control.campaign_state(&job.campaign.campaign).await?;
+            if stop.is_cancelled() || state != Some(CampaignState::Sending) {
+                return Ok(false);
+            }
+            let group = &rows[position..rows.len().min(position + self.group_rows)];
+            let began = Instant::now();
+            let again = self.send_group(job, group, &mut tries, stop).await?;
+            self.group_rows = if began.elapsed() < GROUP_TIME_MAX {
+                (self.group_rows * 2).min(CLAIM_ROWS_MAX)
+            } else {
+                (self.group_rows / 2).max(1)
+            };
+            if again {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(false),
+                    () = tokio::time::sleep(UNAVAILABLE_PAUSE) => {}
+                }
+            } else {
+                position += group.len();
+            }
+        }
+        Ok(true)
+    }
+
+    /// Claims, hands over, tells and settles one group. True when some of it must be tried again.
+    async fn send_group(
+        &mut self,
+        job: &Job,
+        rows: &[PlanRow],
+        tries: &mut Tries,
+        stop: &CancellationToken,
+    ) -> Result<bool, WorkerError> {
+        let (mut batch, unreachable) = claim(&self.parts, &self.worker, job, rows).await?;
+        let envelopes: Vec<Envelope> =
+            batch.iter().map(|out| Envelope { from: job.from.clone(), to: out.email.clone() }).collect();
+        let results = {
+            let (parts, begun, number) = (&self.parts, &self.begun, self.number);
+            let mut content = |place: usize| {
+                let mail = render(parts, job, &mut batch[place])?;
+                begun.note(number, place, &batch[place].message_id).ok()?;
+                Some(mail)
+            };
+            self.lane.deliver(&envelopes, &mut content).await
+        };
+        let at = self.parts.clock.now();
+        let mut ended = Ended { settled: unreachable.into_iter().map(|id| skip(id, at)).collect(), ..Ended::default() };
+        for (out, result) in batch.iter().zip(results) {
+            ended.add(job, out, result, tries, at);
+        }
+        // What was handed over must be told before this lane goes on: the next group takes its place in the file of begun
+        // messages.
+        while let Err(error) = ended.tell(&self.parts).await {
+            pause_after("settling", &error, stop).await;
+            if stop.is_cancelled() {
+                return Err(error);
+            }
+        }
+        Ok(!ended.release.is_empty())
+    }
+}
+
+/// How often each message was offered to a server that would not have it for now.
+type Tries = HashMap<MessageId, u32>;
+
+/// How a group ended.
+#[derive(Default)]
+struct Ended {
+    settled: Vec<Settled>,
+    events: Vec<Event>,
+    /// To be tried again.
+    release: Vec<MessageId>,
+}
+
+impl Ended {
+    fn add(&mut self, job: &Job, out: &Outgoing, result: HandOver, tries: &mut Tries, at: Timestamp) {
+        let message_id = out.message_id.clone();
+        let (outcome, reply) = match result {
+            HandOver::Accepted { reply } => (Settlement::Accepted, reply),
+            HandOver::Refused { reply, permanent } if permanent || exhausted(tries, &message_id) => (Settlement::Refused, reply),
+            HandOver::NotSent { .. } if out.refused.is_some() => (Settlement::Refused, out.refused.clone().unwrap_or_default()),
+            HandOver::Refused { .. } | HandOver::NotSent { .. } => return self.release.push(message_id),
+            HandOver::InDoubt { why } => (Settlement::InDoubt, why),
+        };
+        if outcome != Settlement::InDoubt {
+            self.events.extend(hand_over_events(job, out, outcome, &reply, at));
+        }
+        let (variant, recommendation_id) = out.variant_and_recommendation();
+        self.settled.push(Settled { message_id, outcome, variant, recommendation_id, reply: Some(reply), at });
+    }
+
+    /// First the log, then the ledger: a crash in between is settled from the log. Doing it twice is harmless.
+    async fn tell(&self, parts: &Parts) -> Result<(), WorkerError> {
+        parts.lake.append(self.events.clone()).await?;
+        parts.control.settle(&self.settled).await?;
+        parts.control.release(&self.release).await?;
+        Ok(())
+    }
+}
+
+impl Outgoing {
+    /// What was sent, or would have been, and the recommendation that was followed.
+    fn variant_and_recommendation(&self) -> (Option<VariantName>, Option<RecommendationId>) {
+        match &self.sent {
+            Some((variant, recommendation)) => {
+                (Some(variant.clone()), recommendation.as_ref().map(|followed| followed.id.clone()))
+            }
+            None => (self.planned.clone(), None),
+        }
+    }
+}
+
+fn exhausted(tries: &mut Tries, message: &MessageId) -> bool {
+    let count = tries.entry(message.clone()).or_insert(0);
+    *count += 1;
+    *count >= TRIES_MAX
+}
+
+/// Takes the group's recipients for this worker, less those who are taken or suppressed; beside them the messages that
+/// were claimed for contacts who have no address any more. Nothing can fail after the claim.
+async fn claim(parts: &Parts, worker: &str, job: &Job, rows: &[PlanRow]) -> Result<(Vec<Outgoing>, Vec<MessageId>), WorkerError> {
+    let keys: Vec<ContactKey> = rows.iter().map(|row| row.contact).collect();
+    let recipients = parts.control.recipients(&keys).await?;
+    let mut recipients: HashMap<ContactKey, RecipientRow> = recipients.into_iter().map(|row| (row.contact.key, row)).collect();
+    let recommended = job.recommendation.borrow().as_ref().map(|recommendation| recommendation.variant.clone());
+    let claim = |row: &PlanRow| NewClaim {
+        contact: row.contact,
+        message_id: content::message_id(&job.campaign.campaign, row.contact),
+        experiment_id: job.experiment.experiment.clone(),
+        variant: row.variant.clone().or_else(|| recommended.clone()),
+        market: row.market.clone(),
+    };
+    let claims: Vec<NewClaim> = rows.iter().map(claim).collect();
+    let claimed = parts.control.claim(&job.campaign.campaign, worker, &claims, parts.clock.now()).await?;
+    let claimed: HashSet<MessageId> = claimed.into_iter().collect();
+
+    let mut outgoing = Vec::with_capacity(claimed.len());
+    let mut unreachable = Vec::new();
+    for (row, claim) in rows.iter().zip(claims).filter(|(_, claim)| claimed.contains(&claim.message_id)) {
+        let message_id = claim.message_id;
+        let recipient = recipients.remove(&row.contact);
+        match recipient.and_then(|mut recipient| recipient.email.take().map(|email| (recipient, email))) {
+            Some((recipient, email)) => {
+                outgoing.push(Outgoing { message_id, recipient, email, planned: row.variant.clone(), sent: None, refused: None });
+            }
+            None => unreachable.push(message_id),
+        }
+    }
+    Ok((outgoing, unreachable))
+}
+
+fn skip(message_id: MessageId, at: Timestamp) -> Settled {
+    let reply = Some("the contact has no address any more".to_owned());
+    Settled { message_id, outcome: Settlement::Skipped, variant: None, recommendation_id: None, reply, at }
+}
+
+/// Renders a message at the last moment, with the variant that is recommended right now. `None` drops it, and
+/// `refused` says why.
+fn render(parts: &Parts, job: &Job, out: &mut Outgoing) -> Option<Vec<u8>> {
+    let current = job.recommendation.borrow().clone();
+    let (name, recommendation) = match &out.planned {
+        Some(name) => (name.clone(), None),
+        None => (current.as_ref()?.variant.clone(), current),
+    };
+    match compose(parts, job, out, &name) {
+        Ok(mail) => {
+            out.sent = Some((name, recommendation));
+            Some(mail)
+        }
+        Err(why) => {
+            out.refused = Some(why);
+            None
+        }
+    }
+}
+
+fn compose(parts: &Parts, job: &Job, out: &Outgoing, name: &VariantName) -> Result<Vec<u8>, String> {
+    let variant = job.experiment.variant(name).ok_or_else(|| format!("the experiment has no variant `{name}`"))?;
+    let unsubscribe_url = parts.links.unsubscribe(&out.message_id);
+    let campaign = job.campaign.campaign.as_str();
+    let context =
+        RenderContext { contact: &out.recipient.contact, campaign, variant: name.as_str(), unsubscribe_url: &unsubscribe_url };
+    let mut rendered = job.library.render(variant.copy_name(), &context).map_err(|error| error.to_string())?;
+    rendered.html = content::track(&rendered.html, &parts.links, &out.message_id);
+    let mail = MailParts {
+        from: &job.campaign.from,
+        to: &out.email,
+        message_id: &out.message_id,
+        date: parts.clock.now(),
+        rendered: &rendered,
+        unsubscribe_url: &unsubscribe_url,
+        list_id: campaign,
+        feedback_id: campaign,
+    };
+    gateways::mime(&mail).map_err(|error| error.to_string())
+}
+
+/// The events of one settled message: that it was handed over, and how that ended.
+fn hand_over_events(job: &Job, out: &Outgoing, outcome: Settlement, reply: &str, at: Timestamp) -> Vec<Event> {
+    let (variant, recommendation_id) = out.variant_and_recommendation();
+    let context = Context {
+        message_id: Some(out.message_id.clone()),
+        campaign_id: Some(job.campaign.campaign.clone()),
+        experiment_id: Some(job.experiment.experiment.clone()),
+        variant,
+        channel: Some(job.campaign.channel),
+        market: out.recipient.contact.country.clone(),
+        provider: Some(job.provider.clone()),
+        recommendation_id,
+    };
+    let status = if outcome == Settlement::Accepted { DeliveryStatus::Accepted } else { DeliveryStatus::Refused };
+    let id = EventId::new(&format!("message:{}", out.message_id)).expect("a message id fits into an event id");
+    let event =
+        |id, body| Event { id, time: at, received_at: at, contact: out.recipient.contact.key, context: context.clone(), body };
+    let delivery = Body::Delivery { status, reply: Some(reply.to_owned()) };
+    let mut events = vec![event(delivery_event(&out.message_id, status), delivery)];
+    if out.sent.is_some() {
+        events.push(event(id, Body::Message { class: job.campaign.class, cost: job.cost }));
+    }
+    events
+}
