@@ -1,0 +1,209 @@
+//! The durable log on disk: numbered segments of checked frames.
+//!
+//! A frame is `[length u32][crc32c u32][payload]`, little endian; its payload is the events of one request as lines of
+//! JSON. Only the newest segment may end in a torn frame: what it holds was never acknowledged, so it is cut off.
+
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use vocabulary::Event;
+
+use crate::LakeError;
+
+/// A frame larger than this is damage, not data: the writer starts a new frame before.
+pub(crate) const FRAME_BYTES_MAX: usize = 16 << 20;
+
+const HEADER_BYTES: usize = 8;
+const ENDING: &str = "log";
+
+/// One file of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// Numbers grow and are never used again: Delta commits name them.
+    pub(crate) number: i64,
+    pub(crate) path: PathBuf,
+}
+
+impl Segment {
+    pub(crate) fn new(folder: &Path, number: i64) -> Self {
+        Self { number, path: folder.join(format!("{number:020}.{ENDING}")) }
+    }
+
+    /// The events of a segment that is whole.
+    pub(crate) fn read(&self) -> Result<Vec<Event>, LakeError> {
+        let bytes = fs::read(&self.path).map_err(LakeError::file("read", &self.path))?;
+        let (frames, damage) = split_frames(&bytes);
+        if let Some(damage) = damage {
+            return Err(self.damaged(damage.offset, damage.why.to_owned()));
+        }
+        let mut events = Vec::new();
+        for frame in frames {
+            for line in bytes[frame.clone()].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                let event = serde_json::from_slice(line).map_err(|e| self.damaged(frame.start, e.to_string()))?;
+                events.push(event);
+            }
+        }
+        Ok(events)
+    }
+
+    /// Cuts off a torn frame at the end. Returns how many bytes remain.
+    pub(crate) fn cut_torn_tail(&self) -> Result<u64, LakeError> {
+        let bytes = fs::read(&self.path).map_err(LakeError::file("read", &self.path))?;
+        let (_, damage) = split_frames(&bytes);
+        let Some(damage) = damage else { return Ok(bytes.len() as u64) };
+        let cut = bytes.len() - damage.offset;
+        tracing::warn!(segment = %self.path.display(), cut, why = damage.why, "cut the torn end of the log");
+        let file = File::options().write(true).open(&self.path).map_err(LakeError::file("open", &self.path))?;
+        file.set_len(damage.offset as u64).and_then(|()| file.sync_all()).map_err(LakeError::file("cut", &self.path))?;
+        Ok(damage.offset as u64)
+    }
+
+    fn damaged(&self, offset: usize, why: String) -> LakeError {
+        LakeError::LogDamaged { path: self.path.clone(), offset: offset as u64, why }
+    }
+}
+
+/// The segments in `folder`, oldest first.
+pub(crate) fn list_segments(folder: &Path) -> Result<Vec<Segment>, LakeError> {
+    let failed = || LakeError::file("list", folder);
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed())? {
+        let path = entry.map_err(failed())?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        if let (Some(number), Some(ENDING)) = (number, path.extension().and_then(|ending| ending.to_str())) {
+            segments.push(Segment { number, path });
+        }
+    }
+    segments.sort_by_key(|segment| segment.number);
+    Ok(segments)
+}
+
+/// Appends one frame to `out`.
+pub(crate) fn push_frame(out: &mut Vec<u8>, payload: &[u8]) {
+    assert!(payload.len() <= FRAME_BYTES_MAX, "frames are kept below their limit by the writer");
+    out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    out.extend_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+    out.extend_from_slice(payload);
+}
+
+/// Makes the names in `folder` survive a power loss.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+struct Damage {
+    offset: usize,
+    why: &'static str,
+}
+
+/// The payloads of all frames up to the first that is not whole.
+fn split_frames(bytes: &[u8]) -> (Vec<Range<usize>>, Option<Damage>) {
+    let mut frames = Vec::new();
+    let mut offset = 0;
+    while offset < bytes.len() {
+        match frame_at(bytes, offset) {
+            Ok(payload) => {
+                offset = payload.end;
+                frames.push(payload);
+            }
+            Err(why) => return (frames, Some(Damage { offset, why })),
+        }
+    }
+    (frames, None)
+}
+
+fn frame_at(bytes: &[u8], offset: usize) -> Result<Range<usize>, &'static str> {
+    let header = bytes.get(offset..offset + HEADER_BYTES).ok_or("its header is cut short")?;
+    let (length, checksum) = header.split_at(4);
+    let number = |four: &[u8]| u32::from_le_bytes(four.try_into().expect("a header has two numbers of four bytes"));
+    let length = number(length) as usize;
+    // A length of 0 is never written, but is what a file has where the disk lost its bytes.
+    if length == 0 || length > FRAME_BYTES_MAX {
+        return Err("its length is impossible");
+    }
+    let start = offset + HEADER_BYTES;
+    let payload = bytes.get(start..start + length).ok_or("its payload is cut short")?;
+    if crc32c::crc32c(payload) != number(checksum) {
+        return Err("its checksum does not match");
+    }
+    Ok(start..start + length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_frames_are_read() {
+        let mut whole = Vec::new();
+        push_frame(&mut whole, b"first");
+        let first_end = whole.len();
+        push_frame(&mut whole, b"second");
+        let check = |bytes: &[u8], frames: usize, damage: Option<usize>| {
+            let (found, torn) = split_frames(bytes);
+            assert_eq!((found.len(), torn.map(|torn| torn.offset)), (frames, damage), "{bytes:?}");
+        };
+        check(b"", 0, None);
+        check(&whole, 2, None);
+        for cut in first_end + 1..whole.len() {
+            check(&whole[..cut], 1, Some(first_end));
+        }
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        check(&flipped, 1, Some(first_end));
+        let mut zeros = whole.clone();
+        zeros.extend_from_slice(&[0; 64]);
+        check(&zeros, 2, Some(whole.len()));
+        let mut huge = whole.clone();
+        huge.extend_from_slice(&[0xff; 64]);
+        check(&huge, 2, Some(whole.len()));
+    }
+
+    proptest::proptest! {
+        /// Whatever was written whole is read back whole, wherever the file ends.
+        #[test]
+        fn a_cut_loses_only_what_it_hits(payloads: Vec<Vec<u8>>, cut: proptest::sample::Index) {
+            let mut bytes = Vec::new();
+            let payloads: Vec<_> = payloads.into_iter().filter(|payload| !payload.is_empty()).collect();
+            let mut ends = vec![0];
+            for payload in &payloads {
+                push_frame(&mut bytes, payload);
+                ends.push(bytes.len());
+            }
+            let cut = cut.index(bytes.len() + 1);
+            let (frames, damage) = split_frames(&bytes[..cut]);
+            let whole = ends.iter().filter(|end| **end > 0 && **end <= cut).count();
+            let found: Vec<_> = frames.into_iter().map(|frame| &bytes[frame]).collect();
+            proptest::prop_assert_eq!(found, payloads.iter().take(whole).map(Vec::as_slice).collect::<Vec<_>>());
+            proptest::prop_assert_eq!(damage.map(|damage| damage.offset), (!ends.contains(&cut)).then(|| ends[whole]));
+        }
+    }
+
+    #[test]
+    fn segments_are_listed_in_order_and_strangers_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["00000000000000000010.log", "00000000000000000002.log", "notes.txt", "x.log"] {
+            fs::write(folder.path().join(name), b"").unwrap();
+        }
+        let numbers: Vec<i64> = list_segments(folder.path()).unwrap().iter().map(|segment| segment.number).collect();
+        assert_eq!(numbers, [2, 10]);
+        assert_eq!(Segment::new(folder.path(), 2).path, folder.path().join("00000000000000000002.log"));
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let segment = Segment::new(folder.path(), 1);
+        let mut bytes = Vec::new();
+        push_frame(&mut bytes, b"{}");
+        let whole = bytes.len() as u64;
+        bytes.extend_from_slice(b"\x09\0\0\0torn");
+        fs::write(&segment.path, &bytes).unwrap();
+        assert!(matches!(segment.read(), Err(LakeError::LogDamaged { offset, .. }) if offset == whole));
+        assert_eq!(segment.cut_torn_tail().unwrap(), whole);
+        assert_eq!(fs::metadata(&segment.path).unwrap().len(), whole);
+        assert_eq!(segment.cut_torn_tail().unwrap(), whole);
+    }
+}

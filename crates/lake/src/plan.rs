@@ -1,0 +1,161 @@
+//! A campaign's plan: who is sent which variant when, one Parquet file sorted by due time that senders read in slices.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use vocabulary::{ContactKey, Timestamp, VariantName};
+
+use crate::LakeError;
+use crate::log::sync_folder;
+use crate::schema::timestamp_type;
+
+/// Rows of a plan that are decoded together. A slice is a few hundred to a few thousand rows, so that reading one skips
+/// most of the file.
+const ROW_GROUP_ROWS: usize = 16 * 1024;
+
+/// One recipient of a campaign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanRow {
+    /// Who.
+    pub contact: ContactKey,
+    /// The variant they were assigned; `None` where the recommended one is taken when the message leaves.
+    pub variant: Option<VariantName>,
+    /// ISO 3166 alpha-2 country.
+    pub market: Option<String>,
+    /// When the message is to leave.
+    pub due: Timestamp,
+}
+
+/// Writes a plan: afterwards `path` is there whole or not at all, power losses included.
+///
+/// # Errors
+/// [`LakeError::File`] when it cannot be written.
+pub fn write_plan(path: &Path, rows: &[PlanRow]) -> Result<(), LakeError> {
+    let failed = || LakeError::file("write", path);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let unfinished = path.with_extension("unfinished");
+    let write = || -> Result<(), std::io::Error> {
+        fs::create_dir_all(folder)?;
+        let level = ZstdLevel::try_new(1)?;
+        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level));
+        let properties = properties.set_max_row_group_row_count(Some(ROW_GROUP_ROWS)).build();
+        let batch = to_batch(rows).map_err(std::io::Error::other)?;
+        let mut writer = ArrowWriter::try_new(File::create(&unfinished)?, batch.schema(), Some(properties))?;
+        writer.write(&batch)?;
+        writer.into_inner()?.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        sync_folder(folder)
+    };
+    write().map_err(failed())
+}
+
+/// Reads `rows` rows of a plan, beginning at row `first_row` (0 is the first). Fewer are given at its end.
+///
+/// # Errors
+/// [`LakeError::File`] when it cannot be read, [`LakeError::BadPlan`] when it is no plan.
+pub fn read_plan(path: &Path, first_row: usize, rows: usize) -> Result<Vec<PlanRow>, LakeError> {
+    let file = File::open(path).map_err(LakeError::file("open", path))?;
+    let bad = |why: String| LakeError::BadPlan { path: path.to_owned(), why };
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| bad(error.to_string()))?;
+    if builder.schema().fields() != schema().fields() {
+        return Err(bad("it has other columns".to_owned()));
+    }
+    let reader = builder.with_offset(first_row).with_limit(rows).build().map_err(|error| bad(error.to_string()))?;
+    let mut plan = Vec::with_capacity(rows.min(ROW_GROUP_ROWS));
+    for batch in reader {
+        from_batch(&batch.map_err(|error| bad(error.to_string()))?, &mut plan).map_err(bad)?;
+    }
+    Ok(plan)
+}
+
+fn schema() -> Schema {
+    Schema::new(vec![
+        Field::new("contact_key", DataType::Int64, false),
+        Field::new("variant", DataType::Utf8, true),
+        Field::new("market", DataType::Utf8, true),
+        Field::new("due", timestamp_type(), false),
+    ])
+}
+
+fn to_batch(rows: &[PlanRow]) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.contact.as_i64()))),
+        Arc::new(StringArray::from_iter(rows.iter().map(|row| row.variant.as_ref().map(|name| name.as_str())))),
+        Arc::new(StringArray::from_iter(rows.iter().map(|row| row.market.as_deref()))),
+        Arc::new(
+            TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.due.as_microsecond())).with_timezone("UTC"),
+        ),
+    ];
+    RecordBatch::try_new(Arc::new(schema()), columns)
+}
+
+fn from_batch(batch: &RecordBatch, plan: &mut Vec<PlanRow>) -> Result<(), String> {
+    let keys = batch.column(0).as_primitive::<Int64Type>();
+    let (variants, markets) = (batch.column(1).as_string::<i32>(), batch.column(2).as_string::<i32>());
+    let dues = batch.column(3).as_primitive::<TimestampMicrosecondType>();
+    for (((key, variant), market), due) in keys.iter().zip(variants).zip(markets).zip(dues) {
+        plan.push(PlanRow {
+            contact: key.and_then(ContactKey::from_i64).ok_or("a contact key is not positive")?,
+            variant: variant.map(VariantName::new).transpose().map_err(|error| format!("a variant's name {error}"))?,
+            market: market.map(str::to_owned),
+            due: due.and_then(|due| Timestamp::from_microsecond(due).ok()).ok_or("a due time is out of range")?,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(count: i64) -> Vec<PlanRow> {
+        let row = |n: i64| PlanRow {
+            contact: ContactKey::from_i64(n + 1).unwrap(),
+            variant: (n % 3 != 0).then(|| VariantName::new("Mens E-Mail").unwrap()),
+            market: (n % 2 == 0).then(|| "DE".to_owned()),
+            due: Timestamp::from_microsecond(1_700_000_000_000_001 + n).unwrap(),
+        };
+        (0..count).map(row).collect()
+    }
+
+    #[test]
+    fn slices_of_a_plan_come_back_as_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plans/spring.parquet");
+        let rows = rows(40_000);
+        write_plan(&path, &rows).unwrap();
+        let check = |first: usize, count: usize, expect: &[PlanRow]| {
+            assert_eq!(read_plan(&path, first, count).unwrap(), expect, "{first} {count}");
+        };
+        check(0, 10, &rows[..10]);
+        check(16_380, 10, &rows[16_380..16_390]);
+        check(39_990, 100, &rows[39_990..]);
+        check(40_000, 5, &[]);
+        check(0, 40_000, &rows);
+        assert_eq!(fs::read_dir(folder.path().join("plans")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_empty_plan_is_a_plan() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty.parquet");
+        write_plan(&path, &[]).unwrap();
+        assert_eq!(read_plan(&path, 0, 10).unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_no_plan_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.parquet");
+        fs::write(&path, b"no parquet").unwrap();
+        assert!(matches!(read_plan(&path, 0, 1), Err(LakeError::BadPlan { .. })));
+        assert!(matches!(read_plan(&folder.path().join("none"), 0, 1), Err(LakeError::File { .. })));
+    }
+}

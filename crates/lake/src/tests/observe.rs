@@ -1,0 +1,289 @@
+//! What is observed of an experiment equals a slow and simple count over the same events.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use experiment::{ArmObservations, Funnel, Observations};
+use stats::Moments;
+use vocabulary::{Experiment, ExperimentId, Factor, Measure, Metric, Outcome, Variant, VariantName};
+
+use super::*;
+
+const WINDOW_HOURS: i64 = 48;
+
+fn experiment() -> Experiment {
+    let metric = |name: &str, outcome, measure, human_only| Metric {
+        name: name.to_owned(),
+        outcome,
+        measure,
+        lower_is_better: false,
+        human_only,
+    };
+    let variant =
+        |name: &str| Variant { name: VariantName::new(name).unwrap(), weight: 1, copy: None, send_hour: None, channel: None };
+    Experiment {
+        experiment: ExperimentId::new("it's a test").unwrap(),
+        question: String::new(),
+        factors: vec![Factor::Copy],
+        variants: ["A", "B", "nobody"].map(variant).into(),
+        control: None,
+        primary: "spend".into(),
+        metrics: vec![
+            metric("opened", Outcome::Open, Measure::Occurred, true),
+            metric("opens of all", Outcome::Open, Measure::Count, false),
+            metric("clicked", Outcome::Click, Measure::Occurred, true),
+            metric("clicked by all", Outcome::Click, Measure::Occurred, false),
+            metric("bought", Outcome::Order, Measure::Occurred, true),
+            metric("orders", Outcome::Order, Measure::Count, true),
+            metric("spend", Outcome::Order, Measure::Amount, true),
+            metric("left", Outcome::Unsubscribe, Measure::Occurred, true),
+            metric("complaints", Outcome::Complaint, Measure::Count, true),
+        ],
+        guardrails: vec![],
+        window_hours: WINDOW_HOURS as u32,
+        audience: None,
+        alpha: 0.05,
+    }
+}
+
+/// SplitMix64 (Steele, Lea & Flood 2014): short, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % limit
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// A world with everything that can go astray: two assignments, other experiments, unknown variants, machines, times at
+/// and around the edges of windows, currencies without a rate.
+fn world(seed: u64) -> Vec<Event> {
+    let mut random = Random(seed);
+    let mut events = Vec::new();
+    for key in 1..=120 {
+        for _ in 0..random.below(10).saturating_sub(7).max(1) {
+            let planned_at = random.chance(60).then(|| at(random.below(200) as i64 * HOUR));
+            let mut assignment =
+                event("x", key, at(random.below(200) as i64 * HOUR), Body::Assignment { planned_at, propensity: None });
+            let experiment = if random.chance(85) { "it's a test" } else { "another" };
+            assignment.context.experiment_id = Some(ExperimentId::new(experiment).unwrap());
+            let variant = ["A", "A", "A", "B", "B", "stranger"][random.below(6) as usize];
+            assignment.context.variant = random.chance(95).then(|| VariantName::new(variant).unwrap());
+            events.push(assignment);
+        }
+        for _ in 0..random.below(25) {
+            // Whole hours hit the edges of windows often; a microsecond off them, too.
+            let time = at(random.below(280) as i64 * HOUR + [0, 0, 1, -1][random.below(4) as usize]);
+            let mut outcome = event("x", key, time, outcome(&mut random));
+            let experiment = match random.below(10) {
+                0..6 => Some("it's a test"),
+                6..9 => None,
+                _ => Some("another"),
+            };
+            outcome.context.experiment_id = experiment.map(|id| ExperimentId::new(id).unwrap());
+            events.push(outcome);
+        }
+    }
+    for (number, event) in events.iter_mut().enumerate() {
+        event.id = EventId::new(&format!("{seed}-{number}")).unwrap();
+        event.received_at = at(300 * HOUR - number as i64);
+    }
+    events
+}
+
+fn outcome(random: &mut Random) -> Body {
+    let machine = random.chance(30);
+    let status = [DeliveryStatus::Accepted, DeliveryStatus::Delivered, DeliveryStatus::Refused, DeliveryStatus::Bounced];
+    match random.below(7) {
+        0 => Body::Message { class: MessageClass::Marketing, cost: None },
+        1 => Body::Delivery { status: status[random.below(4) as usize], reply: None },
+        2 => Body::Open { machine, user_agent: None },
+        3 => Body::Click { url: None, machine, user_agent: None },
+        4 => {
+            let code = ["EUR", "EUR", "USD", "JPY"][random.below(4) as usize];
+            let amount = Money { minor: random.below(20_000) as i64, currency: currency(code) };
+            Body::Order { order_id: OrderId::new("o").unwrap(), amount }
+        }
+        5 => Body::Feedback { kind: FeedbackKind::ALL[random.below(4) as usize], text: None },
+        _ => Body::Open { machine, user_agent: Some("reader".into()) },
+    }
+}
+
+struct Unit {
+    variant: Option<VariantName>,
+    begins: Timestamp,
+    ends: Timestamp,
+    crossed: bool,
+}
+
+fn units(events: &[Event], experiment: &Experiment) -> BTreeMap<ContactKey, Unit> {
+    let mut assignments: Vec<&Event> = events
+        .iter()
+        .filter(|event| {
+            matches!(event.body, Body::Assignment { .. }) && event.context.experiment_id.as_ref() == Some(&experiment.experiment)
+        })
+        .collect();
+    assignments.sort_by_key(|event| (event.contact, event.time, event.received_at, event.id.clone()));
+    let mut units: BTreeMap<ContactKey, Unit> = BTreeMap::new();
+    let mut variants: BTreeMap<ContactKey, BTreeSet<VariantName>> = BTreeMap::new();
+    for event in assignments {
+        let Body::Assignment { planned_at, .. } = event.body else { unreachable!() };
+        let begins = planned_at.unwrap_or(event.time);
+        let ends = begins + jiff::Span::new().hours(WINDOW_HOURS);
+        let unit = Unit { variant: event.context.variant.clone(), begins, ends, crossed: false };
+        let unit = units.entry(event.contact).or_insert(unit);
+        variants.entry(event.contact).or_default().extend(event.context.variant.clone());
+        unit.crossed = variants[&event.contact].len() > 1;
+    }
+    units
+}
+
+/// The events of `key` that count for `unit`.
+fn counted<'a>(events: &'a [Event], key: ContactKey, unit: &Unit, experiment: &Experiment) -> Vec<&'a Event> {
+    let counts = |event: &&Event| {
+        let others = event.context.experiment_id.as_ref().is_some_and(|id| *id != experiment.experiment);
+        event.contact == key
+            && event.time >= unit.begins
+            && event.time < unit.ends
+            && (!others || matches!(event.body, Body::Order { .. }))
+    };
+    events.iter().filter(counts).collect()
+}
+
+fn value(metric: &Metric, events: &[&Event], rates: &Rates) -> f64 {
+    let hit = |event: &&&Event| match (&event.body, metric.outcome) {
+        (Body::Open { machine, .. }, Outcome::Open) | (Body::Click { machine, .. }, Outcome::Click) => {
+            !(*machine && metric.human_only)
+        }
+        (Body::Order { .. }, Outcome::Order) => true,
+        (Body::Feedback { kind, .. }, Outcome::Unsubscribe) => *kind == FeedbackKind::Unsubscribe,
+        (Body::Feedback { kind, .. }, Outcome::Complaint) => *kind == FeedbackKind::Complaint,
+        _ => false,
+    };
+    let amount = |event: &&Event| match &event.body {
+        Body::Order { amount, .. } => base(*amount, event.time, rates).map_or(0.0, Money::major),
+        _ => 0.0,
+    };
+    let hits: Vec<&Event> = events.iter().filter(hit).copied().collect();
+    match metric.measure {
+        Measure::Occurred => f64::from(u8::from(!hits.is_empty())),
+        Measure::Count => hits.len() as f64,
+        Measure::Amount => hits.iter().map(amount).sum(),
+    }
+}
+
+fn base(amount: Money, time: Timestamp, rates: &Rates) -> Option<Money> {
+    rates.to_base(amount, crate::rows::date_of(time))
+}
+
+fn brute_force(events: &[Event], experiment: &Experiment, as_of: Timestamp, rates: &Rates) -> Observations {
+    let units = units(events, experiment);
+    let known = |unit: &Unit| unit.variant.as_ref().is_some_and(|name| experiment.variant(name).is_some());
+    let mut observations = Observations {
+        versions: BTreeMap::new(),
+        engine: String::new(),
+        as_of,
+        arms: vec![],
+        immature: units.values().filter(|unit| known(unit) && unit.ends > as_of).count() as u64,
+        crossovers: units.values().filter(|unit| unit.crossed).count() as u64,
+        strangers: units.values().filter(|unit| !known(unit)).count() as u64,
+        unconverted_orders: 0,
+    };
+    for variant in &experiment.variants {
+        let own: Vec<_> = units.iter().filter(|(_, unit)| unit.variant.as_ref() == Some(&variant.name)).collect();
+        let mature: Vec<_> = own.iter().filter(|(_, unit)| unit.ends <= as_of).collect();
+        let outcomes: Vec<Vec<&Event>> = mature.iter().map(|(key, unit)| counted(events, **key, unit, experiment)).collect();
+        let unconverted =
+            |event: &&&Event| matches!(event.body, Body::Order { amount, .. } if base(amount, event.time, rates).is_none());
+        observations.unconverted_orders += outcomes.iter().flatten().filter(unconverted).count() as u64;
+        let reached =
+            |test: fn(&Body) -> bool| outcomes.iter().filter(|own| own.iter().any(|event| test(&event.body))).count() as u64;
+        let moments = |metric: &Metric| {
+            let values: Vec<f64> = outcomes.iter().map(|own| value(metric, own, rates)).collect();
+            (metric.name.clone(), Moments::from_values(&values))
+        };
+        observations.arms.push(ArmObservations {
+            variant: variant.name.clone(),
+            assigned: own.len() as u64,
+            mature: mature.len() as u64,
+            metrics: experiment.metrics.iter().map(moments).collect(),
+            funnel: Funnel {
+                assigned: mature.len() as u64,
+                sent: reached(|body| matches!(body, Body::Message { .. })),
+                accepted: reached(|body| {
+                    matches!(body, Body::Delivery { status: DeliveryStatus::Accepted | DeliveryStatus::Delivered, .. })
+                }),
+                opened: reached(|body| matches!(body, Body::Open { machine: false, .. })),
+                clicked: reached(|body| matches!(body, Body::Click { machine: false, .. })),
+                ordered: reached(|body| matches!(body, Body::Order { .. })),
+            },
+        });
+    }
+    observations
+}
+
+/// Moments come by other ways of summing, so they are compared to twelve digits.
+fn assert_same(found: &Observations, expect: &Observations, case: &str) {
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-12 * (1.0 + a.abs().max(b.abs()));
+    for (found, expect) in found.arms.iter().zip(&expect.arms) {
+        for (name, expect) in &expect.metrics {
+            let found = found.metrics[name];
+            let same = found.count == expect.count && close(found.mean, expect.mean) && close(found.m2, expect.m2);
+            assert!(same, "{case} {name}: {found:?} {expect:?}");
+        }
+    }
+    let exact = |observations: &Observations| {
+        let arms: Vec<_> =
+            observations.arms.iter().map(|arm| (arm.variant.clone(), arm.assigned, arm.mature, arm.funnel)).collect();
+        (arms, observations.immature, observations.crossovers, observations.strangers, observations.unconverted_orders)
+    };
+    assert_eq!(exact(found), exact(expect), "{case}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn observations_equal_a_simple_count() {
+    let experiment = experiment();
+    for seed in 0..4 {
+        let root = tempfile::tempdir().unwrap();
+        let config = config(root.path());
+        let lake = Lake::open(config.clone()).await.unwrap();
+        let mut events = world(seed);
+        // Brought in two landings, and not in order of time.
+        events.sort_by_key(|event| crate::index::IdHash::of(event.id.as_str()).low());
+        let half = events.len() / 2;
+        for part in [&events[..half], &events[half..]] {
+            lake.append(part.to_vec()).await.unwrap();
+            lake.land().await.unwrap();
+        }
+        for hours in [0, 100, 200, 250, 300] {
+            let as_of = at(hours * HOUR);
+            let found = lake.observe(&experiment, as_of).await.unwrap();
+            let expect = brute_force(&events, &experiment, as_of, &config.rates);
+            assert_same(&found, &expect, &format!("seed {seed}, {hours} h"));
+            if hours == 300 {
+                let interesting = [expect.crossovers, expect.strangers, expect.unconverted_orders];
+                assert!(interesting.iter().all(|count| *count > 0), "the world of seed {seed} is too tame: {interesting:?}");
+            }
+            assert_eq!((found.versions.len(), found.versions["orders"]), (8, 2));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_experiment_without_events_has_empty_arms() {
+    let root = tempfile::tempdir().unwrap();
+    let config = config(root.path());
+    let lake = Lake::open(config.clone()).await.unwrap();
+    let (found, expect) =
+        (lake.observe(&experiment(), at(0)).await.unwrap(), brute_force(&[], &experiment(), at(0), &config.rates));
+    assert_same(&found, &expect, "empty");
+    assert_eq!(found.arms.len(), 3);
+    assert!(found.engine.contains("datafusion 55"), "{}", found.engine);
+}
