@@ -1,0 +1,40 @@
+# Two commands do everything: `make demo` shows Sendlab at work, `make test` checks all that is checked.
+# Dependencies take long to build, so they are kept outside the checkout; set CARGO_TARGET_DIR to keep them elsewhere.
+CACHE ?= $(HOME)/.cache/sendlab
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export SENDLAB_TEST_PYTHON := $(CACHE)/venv/bin/python
+
+.PHONY: demo test lint bench console console-check setup help
+help:
+	@echo "make demo     build Sendlab and watch a simulated experiment run (add ARGS='--contacts 10000 --exit')"
+	@echo "make test     install what the tests need and run all of them"
+	@echo "make lint     formatting, clippy, types of the console"
+	@echo "make bench    hot paths against a peer or a physical limit, release build"
+	@echo "make console  build the console into dashboards/dist"
+
+demo: console
+	cargo build --workspace --bin sendlab
+	$(CARGO_TARGET_DIR)/debug/sendlab demo $(ARGS)
+
+test: setup lint
+	cargo test --workspace
+
+lint: console-check
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+bench:
+	cargo bench --workspace
+
+dashboards/node_modules: dashboards/package.json dashboards/package-lock.json
+	cd dashboards && npm ci --no-audit --no-fund
+	touch $@
+
+console: dashboards/node_modules
+	cd dashboards && npm run build
+
+console-check: console
+	cd dashboards && npm run check
+
+setup:
+	tests/setup.sh "$(CACHE)"

@@ -1,0 +1,329 @@
+//! What can be typed: commands, options and their help.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands;
+
+/// Amounts are compared in this currency where nothing else is said.
+pub const BASE_CURRENCY_DEFAULT: &str = "USD";
+
+/// Message experiments that score themselves, and senders that follow the winner.
+///
+/// Start with `sendlab demo`. For your own data: `sendlab serve`, then `sendlab import contacts`, `sendlab experiment
+/// apply`, `sendlab campaign apply` and `sendlab campaign start`. Every command speaks to the server that runs on the
+/// data folder, or starts one for itself.
+#[derive(Debug, Parser)]
+#[command(name = "sendlab", version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which server a command speaks to.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// The data folder; made where it does not exist.
+    #[arg(long, global = true, env = "SENDLAB_DATA", default_value = "data/local", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Speak to this server instead of the data folder's own.
+    #[arg(long, global = true, env = "SENDLAB_URL", requires = "key", value_name = "URL")]
+    pub server: Option<String>,
+    /// The API key for --server.
+    #[arg(long, global = true, env = "SENDLAB_KEY", hide_env_values = true, value_name = "KEY")]
+    pub key: Option<String>,
+    /// The currency amounts are compared in, fixed when the data folder is first used [default: USD].
+    #[arg(long, global = true, env = "SENDLAB_BASE_CURRENCY", value_name = "CODE")]
+    pub base_currency: Option<String>,
+    /// Exchange rates: a CSV file of `date,currency,rate`, the rate being how much of the currency one unit of the base
+    /// currency buys from that date on.
+    #[arg(long, global = true, env = "SENDLAB_RATES", value_name = "FILE")]
+    pub rates: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Watch a whole message experiment run: simulated shoppers, real mail, real links, a winner that the sender follows.
+    Demo(DemoArgs),
+    /// Run the server: collector, API, console, planner, senders, scorer.
+    Serve(Box<ServeArgs>),
+    /// Bring in contacts or a past experiment from a file.
+    #[command(subcommand)]
+    Import(ImportCommand),
+    /// Create experiments, read them out, decide them.
+    #[command(subcommand)]
+    Experiment(ExperimentCommand),
+    /// Create campaigns, start and pause them, see how far they are.
+    #[command(subcommand)]
+    Campaign(CampaignCommand),
+    /// What the senders should use now for an experiment.
+    Recommendation {
+        /// The experiment.
+        experiment: String,
+    },
+    /// Ask the lake a question in SQL. Queries only: nothing can be changed.
+    #[command(after_help = "Example:\n  sendlab sql \"select variant, count(*) from assignments group by variant\"")]
+    Sql {
+        /// The query.
+        query: String,
+        /// How to print the answer.
+        #[arg(long, default_value = "table")]
+        format: Format,
+    },
+    /// List the lake's tables and columns.
+    Tables,
+    /// Create, list and revoke API keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Print the OpenAPI document of the HTTP API.
+    Openapi,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Csv,
+    Json,
+}
+
+impl Format {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Csv => "csv",
+            Self::Json => "json",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DemoArgs {
+    /// Everything random in the simulated world follows from this number.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How many simulated shoppers.
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(2_000..=1_000_000))]
+    pub(crate) contacts: u32,
+    /// Stop when the result is shown, instead of keeping the console up until Ctrl-C.
+    #[arg(long)]
+    pub(crate) exit: bool,
+    /// Where the console listens while the demo runs.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to listen.
+    #[arg(long, env = "SENDLAB_LISTEN", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// The address at which readers of your mail reach this server, for tracking and unsubscribe links.
+    #[arg(long, env = "SENDLAB_BASE_URL", value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) smtp: SmtpArgs,
+    /// The name of this process, unique among processes that send from the same control store.
+    #[arg(long, default_value = "sender")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SmtpArgs {
+    /// The mail server messages are handed to. Without it nothing is sent.
+    #[arg(long, env = "SENDLAB_SMTP", value_name = "HOST:PORT")]
+    pub(crate) smtp: Option<String>,
+    /// How to secure the connection to it.
+    #[arg(long, env = "SENDLAB_SMTP_SECURITY", default_value = "none")]
+    pub(crate) smtp_security: Security,
+    /// User name, where the mail server asks for one.
+    #[arg(long, env = "SENDLAB_SMTP_USER", requires = "smtp_password")]
+    pub(crate) smtp_user: Option<String>,
+    /// Password, better given as the environment variable.
+    #[arg(long, env = "SENDLAB_SMTP_PASSWORD", hide_env_values = true)]
+    pub(crate) smtp_password: Option<String>,
+    /// Connections at the same time.
+    #[arg(long, env = "SENDLAB_SMTP_LANES", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) smtp_lanes: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Security {
+    /// In the clear: for a relay on the same machine.
+    None,
+    /// STARTTLS.
+    Starttls,
+    /// TLS from the first byte.
+    Tls,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// Contacts from CSV, CSV.gz or Parquet. Columns that are not named below become attributes.
+    #[command(after_help = "Example:\n  sendlab import contacts shoppers.csv --key-column customer_id")]
+    Contacts(ImportContactsArgs),
+    /// A past experiment from a flat CSV, CSV.gz or Parquet file: one row per person, with variant and outcomes.
+    #[command(
+        after_help = "Example, the MineThatData e-mail challenge:\n  sendlab import experiment hillstrom.csv.gz --variant segment \
+        --control 'No E-Mail' \\\n    --attribute recency,history,zip_code,newbie,channel --click visit --order conversion=spend \\\n    \
+        --currency USD --assigned-at 2008-03-20T00:00:00Z --window-hours 336\nThe same as a file: --mapping data/samples/hillstrom.yaml"
+    )]
+    Experiment(Box<ImportExperimentArgs>),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImportContactsArgs {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// The column with your own id of the contact.
+    #[arg(long, default_value = "key")]
+    pub(crate) key_column: String,
+    /// The column with the e-mail address.
+    #[arg(long, default_value = "email")]
+    pub(crate) email_column: String,
+    /// The column with the ISO 3166 country, such as DE.
+    #[arg(long, default_value = "country")]
+    pub(crate) country_column: String,
+    /// The column with the language, such as pt-BR.
+    #[arg(long, default_value = "language")]
+    pub(crate) language_column: String,
+    /// The column with the IANA time zone, such as Asia/Shanghai.
+    #[arg(long, default_value = "time_zone")]
+    pub(crate) time_zone_column: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImportExperimentArgs {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// A YAML file with the same keys as the options below, with `_` for `-`; options win over it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mapping: Option<PathBuf>,
+    /// The experiment's id [default: the file's name].
+    #[arg(long)]
+    pub(crate) experiment: Option<String>,
+    /// The column that holds the variant.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) variant: Option<String>,
+    /// The variant the others are compared with [default: the first in the file].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) control: Option<String>,
+    /// Your own id of the person, made of `{row}` and `{COLUMN}` [default: EXPERIMENT-{row}].
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) contact: Option<String>,
+    /// The e-mail address, made the same way, such as `c{row}@example.test`; no address where absent.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) email: Option<String>,
+    /// Columns known before the experiment, kept as attributes of the contact.
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN,...")]
+    pub(crate) attribute: Vec<String>,
+    /// When the variants were given: a time, or a template such as `{sent_at}` [default: 30 days ago].
+    #[arg(long, value_name = "TIME")]
+    pub(crate) assigned_at: Option<String>,
+    /// How long outcomes were counted.
+    #[arg(long, value_name = "HOURS")]
+    pub(crate) window_hours: Option<u32>,
+    /// A column that is 1 or true for those who opened.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) open: Option<String>,
+    /// A column that is 1 or true for those who clicked.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) click: Option<String>,
+    /// A column that is 1 or true for those who ordered, and the one with what they paid: `conversion=spend`.
+    #[arg(long, value_name = "COLUMN=AMOUNT")]
+    pub(crate) order: Option<String>,
+    /// A column that is 1 or true for those who unsubscribed.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) unsubscribe: Option<String>,
+    /// The currency of the amounts [default: the base currency].
+    #[arg(long, value_name = "CODE")]
+    pub(crate) currency: Option<String>,
+    /// The metric that decides [default: the amount, else orders, else clicks].
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) primary: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExperimentCommand {
+    /// Create or change an experiment from a YAML file.
+    Apply {
+        /// The file; unknown keys are refused.
+        file: PathBuf,
+    },
+    /// List all experiments.
+    List,
+    /// What is known so far. A look decides nothing.
+    Readout {
+        /// The experiment.
+        experiment: String,
+        /// Print the whole readout as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read out and, if there is a winner, recommend it to the senders.
+    Decide {
+        /// The experiment.
+        experiment: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CampaignCommand {
+    /// Create or change a campaign from a YAML file.
+    Apply {
+        /// The file; unknown keys are refused.
+        file: PathBuf,
+    },
+    /// List all campaigns and how far they are.
+    List,
+    /// Plan it and send it.
+    Start {
+        /// The campaign.
+        campaign: String,
+    },
+    /// Stop handing over; start goes on where it stopped.
+    Pause {
+        /// The campaign.
+        campaign: String,
+    },
+    /// How far it is: planned, accepted, refused, in doubt.
+    Status {
+        /// The campaign.
+        campaign: String,
+        /// Follow it until it is done.
+        #[arg(long)]
+        follow: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Create a key. Its secret is shown once.
+    Create {
+        /// What it is for.
+        #[arg(long)]
+        name: String,
+        /// What it may do: collect (send events), read, manage, send (ask for recommendations).
+        #[arg(long, value_delimiter = ',', required = true, value_name = "SCOPE,...")]
+        scopes: Vec<String>,
+    },
+    /// List the keys, without their secrets.
+    List,
+    /// Make a key useless at once.
+    Revoke {
+        /// The key's id, as `sendlab keys list` shows it.
+        id: String,
+    },
+}
+
+impl Cli {
+    /// Runs the command to its end.
+    #[must_use]
+    pub fn start(self) -> ExitCode {
+        commands::start(self)
+    }
+}

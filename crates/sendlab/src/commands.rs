@@ -1,0 +1,237 @@
+//! Runs the commands: each asks the server and prints the answer.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use gateways::SmtpConfig;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{
+    CampaignCommand, Cli, Command, ExperimentCommand, Format, ImportCommand, KeysCommand, Place, Security, ServeArgs, SmtpArgs,
+};
+use crate::client::{Client, Session, settings};
+use crate::print::{self, say};
+use crate::server::{Server, Settings};
+use crate::{SystemClock, SystemIds, demo, import};
+
+/// How often a followed campaign is asked how far it is.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs a command, prints its failure in words and gives the exit code.
+pub(crate) fn start(cli: Cli) -> ExitCode {
+    let filter = EnvFilter::try_from_env("SENDLAB_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return print::failure(&error.into()),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => print::failure(&error),
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Demo(args) => demo::run(&cli.place, &args).await,
+        Command::Serve(args) => serve(&cli.place, *args).await,
+        Command::Openapi => {
+            say(&api::openapi_json());
+            Ok(())
+        }
+        command => {
+            let session = Session::open(&cli.place).await?;
+            let outcome = ask(&session, command).await;
+            session.close().await?;
+            outcome
+        }
+    }
+}
+
+async fn ask(session: &Session, command: Command) -> anyhow::Result<()> {
+    let client = &session.client;
+    match command {
+        Command::Import(ImportCommand::Contacts(args)) => import::contacts(client, &args).await,
+        Command::Import(ImportCommand::Experiment(args)) => import::experiment(client, &args).await,
+        Command::Experiment(command) => experiment(client, command).await,
+        Command::Campaign(command) => campaign(session, command).await,
+        Command::Recommendation { experiment } => {
+            let answer = client.get(&format!("/v1/recommendations/{}", segment(&experiment))).await?;
+            print::recommendation(&answer);
+            Ok(())
+        }
+        Command::Sql { query, format } => sql(client, &query, format).await,
+        Command::Tables => {
+            print::tables(&client.get("/v1/tables").await?);
+            Ok(())
+        }
+        Command::Keys(command) => keys(client, command).await,
+        Command::Demo(_) | Command::Serve(_) | Command::Openapi => unreachable!("these run without a session"),
+    }
+}
+
+/// Runs the server until Ctrl-C.
+async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
+    let settings = Settings {
+        listen: args.listen,
+        base_url: args.base_url,
+        smtp: smtp(&args.smtp)?,
+        lanes: usize::from(args.smtp.smtp_lanes),
+        name: args.name,
+        ..settings(place)?
+    };
+    let sends = settings.smtp.is_some();
+    let server = Server::start(settings, Arc::new(SystemClock), Arc::new(SystemIds)).await?;
+    say(&format!("Sendlab listens at {}", server.door.url));
+    say(&format!("  Data folder   {}", place.data.display()));
+    say(&format!("  Console       {}/#key={}", server.door.url, server.door.key));
+    say(if sends { "  Sending       on" } else { "  Sending       off: give --smtp HOST:PORT to hand messages over" });
+    say("  Stop          Ctrl-C");
+    until_stopped().await?;
+    say("Stopping: finishing what is under way and landing what is acknowledged ...");
+    server.stop().await
+}
+
+/// Waits for Ctrl-C or a polite request to end.
+pub(crate) async fn until_stopped() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed.context("cannot wait for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+fn smtp(args: &SmtpArgs) -> anyhow::Result<Option<SmtpConfig>> {
+    let Some(address) = &args.smtp else { return Ok(None) };
+    let (host, port) =
+        address.rsplit_once(':').with_context(|| format!("--smtp `{address}` must be HOST:PORT, such as 127.0.0.1:25"))?;
+    let port: u16 = port.parse().with_context(|| format!("--smtp `{address}`: `{port}` is no port number"))?;
+    let security = match args.smtp_security {
+        Security::None => gateways::Security::None,
+        Security::Starttls => gateways::Security::StartTls,
+        Security::Tls => gateways::Security::Tls,
+    };
+    let credentials = args.smtp_user.clone().zip(args.smtp_password.clone());
+    Ok(Some(SmtpConfig { security, credentials, ..SmtpConfig::new(host, port) }))
+}
+
+/// The mail server of a process on this machine, in the clear.
+pub(crate) fn local_smtp(address: SocketAddr) -> SmtpConfig {
+    SmtpConfig::new(&address.ip().to_string(), address.port())
+}
+
+async fn experiment(client: &Client, command: ExperimentCommand) -> anyhow::Result<()> {
+    match command {
+        ExperimentCommand::Apply { file } => {
+            let answer = apply(client, "/v1/experiments", &file).await?;
+            say(&format!("Experiment {} is stored.", answer["experiment"].as_str().unwrap_or("?")));
+        }
+        ExperimentCommand::List => print::experiments(&client.get("/v1/experiments").await?),
+        ExperimentCommand::Readout { experiment, json } => {
+            let readout = client.get(&format!("/v1/experiments/{}/readout", segment(&experiment))).await?;
+            if json { say(&serde_json::to_string_pretty(&readout)?) } else { print::readout(&readout) }
+        }
+        ExperimentCommand::Decide { experiment } => {
+            let path = format!("/v1/experiments/{}/decide", segment(&experiment));
+            let answer = client.send(Method::POST, &path, "application/json", b"{}".to_vec()).await?;
+            print::decision(&answer);
+        }
+    }
+    Ok(())
+}
+
+async fn apply(client: &Client, path: &str, file: &Path) -> anyhow::Result<Value> {
+    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let answer = client.send(Method::PUT, path, "application/yaml", text).await;
+    answer.with_context(|| format!("{} was refused", file.display()))
+}
+
+async fn campaign(session: &Session, command: CampaignCommand) -> anyhow::Result<()> {
+    let client = &session.client;
+    match command {
+        CampaignCommand::Apply { file } => {
+            let answer = apply(client, "/v1/campaigns", &file).await?;
+            let name = answer["campaign"]["campaign"].as_str().unwrap_or("?");
+            say(&format!("Campaign {name} is stored. Send it with `sendlab campaign start {name}`."));
+        }
+        CampaignCommand::List => print::campaigns(&client.get("/v1/campaigns").await?),
+        CampaignCommand::Start { campaign } => {
+            if session.is_own() {
+                bail!(
+                    "no server runs on this data folder; start one that can send, in another terminal: sendlab serve --smtp HOST:PORT"
+                );
+            }
+            switch(client, &campaign, "start").await?;
+            say(&format!("Campaign {campaign} starts. Follow it with `sendlab campaign status {campaign} --follow`."));
+        }
+        CampaignCommand::Pause { campaign } => {
+            switch(client, &campaign, "pause").await?;
+            say(&format!("Campaign {campaign} is paused. `sendlab campaign start {campaign}` goes on where it stopped."));
+        }
+        CampaignCommand::Status { campaign, follow } => {
+            let path = format!("/v1/campaigns/{}", segment(&campaign));
+            let mut answer = client.get(&path).await?;
+            while follow && matches!(answer["state"].as_str(), Some("planning" | "sending")) {
+                print::campaign_line(&answer);
+                tokio::time::sleep(FOLLOW_PAUSE).await;
+                answer = client.get(&path).await?;
+            }
+            print::campaign(&answer);
+        }
+    }
+    Ok(())
+}
+
+async fn switch(client: &Client, campaign: &str, verb: &str) -> anyhow::Result<Value> {
+    let path = format!("/v1/campaigns/{}/{verb}", segment(campaign));
+    client.send(Method::POST, &path, "application/json", b"{}".to_vec()).await
+}
+
+async fn sql(client: &Client, query: &str, format: Format) -> anyhow::Result<()> {
+    let path = format!("/v1/sql?format={}", format.as_str());
+    let body = serde_json::to_vec(&json!({ "sql": query }))?;
+    let answer = client.text(Method::POST, &path, "application/json", body).await?;
+    say(answer.trim_end());
+    Ok(())
+}
+
+async fn keys(client: &Client, command: KeysCommand) -> anyhow::Result<()> {
+    match command {
+        KeysCommand::Create { name, scopes } => {
+            let body = serde_json::to_vec(&json!({ "name": name, "scopes": scopes }))?;
+            let answer = client.send(Method::POST, "/v1/keys", "application/json", body).await?;
+            say(answer["secret"].as_str().unwrap_or_default());
+            print::note("Keep it: only its hash is stored, and it is not shown again.");
+        }
+        KeysCommand::List => print::keys(&client.get("/v1/keys").await?),
+        KeysCommand::Revoke { id } => {
+            client.send(Method::DELETE, &format!("/v1/keys/{}", segment(&id)), "application/json", Vec::new()).await?;
+            say(&format!("Key {id} is revoked."));
+        }
+    }
+    Ok(())
+}
+
+/// A name as one segment of a path.
+pub(crate) fn segment(name: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    name.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_path_segments() {
+        assert_eq!(segment("spring-2026"), "spring-2026");
+        assert_eq!(segment("a b/c?"), "a%20b%2Fc%3F");
+        assert_eq!(segment("早"), "%E6%97%A9");
+    }
+}

@@ -1,0 +1,18 @@
+//! The binary: reads settings, builds the parts, runs them. Everything the command line does, it does over HTTP as a
+//! client of its own public API, with a server that runs already or one that it starts for the command.
+//!
+//! *Invariant:* only this crate reads files and the environment, and only it knows the real clock and real randomness.
+
+pub mod cli;
+mod client;
+mod commands;
+mod demo;
+mod import;
+mod import_mapping;
+mod print;
+pub mod server;
+mod world;
+
+pub use client::Client;
+pub use server::{Server, Settings};
+pub use world::{SystemClock, SystemIds};

@@ -1,0 +1,239 @@
+//! Prints the API's answers for people: aligned columns, percentages, sentences.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+/// Writes a line to standard output. A reader that went away (`| head`) is no failure.
+pub(crate) fn say(line: &str) {
+    drop(writeln!(std::io::stdout().lock(), "{line}"));
+}
+
+/// Writes a line beside the output, so that the output can be piped.
+pub(crate) fn note(line: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{line}"));
+}
+
+/// Prints why a command failed, with its causes.
+pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
+    note(&format!("error: {error}"));
+    for cause in error.chain().skip(1) {
+        note(&format!("  because: {cause}"));
+    }
+    ExitCode::FAILURE
+}
+
+/// Aligned columns under their headings; numbers to the right.
+pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let is_number = |cell: &str| cell.starts_with(|c: char| c.is_ascii_digit() || "+-−[".contains(c));
+    let line = |cells: &[String]| {
+        let padded = cells.iter().zip(&widths).map(|(cell, &width)| {
+            let pad = " ".repeat(width - cell.chars().count());
+            if is_number(cell) { format!("{pad}{cell}") } else { format!("{cell}{pad}") }
+        });
+        say(format!("  {}", padded.collect::<Vec<_>>().join("  ")).trim_end());
+    };
+    line(&headings.iter().map(|&heading| heading.to_owned()).collect::<Vec<_>>());
+    line(&widths.iter().map(|&width| "─".repeat(width)).collect::<Vec<_>>());
+    for row in rows {
+        line(row);
+    }
+}
+
+fn word(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".into(),
+        other => other.to_string(),
+    }
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A whole number with thousands separated.
+pub(crate) fn count(value: &Value) -> String {
+    let digits = value.as_u64().unwrap_or(0).to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or("")).collect();
+    groups.join(",")
+}
+
+pub(crate) fn tables(tables: &Value) {
+    for table_info in items(tables) {
+        say(&format!("{} ({} rows, version {})", word(&table_info["name"]), count(&table_info["rows"]), table_info["version"]));
+        say(&format!("  {}", word(&table_info["comment"])));
+        let column = |column: &Value| vec![word(&column["name"]), word(&column["type"]), word(&column["comment"])];
+        table(&["column", "type", "what it holds"], &items(&table_info["columns"]).iter().map(column).collect::<Vec<_>>());
+        say("");
+    }
+}
+
+pub(crate) fn keys(keys: &Value) {
+    let scopes = |key: &Value| items(&key["scopes"]).iter().map(word).collect::<Vec<_>>().join(",");
+    let row =
+        |key: &Value| vec![word(&key["id"]), word(&key["name"]), scopes(key), word(&key["created_at"]), word(&key["revoked_at"])];
+    table(&["id", "name", "scopes", "created", "revoked"], &items(keys).iter().map(row).collect::<Vec<_>>());
+}
+
+pub(crate) fn experiments(experiments: &Value) {
+    if items(experiments).is_empty() {
+        say(
+            "No experiment yet. Create one with `sendlab experiment apply FILE`, or bring in a past one with `sendlab import experiment FILE`.",
+        );
+        return;
+    }
+    let variant = |variant: &Value| variant["name"].as_str().map_or_else(|| word(variant), str::to_owned);
+    let variants = |row: &Value| items(&row["variants"]).iter().map(variant).collect::<Vec<_>>().join(", ");
+    let uses =
+        |row: &Value| row["recommendation"]["variant"].as_str().map_or_else(|| word(&row["recommendation"]), str::to_owned);
+    let row = |row: &Value| vec![word(&row["experiment"]), variants(row), word(&row["primary"]), uses(row)];
+    table(&["experiment", "variants", "decided by", "senders use"], &items(experiments).iter().map(row).collect::<Vec<_>>());
+}
+
+pub(crate) fn recommendation(recommendation: &Value) {
+    say(&format!("Senders use: {}", word(&recommendation["variant"])));
+    say(&format!("  Because  {}", word(&recommendation["reason"])));
+    say(&format!("  Since    {}", word(&recommendation["created_at"])));
+    say(&format!("  Id       {} (replaces {})", word(&recommendation["id"]), word(&recommendation["parent"])));
+}
+
+pub(crate) fn decision(answer: &Value) {
+    say(&word(&answer["readout"]["verdict"]["sentence"]));
+    let moved = answer["changed"].as_bool() == Some(true);
+    say(if moved { "The senders follow from now on." } else { "The recommendation stays as it was." });
+    recommendation(&answer["recommendation"]);
+}
+
+pub(crate) fn campaigns(campaigns: &Value) {
+    if items(campaigns).is_empty() {
+        say("No campaign yet. Create one with `sendlab campaign apply FILE`.");
+        return;
+    }
+    let row = |row: &Value| {
+        let progress = &row["progress"];
+        let numbers = ["planned", "accepted", "refused", "in_doubt"].map(|name| count(&progress[name]));
+        [vec![word(&row["campaign"]["campaign"]), word(&row["state"])], numbers.to_vec()].concat()
+    };
+    table(
+        &["campaign", "state", "planned", "accepted", "refused", "in doubt"],
+        &items(campaigns).iter().map(row).collect::<Vec<_>>(),
+    );
+}
+
+pub(crate) fn campaign_line(row: &Value) {
+    let progress = &row["progress"];
+    note(&format!("{}: {} of {} accepted", word(&row["state"]), count(&progress["accepted"]), count(&progress["planned"])));
+}
+
+pub(crate) fn campaign(row: &Value) {
+    let progress = &row["progress"];
+    say(&format!("Campaign {} is {}.", word(&row["campaign"]["campaign"]), word(&row["state"])));
+    if let Some(error) = row["error"].as_str() {
+        say(&format!("  Why        {error}"));
+    }
+    let lines = [
+        ("planned", "Planned", "recipients"),
+        ("accepted", "Accepted", "taken over by the mail server"),
+        ("refused", "Refused", "the mail server would not have"),
+        ("claimed", "Claimed", "being handed over now"),
+        ("in_doubt", "In doubt", "cut off while being handed over; not sent again"),
+        ("skipped", "Skipped", "unsubscribed or erased after planning"),
+    ];
+    for (name, title, meaning) in lines {
+        say(&format!("  {title:<9} {:>10}  {meaning}", count(&progress[name])));
+    }
+}
+
+/// Whether a metric is a share, to be printed in percent: it says how often something occurred.
+fn percent(value: Option<f64>, signed: bool) -> String {
+    value.map_or_else(
+        || "open".into(),
+        |value| if signed { format!("{:+.2} %", value * 100.0) } else { format!("{:.2} %", value * 100.0) },
+    )
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| "open".into(), |value| format!("{value:+.6}"))
+}
+
+fn interval(answer: &Value, print: fn(Option<f64>) -> String) -> String {
+    format!("[{}, {}]", print(answer["interval"]["lower"].as_f64()), print(answer["interval"]["upper"].as_f64()))
+}
+
+/// An answer, or why there is none.
+fn answered(answer: &Value, estimate: &str, print: fn(Option<f64>) -> String) -> (String, String) {
+    match answer.get("computed") {
+        Some(value) => (print(value[estimate].as_f64()), interval(value, print)),
+        None => ("-".into(), answer["degenerate"]["why"].as_str().unwrap_or("cannot be computed").to_owned()),
+    }
+}
+
+pub(crate) fn p_value(value: &Value) -> String {
+    value.as_f64().map_or_else(|| "-".into(), |p| if p < 1e-4 { format!("{p:.1e}") } else { format!("{p:.4}") })
+}
+
+/// A readout: verdict, arms, estimates, doubts.
+pub(crate) fn readout(readout: &Value) {
+    say(&format!("{}  as of {}", word(&readout["experiment_id"]), word(&readout["as_of"])));
+    say("");
+    say(&format!("  {}", word(&readout["verdict"]["sentence"])));
+    say("");
+    let arm = |arm: &Value| {
+        let funnel = ["sent", "opened", "clicked", "ordered"].map(|stage| count(&arm["funnel"][stage]));
+        [vec![word(&arm["variant"]), count(&arm["assigned"]), count(&arm["mature"])], funnel.to_vec()].concat()
+    };
+    table(
+        &["variant", "assigned", "counted", "sent", "opened", "clicked", "ordered"],
+        &items(&readout["arms"]).iter().map(arm).collect::<Vec<_>>(),
+    );
+    say("");
+    let estimate = |row: &Value| {
+        let (difference, between) = answered(&row["absolute"], "difference", number);
+        let (lift, lift_between) = answered(&row["relative"], "relative", |value| percent(value, true));
+        let versus = format!("{} v {}", word(&row["variant"]), word(&row["baseline"]));
+        vec![word(&row["metric"]), versus, difference, between, lift, lift_between, p_value(&row["p_adjusted"])]
+    };
+    let headings = ["metric", "comparison", "difference", "95 % interval", "lift", "95 % interval", "p (Holm)"];
+    table(&headings, &items(&readout["estimates"]).iter().map(estimate).collect::<Vec<_>>());
+    say("");
+    let ratio = &readout["sample_ratio"];
+    say(&format!("  Sample ratio  p {}", p_value(&ratio["test"]["computed"]["p_value"])));
+    if items(&readout["doubts"]).is_empty() {
+        say("  Doubts        none");
+    }
+    for doubt in items(&readout["doubts"]) {
+        say(&format!("  Doubt         {} ({})", word(&doubt["sentence"]), word(&doubt["code"])));
+    }
+    let uses = readout["recommendation"]["variant"].as_str().unwrap_or("nothing yet; decide with `sendlab experiment decide`");
+    say(&format!("  Senders use   {uses}"));
+    let versions = readout["versions"].as_object().into_iter().flatten().map(|(table, version)| format!("{table} {version}"));
+    say(&format!("  Read from     {}", versions.collect::<Vec<_>>().join(", ")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(count(&json!(1_234_567)), "1,234,567");
+        assert_eq!(count(&json!(12)), "12");
+        assert_eq!(p_value(&json!(1.5e-13)), "1.5e-13");
+        assert_eq!(percent(Some(0.123_456), true), "+12.35 %");
+        assert_eq!(percent(None, true), "open");
+    }
+
+    #[test]
+    fn what_cannot_be_computed_says_why() {
+        let answer = json!({ "degenerate": { "why": "no recipient ordered" } });
+        assert_eq!(answered(&answer, "relative", number), ("-".into(), "no recipient ordered".into()));
+    }
+}

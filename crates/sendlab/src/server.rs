@@ -1,0 +1,265 @@
+//! One server: the folder it owns, its parts, its address.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use content::Links;
+use control::{Control, ControlConfig, Scope};
+use gateways::SmtpConfig;
+use lake::{Lake, LakeConfig, SqlLimits};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use vocabulary::{Clock, Currency, Ids, Rates};
+use workers::Workers;
+
+/// Open requests get so long to finish when the server stops; long polls would hold it for a minute.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// How a server runs.
+#[derive(Clone)]
+pub struct Settings {
+    /// The folder that holds everything: lake, control store, keys, plans.
+    pub data: PathBuf,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The address readers reach tracking links at; the one it listens at where absent.
+    pub base_url: Option<String>,
+    /// The currency amounts are compared in; fixed when the folder is first used.
+    pub base_currency: Option<Currency>,
+    /// A CSV file `date,currency,rate` (units of the currency for one unit of the base), to convert amounts.
+    pub rates: RatesSource,
+    /// The mail server messages are handed to.
+    pub smtp: Option<SmtpConfig>,
+    /// Connections to it.
+    pub lanes: usize,
+    /// The name of this process in leases.
+    pub name: String,
+    /// Whether campaigns are planned, sent and scored; a server that lives for one command leaves them alone.
+    pub campaigns: bool,
+    /// What a query may use.
+    pub sql_limits: SqlLimits,
+}
+
+/// Where exchange rates come from.
+#[derive(Debug, Clone, Default)]
+pub enum RatesSource {
+    /// Only the base currency is known.
+    #[default]
+    None,
+    /// A CSV file.
+    File(PathBuf),
+    /// Given by the caller: the simulated world's own.
+    Given(Rates),
+}
+
+impl Settings {
+    /// The defaults for a folder: listening on a free local port.
+    #[must_use]
+    pub fn new(data: &Path) -> Self {
+        Self {
+            data: data.to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            base_url: None,
+            base_currency: None,
+            rates: RatesSource::None,
+            smtp: None,
+            lanes: 4,
+            name: "sender".into(),
+            campaigns: true,
+            sql_limits: SqlLimits::default(),
+        }
+    }
+}
+
+/// How a command on the same machine finds the server and may speak to it: the file `server.json`, readable by the
+/// owner only.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Door {
+    /// Its address.
+    pub url: String,
+    /// A key with every scope.
+    pub key: String,
+}
+
+/// A running server.
+pub struct Server {
+    /// How to reach it.
+    pub door: Door,
+    data: PathBuf,
+    workers: Workers,
+    stop: CancellationToken,
+    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("url", &self.door.url).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Opens the folder, starts the loops and listens.
+    ///
+    /// # Errors
+    /// When the folder is in use or damaged, or the address is taken; the message says what to do.
+    pub async fn start(settings: Settings, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> anyhow::Result<Self> {
+        let data = &settings.data;
+        fs::create_dir_all(data.join("plans")).with_context(|| format!("cannot make the data folder {}", data.display()))?;
+        let base_currency = base_currency(data, settings.base_currency)?;
+        let rates = rates(&settings.rates, base_currency)?;
+        let lake = Lake::open(LakeConfig { root: data.join("lake"), rates, limits: settings.sql_limits }).await?;
+        let master_key = master_key(data, ids.as_ref())?;
+        let config = ControlConfig { path: data.join("control.sqlite"), master_key, ids: ids.clone(), clock: clock.clone() };
+        let control = Control::open(config).await?;
+
+        let listener = TcpListener::bind(settings.listen).await;
+        let listener = listener.with_context(|| format!("cannot listen at {}; choose another with --listen", settings.listen))?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let links = Arc::new(Links::new(control.derived_key("links"), settings.base_url.as_deref().unwrap_or(&url)));
+        let parts = workers::Parts {
+            lake: lake.clone(),
+            control: control.clone(),
+            links: links.clone(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+        };
+        let config = workers::Config {
+            plans: data.join("plans"),
+            smtp: settings.smtp,
+            lanes: settings.lanes,
+            name: settings.name,
+            campaigns: settings.campaigns,
+            boot: boot(),
+        };
+        let workers = Workers::start(parts, config).await?;
+
+        let door = Door { key: local_key(data, &control).await?, url };
+        let api_settings = api::Settings { base_currency, sql_limits: settings.sql_limits };
+        let router = api::router(api::Parts { lake, control, links, clock, ids, settings: api_settings });
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let serving = tokio::spawn(api::serve(listener, router, stopped));
+        write_private(&data.join("server.json"), &serde_json::to_vec(&door)?)?;
+        Ok(Self { door, data: settings.data, workers, stop, serving })
+    }
+
+    /// Finishes what is under way, lands what is acknowledged and closes.
+    ///
+    /// # Errors
+    /// When the listener failed while it ran.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        drop(fs::remove_file(self.data.join("server.json")));
+        self.stop.cancel();
+        let mut serving = self.serving;
+        let drained = tokio::time::timeout(DRAIN, &mut serving).await;
+        self.workers.stop().await;
+        if let Ok(served) = drained {
+            served.context("the HTTP server stopped in an unexpected way")??;
+        } else {
+            serving.abort();
+        }
+        Ok(())
+    }
+}
+
+/// The door of the server that runs on `data` now, if the file names one.
+#[must_use]
+pub fn read_door(data: &Path) -> Option<Door> {
+    serde_json::from_slice(&fs::read(data.join("server.json")).ok()?).ok()
+}
+
+/// The folder's base currency: the given one the first time, then always the same, because amounts already stored were
+/// converted to it.
+fn base_currency(data: &Path, wanted: Option<Currency>) -> anyhow::Result<Currency> {
+    let file = data.join("base_currency");
+    let stored = match fs::read_to_string(&file) {
+        Ok(text) => Some(Currency::new(text.trim()).with_context(|| format!("{} is damaged", file.display()))?),
+        Err(_) => None,
+    };
+    match (stored, wanted) {
+        (Some(stored), Some(wanted)) if stored != wanted => {
+            bail!(
+                "the folder {} keeps its amounts in {stored}; leave --base-currency out or use another --data folder for {wanted}",
+                data.display()
+            )
+        }
+        (Some(stored), _) => Ok(stored),
+        (None, wanted) => {
+            let currency = wanted.map_or_else(|| Currency::new(crate::cli::BASE_CURRENCY_DEFAULT), Ok)?;
+            fs::write(&file, currency.as_str())?;
+            Ok(currency)
+        }
+    }
+}
+
+fn rates(source: &RatesSource, base: Currency) -> anyhow::Result<Rates> {
+    let path = match source {
+        RatesSource::None => return Ok(Rates::new(base)),
+        RatesSource::Given(rates) => return Ok(rates.clone()),
+        RatesSource::File(path) => path,
+    };
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read the rates file {}", path.display()))?;
+    let mut rates = Rates::new(base);
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with("date")) {
+        let place =
+            || format!("{} line {}: expected `date,currency,rate`, such as `2026-01-02,USD,1.0842`", path.display(), index + 1);
+        let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+        let [date, currency, rate] = fields[..] else { bail!(place()) };
+        rates
+            .insert(Currency::new(currency).with_context(place)?, date.parse().with_context(place)?, rate)
+            .with_context(place)?;
+    }
+    Ok(rates)
+}
+
+/// The key that wraps every contact's own key. Without this file no address can be read again.
+fn master_key(data: &Path, ids: &dyn Ids) -> anyhow::Result<[u8; 32]> {
+    let path = data.join("master.key");
+    if let Ok(bytes) = fs::read(&path) {
+        return bytes
+            .try_into()
+            .map_err(|_| anyhow::anyhow!("{} is damaged: it must hold 32 bytes; restore it from a backup", path.display()));
+    }
+    if data.join("control.sqlite").exists() {
+        bail!("{} is missing, and without it no address can be read; restore it from a backup", path.display());
+    }
+    let mut key = [0; 32];
+    ids.fill(&mut key);
+    write_private(&path, &key)?;
+    Ok(key)
+}
+
+/// The key that commands on this machine use, made once per folder.
+async fn local_key(data: &Path, control: &Control) -> anyhow::Result<String> {
+    let path = data.join("local.key");
+    if let Ok(secret) = fs::read_to_string(&path)
+        && control.authenticate(&secret).await?.is_some()
+    {
+        return Ok(secret);
+    }
+    let key = control.create_key("commands on this machine", Scope::ALL).await?;
+    write_private(&path, key.secret.as_bytes())?;
+    Ok(key.secret)
+}
+
+/// Names this start of the machine; empty where the system does not tell.
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// Writes a file that only its owner may read, whole or not at all.
+fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let draft = path.with_extension("draft");
+    drop(fs::remove_file(&draft));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, path).with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,156 @@
+//! The server is killed twenty times while events come in and messages go out. What was acknowledged is in the lake
+//! once, nobody gets two messages, and what cannot be known is counted as in doubt.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use sendlab::Client;
+use serde_json::json;
+use simulator::sink::{Sink, SinkConfig};
+use tokio::sync::watch;
+
+use crate::support::{Process, landed, serve, sql, sql_number, until};
+
+const SEED: u64 = 20_261_111;
+const KILLS: usize = 20;
+const CONTACTS: usize = 6_000;
+const FEEDS: usize = 4;
+const BATCH: usize = 50;
+
+/// What the world outside the server saw.
+#[derive(Default)]
+struct Seen {
+    /// Event ids for which the server said yes.
+    acknowledged: Mutex<HashSet<String>>,
+    /// Messages by recipient.
+    mails: Mutex<BTreeMap<String, u64>>,
+    /// Counts both, as the measure of time for the killer.
+    steps: AtomicU64,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_kills_lose_nothing_and_double_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let seen = Arc::new(Seen::default());
+    let (sink, mut received) = Sink::start(SinkConfig::default()).await.unwrap();
+    let counting = seen.clone();
+    tokio::spawn(async move {
+        while let Some(mail) = received.recv().await {
+            *counting.mails.lock().unwrap().entry(mail.to[0].clone()).or_default() += 1;
+            counting.steps.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+
+    let (mut process, client) = serve(&data, Some(sink.address().port())).await;
+    prepare(&client).await;
+    let (door, doors) = watch::channel(client);
+    let feeds: Vec<_> = (0..FEEDS).map(|feed| tokio::spawn(feed_events(feed, doors.clone(), seen.clone()))).collect();
+
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    for _ in 0..KILLS {
+        let target = seen.steps.load(Ordering::Relaxed) + rng.random_range(5..200);
+        until("the next moment to kill", async || (seen.steps.load(Ordering::Relaxed) >= target).then_some(())).await;
+        process.kill();
+        let (next, client) = serve(&data, Some(sink.address().port())).await;
+        process = next;
+        door.send_replace(client);
+    }
+    let client = door.borrow().clone();
+    for feed in feeds {
+        feed.abort();
+    }
+    check(&client, &seen).await;
+    stop(process);
+}
+
+fn stop(process: Process) {
+    drop(process);
+}
+
+async fn prepare(client: &Client) {
+    let contacts = (0..CONTACTS)
+        .map(|n| json!({ "key": format!("k{n}"), "email": format!("k{n}@example.test"), "country": "DE" }).to_string() + "\n");
+    let answer = client.lines("/v1/contacts", contacts.collect::<String>().into_bytes()).await.unwrap();
+    assert_eq!(answer["created"], CONTACTS, "{answer}");
+    let experiment = json!({
+        "experiment": "kill", "factors": ["copy"], "primary": "clicked",
+        "variants": [{ "name": "a" }, { "name": "b" }],
+        "metrics": [{ "name": "clicked", "outcome": "click", "measure": "occurred" }],
+    });
+    let put = async |path: &str, body: serde_json::Value| {
+        client.send(reqwest::Method::PUT, path, "application/json", body.to_string().into_bytes()).await.unwrap()
+    };
+    put("/v1/experiments", experiment).await;
+    let copy = json!({ "subject": "Hello", "html": "<p><a href=\"https://shop.example/\">Shop</a></p>", "text": "Hello" });
+    let campaign = json!({ "campaign": "kill", "experiment": "kill", "from": "Shop <news@shop.example>", "content": { "a": copy, "b": copy } });
+    put("/v1/campaigns", campaign).await;
+    client.send(reqwest::Method::POST, "/v1/campaigns/kill/start", "application/json", b"{}".to_vec()).await.unwrap();
+}
+
+/// Sends batches without end; a batch that was not answered is sent again as it is.
+async fn feed_events(feed: usize, mut doors: watch::Receiver<Client>, seen: Arc<Seen>) {
+    for batch in 0_u64.. {
+        let ids: Vec<String> = (0..BATCH).map(|n| format!("f{feed}-{batch}-{n}")).collect();
+        let line = |id: &String| {
+            let event = json!({ "event_id": id, "kind": "click", "event_time": "2026-01-05T10:00:00Z", "contact": format!("k{}", batch % 50), "url": "https://shop.example/" });
+            format!("{event}\n")
+        };
+        let body: String = ids.iter().map(line).collect();
+        loop {
+            let client = doors.borrow_and_update().clone();
+            match client.lines("/v1/events", body.clone().into_bytes()).await {
+                Ok(answer) => {
+                    assert_eq!(
+                        answer["accepted"].as_u64().unwrap() + answer["duplicate"].as_u64().unwrap(),
+                        BATCH as u64,
+                        "{answer}"
+                    );
+                    break;
+                }
+                // The server is dead: wait for the next one.
+                Err(_) => doors.changed().await.unwrap(),
+            }
+        }
+        seen.acknowledged.lock().unwrap().extend(ids);
+        seen.steps.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the counts belong into the report")]
+async fn check(client: &Client, seen: &Seen) {
+    let row = until("the campaign to end", async || {
+        let row = client.get("/v1/campaigns/kill").await.ok()?;
+        (row["state"] == "done").then_some(row)
+    })
+    .await;
+    landed(client).await;
+
+    let ids = sql(client, "select event_id from clicks").await;
+    let stored: Vec<&str> = ids.iter().map(|row| row["event_id"].as_str().unwrap()).collect();
+    let distinct: HashSet<&str> = stored.iter().copied().collect();
+    assert_eq!(stored.len(), distinct.len(), "an event is in the lake twice");
+    let acknowledged = seen.acknowledged.lock().unwrap().clone();
+    let lost: Vec<&String> = acknowledged.iter().filter(|id| !distinct.contains(id.as_str())).collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    assert!(acknowledged.len() > 1_000, "the feeds were at work: {}", acknowledged.len());
+
+    let mails = seen.mails.lock().unwrap().clone();
+    let doubled: Vec<&String> = mails.iter().filter(|(_, count)| **count > 1).map(|(to, _)| to).collect();
+    assert!(doubled.is_empty(), "got two messages: {doubled:?}");
+    let count = |name: &str| row["progress"][name].as_u64().unwrap();
+    let [planned, accepted, in_doubt] = ["planned", "accepted", "in_doubt"].map(count);
+    assert_eq!(planned, CONTACTS as u64);
+    assert_eq!(accepted + in_doubt, planned, "every recipient is accounted for: {row}");
+    let arrived = mails.len() as u64;
+    assert!((accepted..=accepted + in_doubt).contains(&arrived), "{accepted} accepted, {in_doubt} in doubt, {arrived} arrived");
+    assert_eq!(sql_number(client, "select count(*) from messages").await.cast_unsigned(), accepted);
+    assert_eq!(sql_number(client, "select count(distinct contact_key) from assignments").await.cast_unsigned(), planned);
+    println!(
+        "20 kills: {} events acknowledged and stored once, {accepted} accepted, {in_doubt} in doubt, {arrived} arrived",
+        acknowledged.len()
+    );
+}

@@ -1,0 +1,17 @@
+//! Everything end to end, in reading order: the story first, then what may go wrong, then the house rules.
+//!
+//! `make test` installs what these tests need and runs them.
+
+mod story {
+    //! What Sendlab promises, as it happens.
+    mod past_experiment;
+    mod recommendation_moves;
+    mod winner_reaches_sender;
+}
+mod faults {
+    //! One file per failure.
+    mod bad_batch;
+    mod kill_nine;
+}
+mod support;
+mod tidy;
