@@ -15,7 +15,7 @@ const SLICES_PER_STATEMENT: usize = 500;
 /// The longest stored error, in bytes: it is one line on a page.
 const ERROR_BYTES_MAX: usize = 2000;
 
-words!(
+vocabulary::words!(
     /// Where a campaign stands.
     CampaignState {
         /// Written, not started.

@@ -26,7 +26,7 @@ const SECRET_PREFIX: &str = "sl_";
 /// Hexadecimal digits of a key's id: enough that two keys of one installation never meet, short enough to type.
 const ID_DIGITS: usize = 12;
 
-words!(
+vocabulary::words!(
     /// What a key may do.
     Scope {
         /// Tell events.

@@ -23,7 +23,7 @@ const ROWS_PER_STATEMENT: usize = 1000;
 /// The longest stored reply of a server, in bytes (RFC 5321, section 4.5.3.1.5: a reply line has at most 512).
 const REPLY_BYTES_MAX: usize = 512;
 
-words!(
+vocabulary::words!(
     /// Where a message stands.
     LedgerState {
         /// A worker is about to hand it over, or died while doing so.

@@ -10,9 +10,6 @@
 //! `campaigns`, `slices`, `ledger`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed).
 
-#[macro_use]
-mod words;
-
 mod campaigns;
 mod contact_check;
 mod contacts;

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::event::words;
+use crate::words::words;
 use crate::{CampaignId, Channel, ExperimentId, MessageClass};
-use std::fmt;
-use std::str::FromStr;
 
 /// One campaign: compiled by the planner into a plan, sent by the senders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,12 +3,10 @@
 //! The `serde` form of [`Event`] is the format of the lake's durable log. What callers send over HTTP is another type,
 //! in `api`, because it names contacts by the customer's own id and is read more leniently.
 
-use std::fmt;
-use std::str::FromStr;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
 use crate::{CampaignId, ContactKey, EventId, ExperimentId, MessageId, Money, OrderId, Provider, RecommendationId, VariantName};
 
 /// One event as the lake stores it.
@@ -130,43 +128,6 @@ impl Body {
         }
     }
 }
-
-/// A fixed list of words, with `as_str`, `Display`, `FromStr` and `ALL`.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant,)+ }
-
-        impl $name {
-            /// Every value, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// The word used in JSON, YAML and the lake.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err(format!("`{text}` is not one of {}", [$($word),+].join(", "))),
-                }
-            }
-        }
-    };
-}
-pub(crate) use words;
 
 words!(
     /// The kinds of event; each has a table.

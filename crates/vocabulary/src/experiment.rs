@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::words;
+use crate::words::words;
 use crate::{Channel, EventKind, ExperimentId, VariantName};
-use std::fmt;
-use std::str::FromStr;
 
 /// One experiment. The unit is the intended recipient, fixed when the campaign is planned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

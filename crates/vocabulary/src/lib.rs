@@ -13,6 +13,7 @@ pub mod experiment;
 pub mod label;
 pub mod money;
 pub mod recommendation;
+pub mod words;
 pub mod world;
 
 pub use campaign::{Campaign, Copy, Mode};

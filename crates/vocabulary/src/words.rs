@@ -1,6 +1,8 @@
-//! Fixed lists of words, written the same way in Rust, JSON and SQL.
+//! Fixed lists of words, written the same way in Rust, JSON, YAML, SQL and the lake.
 
-/// Makes an enum of words with `as_str`, `Display`, `FromStr`, `Serialize`, `Deserialize` and `ALL`.
+/// Makes an enum of words, with `as_str`, `Display`, `FromStr`, `Serialize`, `Deserialize` and `ALL`. The crate that uses
+/// it needs `serde` with `derive`.
+#[macro_export]
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
@@ -35,3 +37,4 @@ macro_rules! words {
         }
     };
 }
+pub use words;
