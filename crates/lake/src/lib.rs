@@ -1,7 +1,7 @@
 //! Everything that happened, kept for ever and open to SQL.
 //!
 //! Reading order: [`LakeConfig`] and [`Lake`], then `log`, `writer` and `opening` (durable before acknowledged), `schema`,
-//! `rows`, `tables` and `landing` (into the tables exactly once), `session`, `memory`, `stop`, `sql`, `observe` and `contacts` (out again),
+//! `rows`, `tables` and `landing` (into the tables exactly once), `session`, `stop`, `sql`, `observe` and `contacts` (out again),
 //! and last `plan` and `files`, two file formats of their own.
 //!
 //! An event is first written to the durable log, then moved into one of eight Delta tables that any other engine can
@@ -19,7 +19,6 @@ mod files;
 mod index;
 mod landing;
 mod log;
-mod memory;
 mod observe;
 mod opening;
 mod plan;

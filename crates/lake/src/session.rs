@@ -8,6 +8,7 @@ use std::time::Duration;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
+use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -15,7 +16,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::memory::QueryMemory;
 use crate::stop::{JoinsGiveWay, Stop, StopConditions};
 use crate::tables::Snapshot;
 use crate::{LakeError, SqlLimits};
@@ -100,7 +100,7 @@ impl Queries {
     fn session(&self, snapshot: &Snapshot, limits: SqlLimits, stop: &Stop) -> Result<SessionContext, LakeError> {
         let failed = || LakeError::internal("prepare a query session");
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(QueryMemory::new(limits.memory_bytes_max)))
+            .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes_max)))
             .with_temp_file_path(&self.spill)
             .with_max_temp_directory_size(SPILL_BYTES_MAX)
             .build_arc()
@@ -113,6 +113,8 @@ impl Queries {
         // Files are sorted by experiment, so that filters skip most of their pages before other columns are decoded.
         options.execution.parquet.pushdown_filters = true;
         options.execution.parquet.reorder_filters = true;
+        // Sorting in parts needs a merge at the end that takes as much memory as the data and cannot go to disk.
+        options.optimizer.repartition_sorts = false;
         let reservation = limits.memory_bytes_max / SORT_RESERVATION_SHARE;
         options.execution.sort_spill_reservation_bytes = reservation.min(SORT_RESERVATION_BYTES_MAX);
         let state = SessionStateBuilder::new()

@@ -37,6 +37,11 @@ async fn events_come_back_through_sql() {
     let expect = ["assignments", "clicks"].map(event_table).into_iter().chain([("contacts", 0, 0)]);
     let expect: Vec<_> = expect.chain(["deliveries", "feedback", "messages", "opens", "orders"].map(event_table)).collect();
     assert_eq!(names, expect);
+    for name in tables.iter().map(|table| &table.name) {
+        // The oldest protocol: every reader of Delta tables knows it.
+        let log = fs::read_to_string(root.path().join(format!("tables/{name}/_delta_log/{:020}.json", 0))).unwrap();
+        assert!(log.contains(r#""protocol":{"minReaderVersion":1,"minWriterVersion":2}"#), "{log}");
+    }
     assert!(tables.iter().all(|table| table.columns.iter().all(|column| !column.comment.is_empty())));
 }
 

@@ -151,8 +151,10 @@ async fn limits_stop_a_query() {
 async fn large_answers_spill_to_disk() {
     let root = tempfile::tempdir().unwrap();
     let lake = lake_with_orders(root.path(), 1).await;
-    let limits = SqlLimits { memory_bytes_max: 96 << 20, ..SqlLimits::default() };
-    let query = "SELECT value, md5(CAST(value AS TEXT)) AS m FROM generate_series(1, 2000000) ORDER BY m";
-    let answer = ask_within(&lake, query, SqlFormat::Csv, limits).await.unwrap();
-    assert_eq!(answer.lines().count(), 2_000_001);
+    let limits = SqlLimits { memory_bytes_max: 24 << 20, ..SqlLimits::default() };
+    let rows = "SELECT value, md5(CAST(value AS TEXT)) AS m FROM generate_series(1, 800000)";
+    let answer = ask_within(&lake, &format!("{rows} ORDER BY m"), SqlFormat::Csv, limits).await.unwrap();
+    assert_eq!(answer.lines().count(), 800_001);
+    let groups = format!("SELECT count(*), sum(n) FROM (SELECT m, count(*) AS n FROM ({rows}) GROUP BY m)");
+    assert_eq!(ask_within(&lake, &groups, SqlFormat::Json, limits).await.unwrap(), r#"[{"count(*)":800000,"sum(n)":800000}]"#);
 }
