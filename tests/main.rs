@@ -12,6 +12,7 @@ mod faults {
     //! One file per failure.
     mod bad_batch;
     mod kill_nine;
+    mod server_says_later;
 }
 mod support;
 mod tidy;

@@ -116,13 +116,13 @@ impl Workers {
     }
 
     async fn start_campaigns(&mut self, parts: &Parts, config: &Config) -> Result<(), WorkerError> {
-        let begun = Arc::new(sender::recover(parts, config).await?);
+        let shared = Arc::new(sender::recover(parts, config).await?);
         let stop = self.stop.clone();
         self.spawn(planner::run(parts.clone(), config.clone(), stop.clone()));
         self.spawn(scorer::run(parts.clone(), stop.clone()));
         if let Some(smtp) = &config.smtp {
             for lane in 0..config.lanes {
-                self.spawn(sender::run(parts.clone(), smtp.clone(), config.name.clone(), lane, begun.clone(), stop.clone()));
+                self.spawn(sender::run(parts.clone(), smtp.clone(), config.name.clone(), lane, shared.clone(), stop.clone()));
             }
         }
         Ok(())

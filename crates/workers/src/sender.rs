@@ -7,11 +7,11 @@
 //! even begun ([`crate::begun`]) is sent again, and one that was begun is *in doubt*: marketing in doubt is not sent again.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use content::{Library, RenderContext};
-use control::{CampaignState, NewClaim, RecipientRow, Settled, Settlement};
+use control::{CampaignState, Lease, NewClaim, RecipientRow, Settled, Settlement};
 use gateways::{Envelope, HandOver, MailParts, SmtpConfig, SmtpLane};
 use jiff::{Timestamp, ToSpan};
 use lake::PlanRow;
@@ -39,16 +39,25 @@ const LEASE_MINUTES: i64 = 10;
 const POLL: Duration = Duration::from_millis(100);
 const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(500);
 
-/// How often a message that the server will not have for now is offered before it counts as deferred for good.
-const TRIES_MAX: u32 = 3;
+/// A message that the server will not have for now (a 4xx reply, as greylisting gives) is offered again after this time.
+const DEFER_MINUTES: i64 = 5;
+
+/// How often it is offered before it counts as refused: for an hour, which outlasts greylisting.
+const TRIES_MAX: u32 = 12;
 
 enum Wake {
     Tick,
     Shutdown,
 }
 
+/// What the lanes of one worker share.
+pub(crate) struct Shared {
+    begun: Begun,
+    tries: Tries,
+}
+
 /// Settles what an earlier run of this worker claimed and did not settle, and starts a new file of begun messages.
-pub(crate) async fn recover(parts: &Parts, config: &Config) -> Result<Begun, WorkerError> {
+pub(crate) async fn recover(parts: &Parts, config: &Config) -> Result<Shared, WorkerError> {
     parts.control.release_leases(&config.name).await?;
     let path = config.plans.join(format!("begun-{}", config.name));
     let begun = Begun::read(&path, &config.boot);
@@ -74,7 +83,8 @@ pub(crate) async fn recover(parts: &Parts, config: &Config) -> Result<Begun, Wor
     }
     parts.control.settle(&settled).await?;
     parts.control.release(&unsent).await?;
-    Begun::create(&path, &config.boot, CLAIM_ROWS_MAX).map_err(|source| WorkerError::Begun { path, source })
+    let begun = Begun::create(&path, &config.boot, CLAIM_ROWS_MAX).map_err(|source| WorkerError::Begun { path, source })?;
+    Ok(Shared { begun, tries: Tries::default() })
 }
 
 /// What the log knows of a message.
@@ -98,11 +108,11 @@ pub(crate) async fn run(
     smtp: SmtpConfig,
     worker: String,
     number: usize,
-    begun: Arc<Begun>,
+    shared: Arc<Shared>,
     stop: CancellationToken,
 ) {
     let lane = SmtpLane::new(smtp);
-    let mut sender = Sender { parts, worker, number, begun, lane, group_rows: CLAIM_ROWS_MAX / 4, jobs: HashMap::new() };
+    let mut sender = Sender { parts, worker, number, shared, lane, group_rows: CLAIM_ROWS_MAX / 4, jobs: HashMap::new() };
     let mut changed = sender.parts.control.campaigns_changed();
     loop {
         match sender.step(&stop).await {
@@ -132,7 +142,7 @@ struct Sender {
     parts: Parts,
     worker: String,
     number: usize,
-    begun: Arc<Begun>,
+    shared: Arc<Shared>,
     lane: SmtpLane,
     group_rows: usize,
     jobs: HashMap<CampaignId, Arc<Job>>,
@@ -151,6 +161,23 @@ struct Job {
     recommendation: watch::Receiver<Option<Arc<Recommendation>>>,
 }
 
+/// A leased slice with what it takes to send it.
+struct Slice {
+    lease: Lease,
+    job: Arc<Job>,
+    rows: Vec<PlanRow>,
+}
+
+/// How work on a slice ended.
+enum End {
+    /// Every recipient is accounted for.
+    Finished,
+    /// Some are to be offered again later.
+    Deferred,
+    /// It was told to stop, or somebody else has the slice.
+    Stopped,
+}
+
 /// One message on its way.
 struct Outgoing {
     message_id: MessageId,
@@ -165,25 +192,32 @@ struct Outgoing {
 impl Sender {
     async fn step(&mut self, stop: &CancellationToken) -> Result<Step, WorkerError> {
         let now = self.parts.clock.now();
-        let until = now.checked_add(LEASE_MINUTES.minutes()).unwrap_or(now);
+        let until = in_minutes(now, LEASE_MINUTES);
         if stop.is_cancelled() {
             return Ok(Step::Idle);
         }
         let Some(lease) = self.parts.control.lease_slice(&self.worker, now, until).await? else { return Ok(Step::Idle) };
         let Some(job) = self.job(&lease.campaign).await? else { return Ok(Step::Idle) };
         let rows = lake::read_plan(lease.plan_file.as_ref(), lease.first_row as usize, lease.rows as usize)?;
-        match self.send_rows(&job, &rows, stop).await {
-            Ok(true) => {
-                self.parts.control.finish_slice(&lease).await?;
+        let slice = Slice { lease, job, rows };
+        let lease = &slice.lease;
+        match self.send_slice(&slice, stop).await {
+            Ok(End::Finished) => {
+                self.parts.control.finish_slice(lease).await?;
                 Ok(Step::Sent)
             }
-            Ok(false) => {
-                self.parts.control.release_slice(&lease).await?;
+            Ok(End::Deferred) => {
+                // The lease itself keeps the slice away until it is time to offer the rest again.
+                self.parts.control.renew_slice(lease, in_minutes(self.parts.clock.now(), DEFER_MINUTES)).await?;
+                Ok(Step::Sent)
+            }
+            Ok(End::Stopped) => {
+                self.parts.control.release_slice(lease).await?;
                 Ok(Step::Idle)
             }
             Err(error) => {
                 // Should this fail too, the lease runs out by itself.
-                drop(self.parts.control.release_slice(&lease).await);
+                drop(self.parts.control.release_slice(lease).await);
                 Err(error)
             }
         }
@@ -220,48 +254,53 @@ impl Sender {
         Ok(Some(job))
     }
 
-    /// Sends to every row that nobody has claimed yet. False when it had to stop before the end.
-    async fn send_rows(&mut self, job: &Job, rows: &[PlanRow], stop: &CancellationToken) -> Result<bool, WorkerError> {
+    /// Sends to every row that nobody has claimed yet.
+    async fn send_slice(&mut self, slice: &Slice, stop: &CancellationToken) -> Result<End, WorkerError> {
+        let (job, rows) = (&slice.job, &slice.rows);
+        let mut renew_at = in_minutes(self.parts.clock.now(), LEASE_MINUTES / 2);
         let mut position = 0;
-        let mut tries = HashMap::new();
+        let mut deferred = false;
         while position < rows.len() {
+            let now = self.parts.clock.now();
+            if now >= renew_at {
+                if !self.parts.control.renew_slice(&slice.lease, in_minutes(now, LEASE_MINUTES)).await? {
+                    return Ok(End::Stopped);
+                }
+                renew_at = in_minutes(now, LEASE_MINUTES / 2);
+            }
             let state = self.parts.control.campaign_state(&job.campaign.campaign).await?;
             if stop.is_cancelled() || state != Some(CampaignState::Sending) {
-                return Ok(false);
+                return Ok(End::Stopped);
             }
             let group = &rows[position..rows.len().min(position + self.group_rows)];
             let began = Instant::now();
-            let again = self.send_group(job, group, &mut tries, stop).await?;
+            let ended = self.send_group(job, group, stop).await?;
             self.group_rows = if began.elapsed() < GROUP_TIME_MAX {
                 (self.group_rows * 2).min(CLAIM_ROWS_MAX)
             } else {
                 (self.group_rows / 2).max(1)
             };
-            if again {
+            deferred |= ended.deferred;
+            if let Some(why) = ended.not_sent {
+                tracing::warn!(why, campaign = %job.campaign.campaign, "the mail server could not be given messages; trying again");
                 tokio::select! {
-                    () = stop.cancelled() => return Ok(false),
+                    () = stop.cancelled() => return Ok(End::Stopped),
                     () = tokio::time::sleep(UNAVAILABLE_PAUSE) => {}
                 }
             } else {
                 position += group.len();
             }
         }
-        Ok(true)
+        Ok(if deferred { End::Deferred } else { End::Finished })
     }
 
-    /// Claims, hands over, tells and settles one group. True when some of it must be tried again.
-    async fn send_group(
-        &mut self,
-        job: &Job,
-        rows: &[PlanRow],
-        tries: &mut Tries,
-        stop: &CancellationToken,
-    ) -> Result<bool, WorkerError> {
+    /// Claims, hands over, tells and settles one group.
+    async fn send_group(&mut self, job: &Job, rows: &[PlanRow], stop: &CancellationToken) -> Result<Ended, WorkerError> {
         let (mut batch, unreachable) = claim(&self.parts, &self.worker, job, rows).await?;
         let envelopes: Vec<Envelope> =
             batch.iter().map(|out| Envelope { from: job.from.clone(), to: out.email.clone() }).collect();
         let results = {
-            let (parts, begun, number) = (&self.parts, &self.begun, self.number);
+            let (parts, begun, number) = (&self.parts, &self.shared.begun, self.number);
             let mut content = |place: usize| {
                 let mail = render(parts, job, &mut batch[place])?;
                 begun.note(number, place, &batch[place].message_id).ok()?;
@@ -272,7 +311,7 @@ impl Sender {
         let at = self.parts.clock.now();
         let mut ended = Ended { settled: unreachable.into_iter().map(|id| skip(id, at)).collect(), ..Ended::default() };
         for (out, result) in batch.iter().zip(results) {
-            ended.add(job, out, result, tries, at);
+            ended.add(job, out, result, &self.shared.tries, at);
         }
         // What was handed over must be told before this lane goes on: the next group takes its place in the file of begun
         // messages.
@@ -282,12 +321,12 @@ impl Sender {
                 return Err(error);
             }
         }
-        Ok(!ended.release.is_empty())
+        Ok(ended)
     }
 }
 
-/// How often each message was offered to a server that would not have it for now.
-type Tries = HashMap<MessageId, u32>;
+/// How often each message was offered to a server that would not have it for now; shared by the lanes.
+type Tries = Mutex<HashMap<MessageId, u32>>;
 
 /// How a group ended.
 #[derive(Default)]
@@ -296,16 +335,27 @@ struct Ended {
     events: Vec<Event>,
     /// To be tried again.
     release: Vec<MessageId>,
+    /// Why some could not even be offered, to be tried again at once.
+    not_sent: Option<String>,
+    /// Whether the server would not have some for now, to be tried again later.
+    deferred: bool,
 }
 
 impl Ended {
-    fn add(&mut self, job: &Job, out: &Outgoing, result: HandOver, tries: &mut Tries, at: Timestamp) {
+    fn add(&mut self, job: &Job, out: &Outgoing, result: HandOver, tries: &Tries, at: Timestamp) {
         let message_id = out.message_id.clone();
         let (outcome, reply) = match result {
             HandOver::Accepted { reply } => (Settlement::Accepted, reply),
             HandOver::Refused { reply, permanent } if permanent || exhausted(tries, &message_id) => (Settlement::Refused, reply),
             HandOver::NotSent { .. } if out.refused.is_some() => (Settlement::Refused, out.refused.clone().unwrap_or_default()),
-            HandOver::Refused { .. } | HandOver::NotSent { .. } => return self.release.push(message_id),
+            HandOver::Refused { .. } => {
+                self.deferred = true;
+                return self.release.push(message_id);
+            }
+            HandOver::NotSent { why } => {
+                self.not_sent = Some(why);
+                return self.release.push(message_id);
+            }
             HandOver::InDoubt { why } => (Settlement::InDoubt, why),
         };
         if outcome != Settlement::InDoubt {
@@ -336,10 +386,19 @@ impl Outgoing {
     }
 }
 
-fn exhausted(tries: &mut Tries, message: &MessageId) -> bool {
+fn exhausted(tries: &Tries, message: &MessageId) -> bool {
+    let mut tries = tries.lock().expect("nobody panics while holding this lock");
     let count = tries.entry(message.clone()).or_insert(0);
     *count += 1;
-    *count >= TRIES_MAX
+    let exhausted = *count >= TRIES_MAX;
+    if exhausted {
+        tries.remove(message);
+    }
+    exhausted
+}
+
+fn in_minutes(now: Timestamp, minutes: i64) -> Timestamp {
+    now.checked_add(minutes.minutes()).unwrap_or(now)
 }
 
 /// Takes the group's recipients for this worker, less those who are taken or suppressed; beside them the messages that
