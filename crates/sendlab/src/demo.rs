@@ -51,8 +51,11 @@ pub(crate) async fn run(place: &Place, args: &DemoArgs) -> anyhow::Result<()> {
     check(&outcome)?;
     if !args.exit {
         say(&format!("The console stays up at {}/#key={} until Ctrl-C.", server.door.url, server.door.key));
+        let program = std::env::current_exe()?;
+        say("Ask its lake yourself, in another terminal:");
         say(&format!(
-            "Ask the lake yourself, in another terminal: sendlab --data {} sql \"select variant, count(*) from messages group by variant\"",
+            "  {} --data {} sql \"select variant, count(*) from messages group by variant\"",
+            program.display(),
             data.display()
         ));
         until_stopped().await?;
