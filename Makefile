@@ -17,7 +17,7 @@ demo: console
 	$(CARGO_TARGET_DIR)/debug/sendlab demo $(ARGS)
 
 test: setup lint
-	cargo test --workspace
+	cargo test --workspace --lib --bins --tests
 
 lint: console-check
 	cargo fmt --all --check

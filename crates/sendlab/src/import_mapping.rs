@@ -69,7 +69,8 @@ impl Mapping {
     pub(crate) fn from_args(args: &ImportExperimentArgs, base_currency: &str) -> anyhow::Result<Self> {
         let file = args.mapping.as_deref().map(read).transpose()?.unwrap_or_default();
         let pick = |option: &Option<String>, file: Option<String>| option.clone().or(file);
-        let stem = || args.file.file_name().map(|name| name.to_string_lossy().split('.').next().unwrap_or_default().to_owned());
+        let file_name = args.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = || file_name.split('.').next().filter(|stem| !stem.is_empty()).map(str::to_owned);
         let experiment =
             pick(&args.experiment, file.experiment).or_else(stem).context("give the experiment a name with --experiment")?;
         let variant = pick(&args.variant, file.variant).context("say which column holds the variant: --variant COLUMN")?;
@@ -78,7 +79,7 @@ impl Mapping {
             None => (order, None),
         });
         let mapping = Self {
-            question: file.question.unwrap_or_else(|| format!("Imported from {}", args.file.display())),
+            question: file.question.unwrap_or_else(|| format!("Imported from {file_name}")),
             control: pick(&args.control, file.control),
             contact: Template::new(&pick(&args.contact, file.contact).unwrap_or_else(|| format!("{experiment}-{{row}}")))?,
             email: pick(&args.email, file.email).as_deref().map(Template::new).transpose()?,
