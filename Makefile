@@ -4,7 +4,7 @@ CACHE ?= $(HOME)/.cache/sendlab
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export SENDLAB_TEST_PYTHON := $(CACHE)/venv/bin/python
 
-.PHONY: demo test lint bench console console-check setup help
+.PHONY: demo test lint bench console console-check setup tools help
 help:
 	@echo "make demo     build Sendlab and watch a simulated experiment run (add ARGS='--contacts 10000 --exit')"
 	@echo "make test     install what the tests need and run all of them"
@@ -12,11 +12,11 @@ help:
 	@echo "make bench    hot paths against a peer or a physical limit, release build"
 	@echo "make console  build the console into dashboards/dist"
 
-demo: console
+demo: tools console
 	cargo build --workspace --bin sendlab
 	$(CARGO_TARGET_DIR)/debug/sendlab demo $(ARGS)
 
-test: setup lint
+test: tools setup lint
 	cargo test --workspace --lib --bins --tests
 
 lint: console-check
@@ -38,3 +38,7 @@ console-check: console
 
 setup:
 	tests/setup.sh "$(CACHE)"
+
+tools:
+	@for tool in cargo cc npm; do command -v $$tool >/dev/null || { \
+	  echo "make needs $$tool. Install Rust 1.95 (rustup), Node.js 20 or newer, and a C compiler: apt-get install gcc libc6-dev"; exit 1; }; done

@@ -1,22 +1,26 @@
-//! The server is killed twenty times while events come in and messages go out. What was acknowledged is in the lake
+//! The server is killed twenty times while events come in and messages go out; the mail server takes a random number of
+//! mails between two kills, so that sending is under way at each of them. What was acknowledged is in the lake
 //! once, nobody gets two messages, and what cannot be known is counted as in doubt.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sendlab::Client;
 use serde_json::json;
-use simulator::sink::{Sink, SinkConfig};
-use tokio::sync::watch;
+use simulator::sink::{Mail, Sink, SinkConfig};
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::{Semaphore, watch};
 
-use crate::support::{Process, landed, serve, sql, sql_number, until};
+use crate::support::{landed, serve, sql, sql_number, until};
 
 const SEED: u64 = 20_261_111;
 const KILLS: usize = 20;
 const CONTACTS: usize = 6_000;
+/// Twenty times this is no more than the contacts, so that there is always somebody left to mail.
+const MAILS_BETWEEN_KILLS_MAX: usize = CONTACTS / KILLS;
 const FEEDS: usize = 4;
 const BATCH: usize = 50;
 
@@ -27,8 +31,10 @@ struct Seen {
     acknowledged: Mutex<HashSet<String>>,
     /// Messages by recipient.
     mails: Mutex<BTreeMap<String, u64>>,
-    /// Counts both, as the measure of time for the killer.
-    steps: AtomicU64,
+    /// How many messages there were.
+    mailed: AtomicUsize,
+    /// How many batches were acknowledged.
+    told: AtomicUsize,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,14 +42,9 @@ async fn twenty_kills_lose_nothing_and_double_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let seen = Arc::new(Seen::default());
-    let (sink, mut received) = Sink::start(SinkConfig::default()).await.unwrap();
-    let counting = seen.clone();
-    tokio::spawn(async move {
-        while let Some(mail) = received.recv().await {
-            *counting.mails.lock().unwrap().entry(mail.to[0].clone()).or_default() += 1;
-            counting.steps.fetch_add(1, Ordering::Relaxed);
-        }
-    });
+    let (sink, received) = Sink::start(SinkConfig { queue_mails_max: 1, ..SinkConfig::default() }).await.unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    tokio::spawn(count_mails(received, gate.clone(), seen.clone()));
 
     let (mut process, client) = serve(&data, Some(sink.address().port())).await;
     prepare(&client).await;
@@ -51,24 +52,37 @@ async fn twenty_kills_lose_nothing_and_double_nothing() {
     let feeds: Vec<_> = (0..FEEDS).map(|feed| tokio::spawn(feed_events(feed, doors.clone(), seen.clone()))).collect();
 
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    for _ in 0..KILLS {
-        let target = seen.steps.load(Ordering::Relaxed) + rng.random_range(5..200);
-        until("the next moment to kill", async || (seen.steps.load(Ordering::Relaxed) >= target).then_some(())).await;
+    for kill in 0..KILLS {
+        // Every other kill comes after a number of mails, the others after a number of acknowledged batches.
+        let (count, more) = if kill % 2 == 0 { (&seen.mailed, 1..MAILS_BETWEEN_KILLS_MAX) } else { (&seen.told, 1..100) };
+        let more = rng.random_range(more);
+        let target = count.load(Ordering::Relaxed) + more;
+        gate.add_permits(if kill % 2 == 0 { more } else { rng.random_range(1..MAILS_BETWEEN_KILLS_MAX) });
+        until("the next moment to kill", async || (count.load(Ordering::Relaxed) >= target).then_some(())).await;
         process.kill();
         let (next, client) = serve(&data, Some(sink.address().port())).await;
         process = next;
         door.send_replace(client);
     }
+    let arrived = seen.mails.lock().unwrap().len();
+    assert!((1..CONTACTS).contains(&arrived), "sending was under way at the last kill: {arrived} mails");
+    gate.add_permits(2 * CONTACTS);
     let client = door.borrow().clone();
     for feed in feeds {
         feed.abort();
     }
     check(&client, &seen).await;
-    stop(process);
+    drop(process);
 }
 
-fn stop(process: Process) {
-    drop(process);
+/// Takes as many mails as the gate lets through.
+async fn count_mails(mut received: Receiver<Mail>, gate: Arc<Semaphore>, seen: Arc<Seen>) {
+    loop {
+        gate.acquire().await.expect("the gate is never closed").forget();
+        let Some(mail) = received.recv().await else { return };
+        *seen.mails.lock().unwrap().entry(mail.to[0].clone()).or_default() += 1;
+        seen.mailed.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 async fn prepare(client: &Client) {
@@ -116,7 +130,7 @@ async fn feed_events(feed: usize, mut doors: watch::Receiver<Client>, seen: Arc<
             }
         }
         seen.acknowledged.lock().unwrap().extend(ids);
-        seen.steps.fetch_add(1, Ordering::Relaxed);
+        seen.told.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Runs the commands: each asks the server and prints the answer.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -90,7 +91,12 @@ async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
     let server = Server::start(settings, Arc::new(SystemClock), Arc::new(SystemIds)).await?;
     say(&format!("Sendlab listens at {}", server.door.url));
     say(&format!("  Data folder   {}", place.data.display()));
-    say(&format!("  Console       {}/#key={}", server.door.url, server.door.key));
+    // A key belongs on a screen, not into a log.
+    if std::io::stdout().is_terminal() {
+        say(&format!("  Console       {}/#key={}", server.door.url, server.door.key));
+    } else {
+        say(&format!("  Console       {}/ with the key in {}", server.door.url, place.data.join("local.key").display()));
+    }
     say(if sends { "  Sending       on" } else { "  Sending       off: give --smtp HOST:PORT to hand messages over" });
     say("  Stop          Ctrl-C");
     until_stopped().await?;
