@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sendlab::server::{RatesSource, Server, Settings};
 use simulator::sink::{Sink, SinkConfig};
 use simulator::{DrivePlan, Outcome, Progress, SeededIds, SteppedClock, World};
-use vocabulary::{Currency, Rates};
+use vocabulary::Currency;
 
 use crate::support::sql_number;
 
@@ -24,7 +24,7 @@ async fn the_winner_reaches_the_sender_and_the_loser_stops() {
     let (sink, mails) = Sink::start(SinkConfig::default()).await.unwrap();
     let settings = Settings {
         base_currency: Some(Currency::new("EUR").unwrap()),
-        rates: RatesSource::Given(rates(&world)),
+        rates: RatesSource::Given(world.rate_table()),
         smtp: Some(gateways::SmtpConfig::new("127.0.0.1", sink.address().port())),
         ..Settings::new(&folder.path().join("data"))
     };
@@ -68,12 +68,4 @@ async fn the_lake_remembers(server: &Server, outcome: &Outcome) {
     assert_eq!(count("select count(*) from opens where machine").await, outcome.counts.machine_opens);
     assert_eq!(count("select count(distinct contact_key) from feedback").await, outcome.counts.unsubscribes);
     assert_eq!(count("select count(*) from contacts").await, u64::from(outcome.contacts));
-}
-
-fn rates(world: &World) -> Rates {
-    let mut rates = Rates::new(Currency::new("EUR").unwrap());
-    for row in world.rates() {
-        rates.insert(Currency::new(row.currency).unwrap(), row.date, &row.rate).unwrap();
-    }
-    rates
 }

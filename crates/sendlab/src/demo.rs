@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use simulator::sink::{Sink, SinkConfig};
 use simulator::{DrivePlan, Outcome, Phase, Progress, SeededIds, SteppedClock, World};
-use vocabulary::{Currency, Rates, VariantName};
+use vocabulary::{Currency, VariantName};
 
 use crate::cli::{DemoArgs, Place};
 use crate::commands::{local_smtp, until_stopped};
@@ -32,7 +32,7 @@ pub(crate) async fn run(place: &Place, args: &DemoArgs) -> anyhow::Result<()> {
     let settings = Settings {
         listen: args.listen,
         base_currency: Some(Currency::new("EUR")?),
-        rates: RatesSource::Given(rates(&world)?),
+        rates: RatesSource::Given(world.rate_table()),
         smtp: Some(local_smtp(sink.address())),
         lanes: LANES,
         ..Settings::new(&data)
@@ -83,14 +83,6 @@ fn fresh_folder(data: &Path) -> anyhow::Result<PathBuf> {
 /// Whether something listens at that address.
 fn is_taken(url: &str) -> bool {
     std::net::TcpStream::connect(url.trim_start_matches("http://")).is_ok()
-}
-
-fn rates(world: &World) -> anyhow::Result<Rates> {
-    let mut rates = Rates::new(Currency::new("EUR")?);
-    for row in world.rates() {
-        rates.insert(Currency::new(row.currency)?, row.date, &row.rate)?;
-    }
-    Ok(rates)
 }
 
 fn introduce(server: &Server, sink: &Sink, args: &DemoArgs) {

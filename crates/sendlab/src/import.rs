@@ -32,8 +32,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Adds one answer. `first_row` is the file row of the request's first line, `lines_per_row` how many lines a row made
-    /// up to here: the lines of a request carry their row numbers in `rows`.
+    /// Adds one answer; `rows` are the file's row numbers of the request's lines.
     fn add(&mut self, answer: &Value, rows: &[u64]) {
         for (name, value) in answer.as_object().into_iter().flatten() {
             if let Some(number) = value.as_u64() {

@@ -151,7 +151,7 @@ pub(crate) fn campaign(row: &Value) {
     }
 }
 
-/// Whether a metric is a share, to be printed in percent: it says how often something occurred.
+/// A fraction in percent; an interval's missing end is open.
 fn percent(value: Option<f64>, signed: bool) -> String {
     value.map_or_else(
         || "open".into(),

@@ -54,7 +54,7 @@ pub(crate) async fn run(parts: Parts, config: Config, stop: CancellationToken) {
 async fn step(parts: &Parts, config: &Config) -> Result<(), WorkerError> {
     for row in parts.control.campaigns().await? {
         let outcome = match row.state {
-            CampaignState::Planning => plan(parts, config, &row).await,
+            CampaignState::Planning => compile(parts, config, &row).await,
             CampaignState::Sending if row.campaign.mode == Mode::Recommended => replan_if_hour_moved(parts, config, &row).await,
             _ => Ok(()),
         };
@@ -81,10 +81,6 @@ struct Brief<'a> {
     start: Timestamp,
 }
 
-async fn plan(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<(), WorkerError> {
-    compile(parts, config, row, row.plan_version + 1).await
-}
-
 /// When a new recommendation names another hour, what is not yet handed over is planned anew.
 async fn replan_if_hour_moved(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<(), WorkerError> {
     let Some(current) = parts.control.current(&row.campaign.experiment).await? else { return Ok(()) };
@@ -97,11 +93,12 @@ async fn replan_if_hour_moved(parts: &Parts, config: &Config, row: &CampaignRow)
     if planned_for.as_ref().and_then(hour) == hour(&current.variant) {
         return Ok(());
     }
-    compile(parts, config, row, row.plan_version + 1).await
+    compile(parts, config, row).await
 }
 
-async fn compile(parts: &Parts, config: &Config, row: &CampaignRow, version: u32) -> Result<(), WorkerError> {
-    let campaign = &row.campaign;
+/// Makes the campaign's next plan and puts it in force.
+async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<(), WorkerError> {
+    let (campaign, version) = (&row.campaign, row.plan_version + 1);
     let experiment = parts.control.experiment(&campaign.experiment).await?;
     let experiment = experiment.ok_or_else(|| {
         WorkerError::Campaign(format!(
