@@ -1,10 +1,12 @@
-//! How fast moments are made, against a plain sum of the same values in the same run: machines differ, the ratio less.
+//! How fast tails are, and how fast moments are made, against a plain sum of the same values in the same run: machines
+//! differ, the ratio less.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::measurement::{Measurement, WallTime};
 use criterion::{Criterion, Throughput, criterion_group};
+use stats::tail::{f_upper, noncentral_t_upper, normal_quantile_upper, t_quantile_upper, t_upper};
 use stats::{Moments, fieller_lift, holm, welch};
 
 const VALUES: usize = 1_000_000;
@@ -53,6 +55,22 @@ fn estimates(criterion: &mut Criterion) {
     criterion.bench_function("holm_100", |bench| bench.iter(|| holm(black_box(&p_values))));
 }
 
+fn tails(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("tails");
+    group.bench_function("normal_quantile_upper", |bench| bench.iter(|| normal_quantile_upper(black_box(0.025))));
+    for df in [12.5, 42_692.5] {
+        group.bench_function(format!("t_upper_{df}"), |bench| bench.iter(|| t_upper(black_box(2.1), black_box(df))));
+        group.bench_function(format!("t_quantile_upper_{df}"), |bench| {
+            bench.iter(|| t_quantile_upper(black_box(0.025), black_box(df)));
+        });
+    }
+    group.bench_function("f_upper", |bench| bench.iter(|| f_upper(black_box(2.1), black_box(3.0), black_box(42_692.5))));
+    group.bench_function("noncentral_t_upper", |bench| {
+        bench.iter(|| noncentral_t_upper(black_box(1.96), black_box(42_692.5), 2.8))
+    });
+    group.finish();
+}
+
 /// The median time of `work` over [`RUNS`] runs.
 fn median(work: impl Fn()) -> Duration {
     let mut times: Vec<Duration> = (0..RUNS)
@@ -84,7 +102,7 @@ fn ratio_to_plain_sum() {
     println!("  Moments::push         {:.2}", ratio(push));
 }
 
-criterion_group!(benches, moments, estimates);
+criterion_group!(benches, moments, estimates, tails);
 
 fn main() {
     ratio_to_plain_sum();
