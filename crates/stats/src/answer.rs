@@ -1,4 +1,4 @@
-//! The shapes of answers: an effect with its interval, or the reason why there is none.
+//! The shapes of answers: an interval, what a test looks for, or the reason why there is no answer.
 
 use std::fmt;
 
@@ -50,21 +50,47 @@ impl Interval {
     }
 }
 
-/// The difference variant minus control, with its test and interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Effect {
-    /// Variant minus control.
-    pub difference: f64,
-    /// The standard error of the difference.
-    pub standard_error: f64,
-    /// Difference over standard error.
-    pub statistic: f64,
-    /// Of the t distribution; `None` where the normal distribution is used.
-    pub degrees_of_freedom: Option<f64>,
-    /// Two-sided.
-    pub p_value: f64,
-    /// Of the difference, two-sided, at one minus alpha.
-    pub interval: Interval,
+/// What a test looks for, and so on which side its interval is open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Alternative {
+    /// The variant differs from control.
+    #[default]
+    TwoSided,
+    /// The variant is greater.
+    Greater,
+    /// The variant is less.
+    Less,
+}
+
+impl Alternative {
+    /// The share of `alpha` in each tail that the test looks at: half of it, or all.
+    #[must_use]
+    pub fn alpha_per_tail(self, alpha: f64) -> f64 {
+        if self == Self::TwoSided { 0.5 * alpha } else { alpha }
+    }
+
+    /// The p-value of a `statistic`, by the upper tail of its symmetric distribution.
+    #[must_use]
+    pub fn p_value(self, statistic: f64, upper: impl Fn(f64) -> f64) -> f64 {
+        match self {
+            Self::TwoSided => (2.0 * upper(statistic.abs())).min(1.0),
+            Self::Greater => upper(statistic),
+            Self::Less => upper(-statistic),
+        }
+    }
+
+    /// The interval around `estimate` that reaches `reach` to each side the test closes: above what "greater" rules out
+    /// there is no end. `reach` is the quantile at [`Alternative::alpha_per_tail`] times the standard error.
+    #[must_use]
+    pub fn interval(self, estimate: f64, reach: f64) -> Interval {
+        let (lower, upper) = (Some(estimate - reach), Some(estimate + reach));
+        match self {
+            Self::TwoSided => Interval { lower, upper },
+            Self::Greater => Interval { lower, upper: None },
+            Self::Less => Interval { lower: None, upper },
+        }
+    }
 }
 
 /// Refuses an alpha that leaves no interval.
@@ -83,6 +109,14 @@ pub(crate) fn finite(what: &str, value: f64) -> Result<f64, Degenerate> {
     Err(Degenerate::new(format!("the {what} is not a finite number; the values are too large or not numbers")))
 }
 
+/// Refuses an interval with an end that left the range of floating point.
+pub(crate) fn finite_interval(interval: Interval) -> Result<Interval, Degenerate> {
+    for end in [interval.lower, interval.upper].into_iter().flatten() {
+        finite("interval", end)?;
+    }
+    Ok(interval)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +124,20 @@ mod tests {
     #[test]
     fn a_degenerate_answer_reads_as_a_sentence() {
         assert_eq!(Degenerate::new("control is empty").to_string(), "cannot be computed, because control is empty");
+    }
+
+    #[test]
+    fn an_alternative_opens_the_other_side() {
+        let check = |alternative: Alternative, name: &str, p_value: f64, lower, upper| {
+            assert_eq!(serde_json::to_string(&alternative).unwrap(), name);
+            assert_eq!(alternative.interval(1.0, 2.0), Interval { lower, upper });
+            let upper_tail = |x: f64| if x > 0.0 { 0.1 } else { 0.9 };
+            assert_eq!(alternative.p_value(1.5, upper_tail), p_value);
+        };
+        check(Alternative::default(), "\"two-sided\"", 0.2, Some(-1.0), Some(3.0));
+        check(Alternative::Greater, "\"greater\"", 0.1, Some(-1.0), None);
+        check(Alternative::Less, "\"less\"", 0.9, None, Some(3.0));
+        assert_eq!((Alternative::TwoSided.alpha_per_tail(0.05), Alternative::Less.alpha_per_tail(0.05)), (0.025, 0.05));
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::answer::{Degenerate, finite};
 /// second pass over them, large enough that merging costs nothing.
 const BLOCK_VALUES: usize = 1024;
 
+/// A spread this small against the mean is what rounding leaves of equal values: nine tenths of the digits are gone.
+pub(crate) const SPREAD_RELATIVE_MIN: f64 = 1e-13;
+
 /// Sufficient statistics of a sample.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Moments {
@@ -65,6 +68,12 @@ impl Moments {
         Self { count, mean, m2: successes as f64 * (count.saturating_sub(successes)) as f64 / count as f64 }
     }
 
+    /// Whether the spread is more than what rounding leaves of equal values.
+    pub(crate) fn varies(&self) -> bool {
+        let noise = self.mean * SPREAD_RELATIVE_MIN;
+        self.m2 > noise * noise * self.count as f64
+    }
+
     /// Adds one value.
     pub fn push(&mut self, value: f64) {
         self.count += 1;
@@ -88,7 +97,7 @@ impl Moments {
         // The mean moves from the larger sample towards the smaller one, so that the step is small.
         let mean = if own >= others { self.mean + distance * (others / count) } else { other.mean - distance * (own / count) };
         let m2 = self.m2 + other.m2 + distance * distance * (own * (others / count));
-        Self { count: self.count + other.count, mean, m2 }
+        Self { count: self.count.saturating_add(other.count), mean, m2 }
     }
 
     /// The sample variance, with one degree of freedom spent on the mean. `None` below two values.
