@@ -5,14 +5,17 @@
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Degenerate, finite};
-use crate::tail::{chi_square_upper, stirling_remainder};
+use crate::tail::{binomial_lower, binomial_pmf, binomial_upper, chi_square_upper, normal_upper, stirling_remainder};
+
+/// An arm with a smaller share would have no recipient even if all people were mailed.
+const SHARE_MIN: f64 = 1e-12;
 
 /// Pearson's chi-square test.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ChiSquare {
     /// The sum of (observed − expected)² / expected.
     pub statistic: f64,
-    /// Arms minus one.
+    /// Arms minus one; of a table, (rows − 1) (columns − 1).
     pub degrees_of_freedom: u64,
     /// The chance of a statistic this large when the weights are true.
     pub p_value: f64,
@@ -37,6 +40,87 @@ pub fn sample_ratio(observed: &[u64], weights: &[f64]) -> Result<ChiSquare, Dege
     let statistic = finite("statistic", terms.sum())?;
     let degrees_of_freedom = shares.len() as u64 - 1;
     Ok(ChiSquare { statistic, degrees_of_freedom, p_value: chi_square_upper(statistic, degrees_of_freedom as f64) })
+}
+
+/// How the sizes of two arms are tested.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BinomialVariant {
+    /// By the binomial distribution: the chance of all splits that are no more likely than the one seen.
+    #[default]
+    Exact,
+    /// By the normal distribution.
+    Normal,
+    /// By the normal distribution, half a recipient nearer to what was expected.
+    NormalContinuity,
+}
+
+/// Tests the sizes of two arms against `expected_ratio`, treatment over control: with n recipients of whom k are in treatment
+/// and p = r/(1 + r), exact, or 2 P(Z > (|k − np| − c)/√(np(1 − p))) with c one half or zero. Two-sided.
+///
+/// # Errors
+/// [`Degenerate`] when nobody was assigned or the ratio is not positive.
+pub fn sample_ratio_binomial(
+    control: u64,
+    treatment: u64,
+    expected_ratio: f64,
+    variant: BinomialVariant,
+) -> Result<f64, Degenerate> {
+    if !(expected_ratio.is_finite() && expected_ratio > 0.0) {
+        return Err(Degenerate::new(format!("the expected ratio is {expected_ratio}; it must be more than zero")));
+    }
+    let n = control.checked_add(treatment).ok_or_else(|| Degenerate::new("there are too many recipients to count"))?;
+    if n == 0 {
+        return Err(Degenerate::new("nobody was assigned"));
+    }
+    let share = expected_ratio / (1.0 + expected_ratio);
+    let rest = 1.0 / (1.0 + expected_ratio);
+    let correction = match variant {
+        BinomialVariant::Exact => return Ok(two_sided_binomial(treatment, n, share)),
+        BinomialVariant::Normal => 0.0,
+        BinomialVariant::NormalContinuity => 0.5,
+    };
+    // k − np without the difference of large numbers.
+    let distance = (treatment as f64 * rest - control as f64 * share).abs();
+    let statistic = (distance - correction).max(0.0) / (n as f64 * share * rest).sqrt();
+    Ok((2.0 * normal_upper(finite("statistic", statistic)?)).min(1.0))
+}
+
+/// The chance of all outcomes that are, up to rounding, no more likely than `k`: one tail up to `k`, and the other from where
+/// it is as unlikely.
+fn two_sided_binomial(k: u64, n: u64, p: f64) -> f64 {
+    let likely = binomial_pmf(k, n, p) * (1.0 + 1e-7);
+    let mode = (((n as f64 + 1.0) * p).floor() as u64).min(n);
+    if k == mode || binomial_pmf(mode, n, p) <= likely {
+        return 1.0;
+    }
+    let unlikely = |other: u64| binomial_pmf(other, n, p) <= likely;
+    let p_value = if k < mode {
+        // Above the mode the chance falls: the first outcome that is unlikely enough.
+        let (mut low, mut high) = (mode, n.saturating_add(1));
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if unlikely(middle) {
+                high = middle;
+            } else {
+                low = middle;
+            }
+        }
+        binomial_lower(k, n, p) + if high <= n { binomial_upper(high, n, p) } else { 0.0 }
+    } else {
+        let (mut low, mut high) = (None, mode);
+        while high > low.map_or(0, |low| low + 1) {
+            let from = low.map_or(0, |low| low + 1);
+            let middle = from + (high - from) / 2;
+            if unlikely(middle) {
+                low = Some(middle);
+            } else {
+                high = middle;
+            }
+        }
+        binomial_upper(k, n, p) + low.map_or(0.0, |low| binomial_lower(low, n, p))
+    };
+    p_value.min(1.0)
 }
 
 /// Tests arm sizes against weights at every look, with one promise for all looks together: if the weights are true,
@@ -79,23 +163,23 @@ impl SequentialSampleRatio {
     /// Adds the recipients who came since the last look, per arm.
     ///
     /// # Errors
-    /// [`Degenerate`] when the number of arms is not that of the weights; the test is then unchanged.
+    /// [`Degenerate`] when the number of arms is not that of the weights, or the concentration is so small or large against the
+    /// counts that their ratio is not a number; the test is then unchanged.
     pub fn observe(&mut self, increments: &[u64]) -> Result<SampleRatioLook, Degenerate> {
         check_length(increments, &self.shares)?;
-        for (count, increment) in self.counts.iter_mut().zip(increments) {
-            *count = count.saturating_add(*increment);
-        }
-        let log_bayes_factor = self.log_bayes_factor();
+        let counts: Vec<u64> = self.counts.iter().zip(increments).map(|(count, more)| count.saturating_add(*more)).collect();
+        let log_bayes_factor = finite("Bayes factor", self.log_bayes_factor(&counts))?;
+        self.counts = counts;
         self.p_value = self.p_value.min((-log_bayes_factor).exp());
         Ok(SampleRatioLook { log_bayes_factor, p_value: self.p_value })
     }
 
     /// The sums of large log-gammas are taken apart by Stirling's formula and their large parts cancelled by hand: what
     /// remains is Σ z ln(z / (Z θ)), with z = c θ + x and Z = c + N, and small terms.
-    fn log_bayes_factor(&self) -> f64 {
+    fn log_bayes_factor(&self, counts: &[u64]) -> f64 {
         let c = self.concentration;
-        let all = c + self.counts.iter().map(|count| *count as f64).sum::<f64>();
-        let per_arm = self.counts.iter().zip(&self.shares).map(|(count, share)| {
+        let all = c + counts.iter().map(|count| *count as f64).sum::<f64>();
+        let per_arm = counts.iter().zip(&self.shares).map(|(count, share)| {
             let (before, after) = (c * share, c * share + *count as f64);
             let excess = (after - all * share) / (all * share);
             after * excess.ln_1p() - 0.5 * (after / before).ln() + stirling_remainder(after) - stirling_remainder(before)
@@ -113,7 +197,11 @@ fn shares(weights: &[f64]) -> Result<Vec<f64>, Degenerate> {
         return Err(Degenerate::new(format!("a weight is {weight}; each must be more than zero")));
     }
     let total = finite("sum of the weights", weights.iter().sum())?;
-    Ok(weights.iter().map(|weight| weight / total).collect())
+    let shares: Vec<f64> = weights.iter().map(|weight| weight / total).collect();
+    match shares.iter().find(|share| **share < SHARE_MIN) {
+        None => Ok(shares),
+        Some(_) => Err(Degenerate::new("a weight is less than a trillionth of all, so that its arm has nobody to expect")),
+    }
 }
 
 fn check_length(counts: &[u64], shares: &[f64]) -> Result<(), Degenerate> {
@@ -137,6 +225,7 @@ mod tests {
         check(&[1, 2], &[1.0, 0.0], "weight is 0");
         check(&[1, 2], &[1.0, f64::NAN], "weight is NaN");
         check(&[1, 2], &[f64::MAX, f64::MAX], "sum of the weights");
+        check(&[1, 2], &[1.0, 1e-300], "trillionth");
         check(&[1], &[1.0], "fewer than two");
         check(&[1, 2, 3], &[1.0, 1.0], "3 arms but 2 weights");
         assert!(SequentialSampleRatio::new(&[1.0, 1.0], 0.0).is_err());
@@ -157,6 +246,44 @@ mod tests {
         assert!(better.log_bayes_factor < 0.0);
         assert_eq!(better.p_value, bad.p_value);
         assert!(test.observe(&[1]).is_err());
+    }
+
+    /// The log posterior odds of Optimizely's ssrm-test 0.1.5 with a concentration of 10,000.
+    #[test]
+    fn known_bayes_factors() {
+        let check = |counts: &[u64], weights: &[f64], expect: f64| {
+            let look = SequentialSampleRatio::new(weights, 10_000.0).unwrap().observe(counts).unwrap();
+            assert!((look.log_bayes_factor / expect - 1.0).abs() < 3e-6, "{look:?} is not {expect}");
+        };
+        check(&[20, 17, 9], &[0.4, 0.4, 0.2], -0.003_992_48);
+        check(&[5100, 4900], &[0.5, 0.5], 0.653_480_58);
+        check(&[52_000, 48_000], &[0.5, 0.5], 71.545_000_5);
+    }
+
+    /// tea-tasting's SampleRatio, and the exact sum over all outcomes.
+    #[test]
+    fn two_arms_by_the_binomial() {
+        let check = |control, treatment, ratio, variant, expect: f64| {
+            let p_value = sample_ratio_binomial(control, treatment, ratio, variant).unwrap();
+            assert!((p_value / expect - 1.0).abs() < 1e-9, "{p_value} is not {expect}");
+        };
+        check(71, 63, 1.0, BinomialVariant::Exact, 0.545_534_366_479_873_5);
+        check(62_927, 66_634, 1.0, BinomialVariant::Normal, 7.136_654_327_126_832e-25);
+        check(76_156, 18_602, 0.25, BinomialVariant::NormalContinuity, 0.004_579_867_641_680_773);
+        check(50, 50, 1.0, BinomialVariant::NormalContinuity, 1.0);
+        for (n, ratio) in [(1_u64, 1.0), (7, 1.0), (30, 0.3), (41, 2.5), (60, 19.0)] {
+            for k in 0..=n {
+                let share = ratio / (1.0 + ratio);
+                let likely = binomial_pmf(k, n, share) * (1.0 + 1e-7);
+                let expect: f64 = (0..=n).map(|i| binomial_pmf(i, n, share)).filter(|pmf| *pmf <= likely).sum();
+                check(n - k, k, ratio, BinomialVariant::Exact, expect.min(1.0));
+            }
+        }
+        let why =
+            |control, treatment, ratio| sample_ratio_binomial(control, treatment, ratio, BinomialVariant::Exact).unwrap_err().why;
+        assert!(why(0, 0, 1.0).contains("nobody"));
+        assert!(why(1, 1, 0.0).contains("ratio is 0"));
+        assert!(why(u64::MAX, 1, 1.0).contains("too many"));
     }
 
     #[test]
