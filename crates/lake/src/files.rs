@@ -28,15 +28,10 @@ pub struct FileRows {
 /// [`LakeError::BadFile`] when there is no such file, its ending is another, or its header cannot be read.
 pub async fn read_file(path: &Path) -> Result<FileRows, LakeError> {
     let bad = |why: String| LakeError::BadFile { path: path.to_owned(), why };
-    let kind = Kind::of(path).ok_or_else(|| bad("its name must end in .csv, .csv.gz or .parquet".to_owned()))?;
-    let whole = std::fs::canonicalize(path).map_err(|error| bad(error.to_string()))?;
-    if !whole.is_file() {
-        return Err(bad("it is no file".to_owned()));
-    }
-    let whole = whole.to_str().ok_or_else(|| bad("its name is not UTF-8".to_owned()))?;
+    let (kind, whole) = Kind::find(path)?;
     // One partition keeps the file's order.
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
-    let open = async { kind.open(&context, whole).await?.execute_stream().await };
+    let open = async { kind.open(&context, &whole).await?.execute_stream().await };
     let batches = open.await.map_err(|error| bad(why(&error)))?;
     let columns = batches.schema().fields().iter().map(|field| field.name().trim_start_matches('\u{feff}').to_owned()).collect();
     let path = path.to_owned();
@@ -48,12 +43,24 @@ pub async fn read_file(path: &Path) -> Result<FileRows, LakeError> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Csv(FileCompressionType),
     Parquet,
 }
 
 impl Kind {
+    /// What kind of file `path` is, and its whole name.
+    pub(crate) fn find(path: &Path) -> Result<(Self, String), LakeError> {
+        let bad = |why: String| LakeError::BadFile { path: path.to_owned(), why };
+        let kind = Self::of(path).ok_or_else(|| bad("its name must end in .csv, .csv.gz or .parquet".to_owned()))?;
+        let whole = std::fs::canonicalize(path).map_err(|error| bad(error.to_string()))?;
+        if !whole.is_file() {
+            return Err(bad("it is no file".to_owned()));
+        }
+        let whole = whole.to_str().ok_or_else(|| bad("its name is not UTF-8".to_owned()))?;
+        Ok((kind, whole.to_owned()))
+    }
+
     fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_lowercase();
         let plain = Self::Csv(FileCompressionType::UNCOMPRESSED);
@@ -63,7 +70,7 @@ impl Kind {
     }
 
     /// The file as a data frame of text columns.
-    async fn open(self, context: &SessionContext, path: &str) -> Result<DataFrame, DataFusionError> {
+    pub(crate) async fn open(self, context: &SessionContext, path: &str) -> Result<DataFrame, DataFusionError> {
         // Only this one file is meant, so its whole name serves as its ending.
         let ending = path.rsplit_once('/').map_or(path, |(_, name)| name);
         match self {
@@ -95,6 +102,6 @@ fn rows_of(batch: &RecordBatch) -> Vec<Vec<Option<String>>> {
     (0..batch.num_rows()).map(|row| batch.columns().iter().map(|column| value(column, row)).collect()).collect()
 }
 
-fn why(error: &DataFusionError) -> String {
+pub(crate) fn why(error: &DataFusionError) -> String {
     error.find_root().message().into_owned()
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`LakeConfig`] and [`Lake`], then `log`, `writer` and `opening` (durable before acknowledged), `schema`,
 //! `rows`, `tables` and `landing` (into the tables exactly once), `session`, `stop`, `sql`, `observe` and `contacts` (out again),
-//! and last `plan` and `files`, two file formats of their own.
+//! and last `plan` and `files`, two file formats of their own, and `units`, the results of experiments run elsewhere.
 //!
 //! An event is first written to the durable log, then moved into one of eight Delta tables that any other engine can
 //! read too. `sql`, `observe` and `recipients` read those tables.
@@ -30,6 +30,7 @@ mod stop;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod units;
 mod writer;
 
 use std::fs::File;
@@ -44,6 +45,7 @@ pub use error::LakeError;
 pub use files::{FileRows, read_file};
 pub use plan::{PlanRow, read_plan, write_plan};
 pub use sql::{SqlAnswer, SqlFormat, SqlLimits};
+pub use units::gather_units;
 
 /// Where a lake is and how it behaves.
 #[derive(Debug, Clone)]

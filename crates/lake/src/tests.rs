@@ -6,6 +6,7 @@ mod durable;
 mod files;
 mod observe;
 mod sql;
+mod units;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
