@@ -1,6 +1,7 @@
 //! What a careful reader should know before believing a verdict. Doubts are results: each has a code for programs and a
-//! sentence for people.
+//! sentence for people. What is doubted of any experiment has the code that `analysis` gives it.
 
+use analysis::report::Code;
 use vocabulary::{Measure, VariantName};
 
 use crate::readout::{Answer, Doubt, Estimate, GuardrailState, Role, Verdict, VerdictKind};
@@ -8,7 +9,7 @@ use crate::verdict::Evidence;
 use crate::words::{count, number, percent};
 
 /// Below so many outcomes in an arm, intervals that lean on the normal distribution are too narrow.
-const OUTCOMES_MIN: f64 = 10.0;
+const OUTCOMES_MIN: f64 = 25.0;
 
 pub(crate) fn doubts(evidence: &Evidence<'_>, verdict: &Verdict) -> Vec<Doubt> {
     let mut doubts = Vec::new();
@@ -35,7 +36,7 @@ fn about_recipients(evidence: &Evidence<'_>, doubts: &mut Vec<Doubt>) {
     }
     if let (true, Answer::Computed(test)) = (evidence.sample_ratio.mismatch, &evidence.sample_ratio.test) {
         doubts.push(doubt(
-            "sample_ratio_mismatch",
+            Code::Srm.name(),
             format!(
                 "The variants do not have the sizes their weights ask for (p {}): recipients were lost or added along the way, so no \
                  number here can be trusted.",
@@ -98,18 +99,18 @@ fn about_estimates(evidence: &Evidence<'_>, doubts: &mut Vec<Doubt>) {
                 metric.name,
                 few.join(", ")
             );
-            doubts.push(doubt("too_few_outcomes", sentence));
+            doubts.push(doubt(Code::SkewedSmall.name(), sentence));
         }
     }
     for estimate in evidence.against_control() {
         let Estimate { metric, variant, baseline, .. } = estimate;
         match (&estimate.absolute, &estimate.relative) {
             (Answer::Degenerate(reason), _) => {
-                doubts.push(doubt("not_computable", format!("{metric} of `{variant}` against `{baseline}` {reason}.")));
+                doubts.push(doubt(Code::NotComputable.name(), format!("{metric} of `{variant}` against `{baseline}` {reason}.")));
             }
             (Answer::Computed(_), Answer::Degenerate(reason)) => {
                 let sentence = format!("The lift of {metric} by `{variant}` {reason}; read the absolute difference.");
-                doubts.push(doubt("lift_not_identifiable", sentence));
+                doubts.push(doubt(Code::NotIdentifiable.name(), sentence));
             }
             (Answer::Computed(_), Answer::Computed(_)) => {}
         }
@@ -127,13 +128,13 @@ fn about_guardrails(evidence: &Evidence<'_>, doubts: &mut Vec<Doubt>) {
                 let sentence = format!(
                     "{metric} is worse with `{variant}` than with `{baseline}`, and may be so by more than the margin of {margin}."
                 );
-                doubts.push(doubt("guardrail_broken", sentence));
+                doubts.push(doubt(Code::GuardrailBroken.name(), sentence));
             }
             GuardrailState::Unproven => {
                 let sentence = format!(
                     "There are too few outcomes to show that {metric} gets worse by less than {margin} with `{variant}`."
                 );
-                doubts.push(doubt("guardrail_unproven", sentence));
+                doubts.push(doubt(Code::GuardrailNotShown.name(), sentence));
             }
         }
     }
@@ -153,6 +154,6 @@ fn not_separated(evidence: &Evidence<'_>, winner: &VariantName) -> Option<Doubt>
     let metric = &pair.metric;
     (!pair.significant).then(|| {
         let sentence = format!("`{winner}` beats control, but is not shown to differ from `{}` on {metric}.", second.variant);
-        doubt("winner_not_separated", sentence)
+        doubt(Code::WinnerNotUnique.name(), sentence)
     })
 }

@@ -192,7 +192,7 @@ pub enum VerdictKind {
 /// A reason for care.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubt {
-    /// For programs, such as `sample_ratio_mismatch`.
+    /// For programs, such as `srm`.
     pub code: String,
     /// For people.
     pub sentence: String,

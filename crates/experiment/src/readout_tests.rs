@@ -139,7 +139,7 @@ fn what_went_wrong_becomes_a_doubt() {
     check(&|o| o.crossovers = 2, VerdictKind::Winner, &["crossover"]);
     check(&|o| o.strangers = 2, VerdictKind::Winner, &["unknown_variants"]);
     check(&|o| o.unconverted_orders = 2, VerdictKind::Winner, &["unconverted_orders"]);
-    check(&|o| o.arms[0].assigned += 1500, VerdictKind::Undecided, &["sample_ratio_mismatch"]);
+    check(&|o| o.arms[0].assigned += 1500, VerdictKind::Undecided, &["srm"]);
     let nothing = [
         "no_assignments",
         "not_computable",
@@ -150,7 +150,7 @@ fn what_went_wrong_becomes_a_doubt() {
         "not_computable",
     ];
     check(&|o| o.arms.clear(), VerdictKind::Undecided, &nothing);
-    let not_visits = &["too_few_outcomes", "not_computable", "not_computable"];
+    let not_visits = &["skewed_small", "not_computable", "not_computable"];
     let no_visits = |o: &mut Observations| {
         for arm in &mut o.arms {
             let empty = Moments::from_successes(arm.mature, 0);
@@ -162,12 +162,12 @@ fn what_went_wrong_becomes_a_doubt() {
         let count = o.arms[0].mature;
         o.arms[0].metrics.insert("conversion".to_owned(), Moments::from_successes(count, 3));
     };
-    check(&few_orders, VerdictKind::Winner, &["too_few_outcomes", "lift_not_identifiable", "lift_not_identifiable"]);
+    check(&few_orders, VerdictKind::Winner, &["skewed_small", "not_identifiable", "not_identifiable"]);
     let close_second = |o: &mut Observations| {
         let count = o.arms[2].mature;
         o.arms[2].metrics.insert("visit".to_owned(), Moments::from_successes(count, 3_880));
     };
-    check(&close_second, VerdictKind::Winner, &["winner_not_separated"]);
+    check(&close_second, VerdictKind::Winner, &["winner_not_unique"]);
     let not_a_number = |o: &mut Observations| {
         o.arms[2].metrics.insert("spend".to_owned(), Moments { count: 5, mean: f64::NAN, m2: f64::INFINITY });
     };
@@ -203,7 +203,7 @@ fn a_broken_guardrail_takes_the_crown() {
     };
     check([200, 210, 190], "Mens E-Mail", VerdictKind::Winner, &[]);
     check([200, 400, 190], "Womens E-Mail", VerdictKind::Winner, &["guardrail_broken"]);
-    check([20, 25, 19], "Mens E-Mail", VerdictKind::Winner, &["guardrail_unproven", "guardrail_unproven"]);
+    check([20, 25, 19], "Mens E-Mail", VerdictKind::Winner, &["skewed_small", "guardrail_not_shown", "guardrail_not_shown"]);
     let sentence = check([200, 400, 400], "No E-Mail", VerdictKind::KeepControl, &["guardrail_broken", "guardrail_broken"]);
     assert_eq!(sentence, "Keep `No E-Mail`: `Mens E-Mail` beats it on visit, but breaks the guardrail on leave.");
 }
