@@ -8,6 +8,12 @@ mod story {
     mod recommendation_moves;
     mod winner_reaches_sender;
 }
+mod doors {
+    //! For people who do not run the platform: statistics from the command line.
+    mod analyze;
+    mod certify;
+    mod stats;
+}
 mod faults {
     //! One file per failure.
     mod bad_batch;

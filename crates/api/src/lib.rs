@@ -26,6 +26,7 @@ mod request;
 mod schema;
 mod serve;
 mod sql;
+mod statistics;
 mod tracking;
 pub mod views;
 
@@ -110,7 +111,8 @@ pub fn openapi_json() -> String {
 fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
     let system = || OpenApiRouter::new().routes(routes!(healthz));
     let read = || {
-        let groups = [experiments::reading(), recommendations::reading(), campaigns::reading(), sql::routes()];
+        let groups =
+            [experiments::reading(), recommendations::reading(), campaigns::reading(), sql::routes(), statistics::routes()];
         groups.into_iter().fold(OpenApiRouter::default().routes(routes!(document)), OpenApiRouter::merge)
     };
     let manage = || {
@@ -153,6 +155,7 @@ fn tags() -> Vec<Tag> {
         ("recommendations", "What the senders should use."),
         ("campaigns", "What is sent to whom."),
         ("lake", "SQL over everything that happened."),
+        ("stats", "Statistical methods by name, for any numbers."),
         ("links", "The signed links in messages; they need no key."),
         ("keys", "Who may do what."),
         ("system", "The server itself."),

@@ -5,6 +5,7 @@
 
 pub mod documents;
 pub mod readouts;
+pub mod statistics;
 
 use std::collections::BTreeMap;
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use crate::cli_analyze::{AnalyzeArgs, AskedMetric, CertifyArgs, MetricValue};
 use crate::commands;
 
 /// Amounts are compared in this currency where nothing else is said.
@@ -77,11 +78,45 @@ pub(crate) enum Command {
     },
     /// List the lake's tables and columns.
     Tables,
+    /// Read out an experiment that was run elsewhere, from a file of units or of sums. Needs no server and no data folder.
+    #[command(
+        after_help = "Examples:\n  sendlab analyze visitors.parquet --variant arm --control A --metric revenue --metric bought:binary\n  \
+                            sendlab analyze mails.csv.gz --variant segment --control 'No E-Mail' --metric visit --metric spend:mean \\\n    \
+                            --covariate history --segment channel --html report.html\n  \
+                            sendlab analyze looks.csv --aggregate --control A\n\n\
+                            A file of sums is CSV such as\n  variant,n,successes\n  A,10000,320\n  B,10000,365"
+    )]
+    Analyze(Box<AnalyzeArgs>),
+    /// Try out what the statistics promise: false alarms at any look, coverage, power, honest forecasts. Fails where a promise
+    /// is broken.
+    #[command(
+        after_help = "Examples:\n  sendlab certify --short\n  sendlab certify --history mails.csv.gz --metric spend --variant segment"
+    )]
+    Certify(CertifyArgs),
+    /// Compute statistics by name: JSON lines in, JSON lines out. Needs no server and no data folder.
+    #[command(
+        after_help = "Each line is {\"id\": …, \"method\": …, \"input\": {…}}; its answer is {\"id\": …, \"actual\": {…}}. An input \
+                            without an answer gives \"computable\": false and why; a line that cannot be read gives \"error\".\n\n\
+                            Examples:\n  sendlab stats --list\n  sendlab stats --explain fieller\n  sendlab stats questions.jsonl > answers.jsonl"
+    )]
+    Stats(StatsArgs),
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatsArgs {
+    /// A file of JSON lines; `-` or nothing reads what is piped in.
+    pub(crate) file: Option<PathBuf>,
+    /// Show all methods.
+    #[arg(long, conflicts_with_all = ["file", "explain"])]
+    pub(crate) list: bool,
+    /// Explain a method: formula, reference, inputs with units, an example.
+    #[arg(long, value_name = "METHOD", conflicts_with = "file")]
+    pub(crate) explain: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -19,7 +19,7 @@ use crate::cli::{
 use crate::client::{Client, Session, settings};
 use crate::print::{self, say};
 use crate::server::{Server, Settings};
-use crate::{SystemClock, SystemIds, demo, import};
+use crate::{SystemClock, SystemIds, analyze, certify, demo, import, stats_command};
 
 /// How often a followed campaign is asked how far it is.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
@@ -43,9 +43,12 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(&cli.place, &args).await,
         Command::Serve(args) => serve(&cli.place, *args).await,
         Command::Openapi => {
-            say(&api::openapi_json());
+            say(api::openapi_json().trim_end());
             Ok(())
         }
+        Command::Stats(args) => stats_command::run(&args),
+        Command::Analyze(args) => analyze::run(&args).await,
+        Command::Certify(args) => certify::run(&args).await,
         command => {
             let session = Session::open(&cli.place).await?;
             let outcome = ask(&session, command).await;
@@ -73,7 +76,14 @@ async fn ask(session: &Session, command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Keys(command) => keys(client, command).await,
-        Command::Demo(_) | Command::Serve(_) | Command::Openapi => unreachable!("these run without a session"),
+        Command::Demo(_)
+        | Command::Serve(_)
+        | Command::Openapi
+        | Command::Stats(_)
+        | Command::Analyze(_)
+        | Command::Certify(_) => {
+            unreachable!("these run without a session")
+        }
     }
 }
 

@@ -3,7 +3,10 @@
 //!
 //! *Invariant:* only this crate reads files and the environment, and only it knows the real clock and real randomness.
 
+mod analyze;
+mod certify;
 pub mod cli;
+mod cli_analyze;
 mod client;
 mod commands;
 mod demo;
@@ -11,6 +14,7 @@ mod import;
 mod import_mapping;
 mod print;
 pub mod server;
+mod stats_command;
 mod world;
 
 pub use client::Client;

@@ -85,3 +85,27 @@ async fn health_is_open() {
     let answer = server.send(Request::get("/healthz").body(Body::empty()).unwrap()).await.expect(StatusCode::OK);
     assert_eq!(answer.json(), json!({"status": "ok"}));
 }
+
+#[tokio::test]
+async fn statistics_are_computed_by_name() {
+    let server = Server::start().await;
+    let listed = server.get("/v1/stats").await.expect(StatusCode::OK).json();
+    let fieller = listed.as_array().unwrap().iter().find(|method| method["name"] == "fieller").unwrap().clone();
+    let ask = |body: String, media_type: &'static str| {
+        let server = &server;
+        async move { server.call(Scope::Read, Method::POST, "/v1/stats", &[("content-type", media_type)], body).await }
+    };
+    let question = json!({"id": 7, "method": "fieller", "input": fieller["example"]}).to_string();
+    let answer = ask(question.clone(), "application/json").await.expect(StatusCode::OK).json();
+    assert_eq!(answer["id"], 7);
+    assert!((answer["actual"]["relative_effect"].as_f64().unwrap() - 0.2).abs() < 1e-12, "{answer}");
+
+    let wrong =
+        ask(question.replace("fieller", "fueller"), "application/json").await.expect(StatusCode::UNPROCESSABLE_ENTITY).json();
+    assert!(wrong["error"]["message"].as_str().unwrap().contains("`fieller`"), "{wrong}");
+
+    let many = ask(format!("{question}\nnonsense\n{question}\n"), "application/x-ndjson").await.expect(StatusCode::OK).text();
+    let many: Vec<Value> = many.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((many[0]["actual"].clone(), many[2]["id"].clone()), (answer["actual"].clone(), json!(7)));
+    assert!(many[1]["error"]["message"].as_str().unwrap().contains("expected"), "{}", many[1]);
+}

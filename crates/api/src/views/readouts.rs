@@ -237,7 +237,7 @@ document!(
 document!(
     /// A reason for care.
     DoubtDocument as Doubt {
-        /// For programs, such as `sample_ratio_mismatch`.
+        /// For programs, such as `srm`.
         code: String,
         /// For people.
         sentence: String,
