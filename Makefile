@@ -23,8 +23,17 @@ lint: console-check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-bench:
+bench: $(CACHE)/bench-venv/ready
 	cargo bench --workspace
+	cargo bench --workspace --bench peers -- --python $(CACHE)/bench-venv/bin/python
+	cargo build --release --workspace --bin sendlab
+	$(CARGO_TARGET_DIR)/release/sendlab certify
+
+$(CACHE)/bench-venv/ready: crates/sendlab/benches/requirements.txt
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 dashboards/node_modules: dashboards/package.json dashboards/package-lock.json
 	cd dashboards && npm ci --no-audit --no-fund
