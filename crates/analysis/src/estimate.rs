@@ -111,7 +111,9 @@ fn judge(estimate: &mut Estimate, frame: &Frame<'_>, metric: usize, basis: Basis
         estimate.significant = is_clear;
     }
     let is_worse = is_clear && estimate.better == Some(false);
+    let on_adjusted = estimate.deciding_adjusted(basis).and_then(|adjusted| adjusted.non_inferiority.clone());
     if let Some(check) = &mut estimate.guardrail {
+        check.non_inferiority = on_adjusted.unwrap_or_else(|| check.non_inferiority.clone());
         let kept = check.non_inferiority.computed().is_some_and(|test| test.shown);
         check.state = match (kept, is_worse) {
             (true, _) => GuardrailState::Kept,

@@ -180,7 +180,7 @@ impl Estimate {
         self.deciding_adjusted(basis).map_or(&self.relative, |adjusted| &adjusted.relative)
     }
 
-    fn deciding_adjusted(&self, basis: Basis) -> Option<&Adjusted> {
+    pub(crate) fn deciding_adjusted(&self, basis: Basis) -> Option<&Adjusted> {
         let first = self.adjusted.first().filter(|adjusted| adjusted.absolute.computed().is_some());
         first.filter(|_| basis == Basis::Adjusted)
     }
@@ -198,6 +198,8 @@ pub struct Adjusted {
     /// One minus the squared standard error over the unadjusted one: 0.2 saves a fifth of the units. Negative where the
     /// adjustment costs precision; `null` where it cannot be computed.
     pub variance_removed: Option<f64>,
+    /// For guardrails against control: the same test as the plain one, on the adjusted numbers.
+    pub non_inferiority: Option<Answer<NonInferiority>>,
 }
 
 /// How a comparison is adjusted.
@@ -228,7 +230,7 @@ pub struct AlwaysValid {
 pub struct GuardrailCheck {
     /// How much worse, relative to control, is tolerated.
     pub margin: f64,
-    /// The test of being worse by the margin or more.
+    /// The test of being worse by the margin or more, on the numbers that decide.
     pub non_inferiority: Answer<NonInferiority>,
     /// What follows.
     pub state: GuardrailState,
