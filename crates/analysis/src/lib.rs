@@ -23,6 +23,7 @@ mod looks;
 pub mod page;
 mod readout;
 pub mod report;
+mod rows;
 mod sample_ratio;
 mod segments;
 pub mod spec;

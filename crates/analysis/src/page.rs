@@ -4,12 +4,11 @@ mod chart;
 
 use std::fmt::Write as _;
 
-use crate::report::{Answer, Basis, Estimate, Fleet, GuardrailState, LookSeries, Looks, Measure, Readout, Report, SegmentColumn};
-use crate::text::{
-    adjustment, difference_cells, ends, lift_cells, lift_word, metric, percent_two, plain_p, probability, procedure, signed,
-    thousands,
+use crate::report::{Answer, Basis, Estimate, Fleet, LookSeries, Looks, Measure, Readout, Report, SegmentColumn};
+use crate::rows::{
+    self, comparison, difference_cells, lift_cells, metric, plain_p, probability, procedure, signed, thousands, word,
 };
-use crate::words::{level, percent};
+use crate::words::percent;
 use chart::{Course, Tone, Whisker, course, whiskers};
 
 const STYLE: &str = include_str!("page/style.css");
@@ -31,7 +30,7 @@ pub fn page(report: &Report, title: &str) -> String {
         escaped(&report.engine)
     );
     if let Some(fleet) = &report.fleet {
-        about_fleet(&mut page, fleet);
+        about_fleet(&mut page, fleet, report.spec.alpha);
     }
     for readout in &report.experiments {
         about_experiment(&mut page, report, readout);
@@ -95,17 +94,11 @@ fn effects(page: &mut String, report: &Report, readout: &Readout) {
     let rows = readout.estimates.iter().chain(&readout.other_pairs).map(|estimate| {
         let (difference, interval) = difference_cells(metric(readout, &estimate.metric).measure, &estimate.absolute);
         let (lift, lift_interval) = lift_cells(&estimate.relative);
-        let chance = |p_value: Option<f64>| p_value.map_or_else(|| "-".to_owned(), probability);
-        let guardrail = estimate.guardrail.as_ref().map_or("", |check| match check.state {
-            GuardrailState::Kept => "kept",
-            GuardrailState::Unproven => "not shown",
-            GuardrailState::Broken => "broken",
-        });
-        let comparison = format!("{} v {}", estimate.variant, estimate.baseline);
-        let (p_plain, p_corrected) = (chance(plain_p(estimate)), chance(estimate.p_adjusted));
+        let guardrail = estimate.guardrail.as_ref().map_or("", |check| rows::guardrail(check.state));
+        let (p_plain, p_corrected) = (word(plain_p(estimate), probability), word(estimate.p_adjusted, probability));
         let cells = [
             estimate.metric.clone(),
-            comparison,
+            comparison(estimate),
             difference,
             interval,
             lift,
@@ -132,26 +125,13 @@ fn whisker(readout: &Readout, estimate: &Estimate, relative: bool) -> Option<Whi
 
 /// What covariates and strata change, and how much noise they take out.
 fn adjusted(page: &mut String, readout: &Readout) {
-    let mut rows = Vec::new();
-    for estimate in &readout.estimates {
-        let measure = metric(readout, &estimate.metric).measure;
-        for adjusted in &estimate.adjusted {
-            let (difference, interval) = difference_cells(measure, &adjusted.absolute);
-            let (lift, lift_interval) = lift_cells(&adjusted.relative);
-            let comparison = format!("{} v {}", estimate.variant, estimate.baseline);
-            let removed = adjusted.variance_removed.map_or_else(|| "-".to_owned(), percent_two);
-            let how = adjustment(adjusted.method).to_owned();
-            let cells = [estimate.metric.clone(), comparison, how, difference, interval, lift, lift_interval, removed];
-            rows.push((tone(estimate), cells.to_vec()));
-        }
-    }
+    let rows = rows::adjusted(readout);
     if !rows.is_empty() {
-        let headings = ["metric", "comparison", "adjusted by", "difference", "interval", "lift", "interval", "variance removed"];
         let caption = match readout.basis {
             Basis::Adjusted => "Adjusted for what was known before; these decide",
             Basis::Unadjusted => "Adjusted for what was known before; the plain comparisons decide",
         };
-        table(page, caption, &headings, rows.into_iter());
+        table(page, caption, &rows::ADJUSTED, rows.into_iter().map(|(estimate, cells)| (tone(estimate), cells)));
     }
 }
 
@@ -164,47 +144,22 @@ fn tone(estimate: &Estimate) -> Tone {
 }
 
 fn arms(page: &mut String, readout: &Readout) {
-    let mut headings = vec!["variant", "units", "share", "planned"];
-    headings.extend(readout.metrics.iter().map(|metric| metric.name.as_str()));
-    let rows = readout.arms.iter().map(|arm| {
-        let planned = arm.share_planned.map_or_else(|| "?".to_owned(), percent);
-        let mut row = vec![arm.variant.clone(), thousands(arm.units), percent(arm.share), planned];
-        row.extend(
-            arm.metrics
-                .iter()
-                .zip(&readout.metrics)
-                .map(|(cell, metric)| cell.mean.map_or_else(|| "-".to_owned(), |mean| level(metric.measure, mean))),
-        );
-        (Tone::Neutral, row)
-    });
+    let (headings, rows) = rows::arms(readout);
+    let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     let ratio = match &readout.sample_ratio.test {
         Answer::Computed(test) => format!("Variants; sample ratio p {}", probability(test.p_value)),
         Answer::Degenerate(reason) => format!("Variants; sample ratio not tested: {}", reason.why),
     };
-    table(page, &ratio, &headings, rows);
+    table(page, &ratio, &headings, plain(rows));
 }
 
 fn segments(page: &mut String, readout: &Readout, column: &SegmentColumn) {
     let advice = column.advice.as_deref().unwrap_or("No advice: treat all alike.");
     let _ = write!(page, "<h3>By {}</h3><p>{}</p>", escaped(&column.column), escaped(advice));
     let headings = ["value", "metric", "variant", "difference", "interval", "q"];
-    let rows = column.values.iter().flat_map(|value| {
-        value.estimates.iter().map(move |estimate| {
-            let (difference, interval) = difference_cells(metric(readout, &estimate.metric).measure, &estimate.absolute);
-            let q_value = estimate.q_value.map_or_else(|| "-".to_owned(), probability);
-            let cells = [value.value.clone(), estimate.metric.clone(), estimate.variant.clone(), difference, interval, q_value];
-            (Tone::Neutral, cells.to_vec())
-        })
-    });
-    table(page, "Effects by value; q after Benjamini and Hochberg over all", &headings, rows);
+    table(page, "Effects by value; q after Benjamini and Hochberg over all", &headings, plain(rows::segment(readout, column)));
     let headings = ["metric", "variant", "p", "q", "does the effect differ?"];
-    let rows = column.heterogeneity.iter().map(|test| {
-        let answer = if test.significant { "yes" } else { "not shown" };
-        let cells =
-            [test.metric.clone(), test.variant.clone(), probability(test.p_value), probability(test.q_value), answer.into()];
-        (Tone::Neutral, cells.to_vec())
-    });
-    table(page, "Whether the effect differs between the values", &headings, rows);
+    table(page, "Whether the effect differs between the values", &headings, plain(rows::heterogeneity(column)));
 }
 
 fn about_looks(page: &mut String, readout: &Readout, looks: &Looks) {
@@ -214,14 +169,14 @@ fn about_looks(page: &mut String, readout: &Readout, looks: &Looks) {
         let drawn = course(&title, &course_of(looks, series), |value| short(spec.measure, value));
         let caption = format!("{title}. Dark band: right for one look fixed beforehand; light band: right at every look.");
         let _ = write!(page, "<figure>{drawn}<figcaption>{}</figcaption></figure>", escaped(&caption));
-        let rows = series.rules.iter().map(|rule| {
-            let stopped = rule.stopped_at.clone().unwrap_or_else(|| "never".to_owned());
-            let difference = rule.difference.map_or_else(|| "-".to_owned(), |value| signed(spec.measure, value));
-            let verdict = if rule.significant { "different" } else { "no difference shown" };
-            let cells = [procedure(rule.procedure).to_owned(), verdict.to_owned(), stopped, difference, rule.sentence.clone()];
-            (Tone::Neutral, cells.to_vec())
-        });
-        table(page, "What each rule for stopping says", &["rule", "verdict", "stopped at", "difference then", ""], rows);
+        let said = rows::rules(readout, series).into_iter().zip(&series.rules);
+        let rows = said.map(|(cells, rule)| [cells, vec![rule.sentence.clone()]].concat());
+        table(
+            page,
+            "What each rule for stopping says",
+            &["rule", "verdict", "stopped at", "difference then", ""],
+            plain(rows.collect()),
+        );
     }
 }
 
@@ -244,7 +199,7 @@ fn short(measure: Measure, value: f64) -> String {
     signed(measure, value).replace(" pp", "")
 }
 
-fn about_fleet(page: &mut String, fleet: &Fleet) {
+fn about_fleet(page: &mut String, fleet: &Fleet, alpha: f64) {
     page.push_str("<h2>All experiments together</h2>");
     for sentence in &fleet.sentences {
         let _ = write!(page, "<p>{}</p>", escaped(sentence));
@@ -254,7 +209,7 @@ fn about_fleet(page: &mut String, fleet: &Fleet) {
         .iter()
         .filter_map(|row| {
             let interval = row.lift_shrunken_interval?;
-            let tone = if row.q_bh.is_some_and(|q_value| q_value <= 0.05) { Tone::Better } else { Tone::Neutral };
+            let tone = if row.q_bh.is_some_and(|q_value| q_value <= alpha) { Tone::Better } else { Tone::Neutral };
             let (lower, upper) = (interval.lower, interval.upper);
             Some(Whisker { label: row.experiment.clone(), value: row.lift_shrunken?, lower, upper, other: row.lift, tone })
         })
@@ -265,27 +220,12 @@ fn about_fleet(page: &mut String, fleet: &Fleet) {
         let drawn = whiskers(title, &rows, |value| format!("{:.0} %", 100.0 * value));
         let _ = write!(page, "<figure>{drawn}<figcaption>{title}</figcaption></figure>");
     }
-    let headings = ["experiment", "best variant", "lift", "forecast", "interval", "p", "q (BH)", "q (BY)", "sample ratio p"];
-    let rows = fleet.experiments.iter().map(|row| {
-        let share = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), lift_word);
-        let chance = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), probability);
-        let interval = row.lift_shrunken_interval.map_or_else(|| "-".to_owned(), |interval| ends(&interval, lift_word));
-        let variant = row.variant.clone().unwrap_or_else(|| "-".to_owned());
-        let (p_value, q_bh, q_by) = (chance(row.p_value), chance(row.q_bh), chance(row.q_by));
-        let cells = [
-            row.experiment.clone(),
-            variant,
-            share(row.lift),
-            share(row.lift_shrunken),
-            interval,
-            p_value,
-            q_bh,
-            q_by,
-            chance(row.sample_ratio_p_value),
-        ];
-        (Tone::Neutral, cells.to_vec())
-    });
-    table(page, "Experiments", &headings, rows);
+    table(page, "Experiments", &rows::FLEET, plain(rows::fleet(fleet)));
+}
+
+/// Rows without a tone.
+fn plain(rows: Vec<Vec<String>>) -> impl Iterator<Item = (Tone, Vec<String>)> {
+    rows.into_iter().map(|cells| (Tone::Neutral, cells))
 }
 
 /// A table; columns of words stand to the left.

@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use futures::TryStreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::ENGINE;
 use crate::cli::{AnalyzeArgs, AskedMetric, MetricValue};
 use crate::print::{note, say};
 
@@ -20,9 +21,6 @@ const AGGREGATE_ROWS_MAX: usize = 1_000_000;
 
 /// A message names so many variants.
 const VARIANTS_NAMED_MAX: usize = 20;
-
-/// What computes, for the report.
-const ENGINE: &str = concat!("sendlab ", env!("CARGO_PKG_VERSION"));
 
 /// Runs the command.
 pub(crate) async fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {

@@ -9,14 +9,12 @@ use anyhow::{Context as _, bail};
 use futures::TryStreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::ENGINE;
 use crate::cli::CertifyArgs;
 use crate::print::say;
 
 /// A history is shuffled in memory; more values than this add nothing to a certificate.
 const HISTORY_VALUES_MAX: usize = 20_000_000;
-
-/// What computes, for the certificate.
-const ENGINE: &str = concat!("sendlab ", env!("CARGO_PKG_VERSION"));
 
 /// Runs the command.
 pub(crate) async fn run(args: &CertifyArgs) -> anyhow::Result<()> {

@@ -20,3 +20,6 @@ mod world;
 pub use client::Client;
 pub use server::{Server, Settings};
 pub use world::{SystemClock, SystemIds};
+
+/// What computes, as reports and certificates name it.
+pub(crate) const ENGINE: &str = concat!("sendlab ", env!("CARGO_PKG_VERSION"));

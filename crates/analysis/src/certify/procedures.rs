@@ -6,10 +6,7 @@ use stats::{Degenerate, Moments, fieller_lift, sequential, welch};
 
 use super::ALPHA;
 use super::world::Arm;
-
-/// The always-valid verdict waits for so many outcomes in each arm, because it leans on the normal approximation from the
-/// first look on.
-const OUTCOMES_MIN: u64 = 10;
+use crate::estimate::OUTCOMES_MIN;
 
 /// What the always-valid default says at a look.
 #[derive(Debug, Clone, Copy, Default)]
