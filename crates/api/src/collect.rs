@@ -95,7 +95,7 @@ async fn resolve(parts: &Parts, drafts: Vec<(usize, Draft)>, received_at: Timest
     let contacts: Vec<ContactKey> = events.collect();
     let event = |((_, draft), contact): ((usize, Draft), ContactKey)| {
         let Draft { id, time, who: _, context, body } = draft;
-        Event { id, time, received_at, contact, context, body }
+        Event { id, time, received_at, contact, time_doubt: None, context, body }
     };
     Ok(drafts.into_iter().zip(contacts).map(event).collect())
 }

@@ -279,7 +279,7 @@ impl Line<'_> {
             EventKind::Order => {
                 let order_id = label("order_id", OrderId::new, &needed("order_id", self.order_id.take())?)?;
                 let amount = self.amount.take().ok_or_else(|| missing("amount"))?;
-                Body::Order { order_id, amount: self.money("amount", &amount)? }
+                Body::Order { order_id, amount: self.money("amount", &amount)?, refund_of: None }
             }
             EventKind::Feedback => Body::Feedback {
                 kind: word("feedback", &needed("feedback", self.feedback.take())?)?,

@@ -162,7 +162,7 @@ fn event(id: EventId, row: &LedgerRow, body: Body, now: Timestamp) -> Event {
         provider: None,
         recommendation_id: row.recommendation_id.clone(),
     };
-    Event { id, time: now, received_at: now, contact: row.contact, context, body }
+    Event { id, time: now, received_at: now, contact: row.contact, time_doubt: None, context, body }
 }
 
 /// The target as a header value: what a header cannot hold is percent-encoded. `None` unless it is a web address.

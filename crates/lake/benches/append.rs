@@ -27,8 +27,9 @@ fn event(number: u64) -> Event {
         time,
         received_at: time,
         contact: ContactKey::from_random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        time_doubt: None,
         context: Context::default(),
-        body: Body::Order { order_id: OrderId::new(&format!("order-{number}")).expect("printable"), amount },
+        body: Body::Order { order_id: OrderId::new(&format!("order-{number}")).expect("printable"), amount, refund_of: None },
     }
 }
 

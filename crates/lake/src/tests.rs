@@ -44,12 +44,20 @@ fn config(root: &Path) -> LakeConfig {
 }
 
 fn event(id: &str, key: i64, time: Timestamp, body: Body) -> Event {
-    Event { id: EventId::new(id).unwrap(), time, received_at: time, contact: contact(key), context: Context::default(), body }
+    Event {
+        id: EventId::new(id).unwrap(),
+        time,
+        received_at: time,
+        contact: contact(key),
+        time_doubt: None,
+        context: Context::default(),
+        body,
+    }
 }
 
 fn order(id: &str, key: i64, time: Timestamp, minor: i64) -> Event {
     let amount = Money { minor, currency: currency("EUR") };
-    event(id, key, time, Body::Order { order_id: OrderId::new(id).unwrap(), amount })
+    event(id, key, time, Body::Order { order_id: OrderId::new(id).unwrap(), amount, refund_of: None })
 }
 
 /// One event of each kind.
@@ -64,7 +72,7 @@ fn one_of_each(prefix: &str) -> Vec<Event> {
         EventKind::Click => Body::Click { url: Some("https://shop.example/".into()), machine: true, user_agent: None },
         EventKind::Order => {
             let amount = Money { minor: 1250, currency: currency("USD") };
-            Body::Order { order_id: OrderId::new("o1").unwrap(), amount }
+            Body::Order { order_id: OrderId::new("o1").unwrap(), amount, refund_of: None }
         }
         EventKind::Feedback => Body::Feedback { kind: FeedbackKind::Reply, text: Some("no, \"thanks\"\n".into()) },
     };

@@ -20,11 +20,160 @@ pub struct Event {
     pub received_at: Timestamp,
     /// Whom it happened to.
     pub contact: ContactKey,
+    /// Why `time` may be wrong; `None` where nothing speaks against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_doubt: Option<TimeDoubt>,
     /// What it belongs to.
     #[serde(default)]
     pub context: Context,
     /// What happened.
     pub body: Body,
+}
+
+/// An event whose texts are borrowed: the way from a request to the lake without a copy of each text. Its texts were
+/// checked by [`crate::label::check`] under the limits of the ids of the same names in [`Event`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EventRef<'a> {
+    /// Unique; the same id told twice is kept once.
+    pub id: &'a str,
+    /// When it happened.
+    pub time: Timestamp,
+    /// When Sendlab heard of it.
+    pub received_at: Timestamp,
+    /// Whom it happened to.
+    pub contact: ContactKey,
+    /// Why `time` may be wrong.
+    pub time_doubt: Option<TimeDoubt>,
+    /// What it belongs to.
+    pub context: ContextRef<'a>,
+    /// What happened.
+    pub body: BodyRef<'a>,
+}
+
+/// A [`Context`] whose texts are borrowed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ContextRef<'a> {
+    /// The message that led to it.
+    pub message_id: Option<&'a str>,
+    /// The campaign of that message.
+    pub campaign_id: Option<&'a str>,
+    /// The experiment it counts in.
+    pub experiment_id: Option<&'a str>,
+    /// The variant the contact got.
+    pub variant: Option<&'a str>,
+    /// The channel of the message.
+    pub channel: Option<Channel>,
+    /// ISO 3166 alpha-2 country.
+    pub market: Option<&'a str>,
+    /// The way out the message took.
+    pub provider: Option<&'a str>,
+    /// The recommendation the sender followed.
+    pub recommendation_id: Option<&'a str>,
+}
+
+/// A [`Body`] whose texts are borrowed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum BodyRef<'a> {
+    /// See [`Body::Assignment`].
+    Assignment {
+        /// When the message is planned to leave.
+        planned_at: Option<Timestamp>,
+        /// The probability with which this variant was drawn, 0 to 1.
+        propensity: Option<f64>,
+    },
+    /// See [`Body::Message`].
+    Message {
+        /// What kind of message it is.
+        class: MessageClass,
+        /// What handing it over cost.
+        cost: Option<Money>,
+    },
+    /// See [`Body::Delivery`].
+    Delivery {
+        /// How it ended, or where it stands.
+        status: DeliveryStatus,
+        /// The provider's own words.
+        reply: Option<&'a str>,
+    },
+    /// See [`Body::Open`].
+    Open {
+        /// Whether a machine opened it.
+        machine: bool,
+        /// The opener's user agent.
+        user_agent: Option<&'a str>,
+    },
+    /// See [`Body::Click`].
+    Click {
+        /// Where it led.
+        url: Option<&'a str>,
+        /// Whether a machine followed it.
+        machine: bool,
+        /// The follower's user agent.
+        user_agent: Option<&'a str>,
+    },
+    /// See [`Body::Order`].
+    Order {
+        /// The shop's own id of the order.
+        order_id: &'a str,
+        /// What was paid; negative when it was paid back.
+        amount: Money,
+        /// The order that was paid back or cancelled.
+        refund_of: Option<&'a str>,
+    },
+    /// See [`Body::Feedback`].
+    Feedback {
+        /// What they said.
+        kind: FeedbackKind,
+        /// Their words, if any.
+        text: Option<&'a str>,
+    },
+}
+
+impl BodyRef<'_> {
+    /// The kind of this event.
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::Assignment { .. } => EventKind::Assignment,
+            Self::Message { .. } => EventKind::Message,
+            Self::Delivery { .. } => EventKind::Delivery,
+            Self::Open { .. } => EventKind::Open,
+            Self::Click { .. } => EventKind::Click,
+            Self::Order { .. } => EventKind::Order,
+            Self::Feedback { .. } => EventKind::Feedback,
+        }
+    }
+}
+
+impl Event {
+    /// The same event with borrowed texts.
+    #[must_use]
+    pub fn borrowed(&self) -> EventRef<'_> {
+        EventRef {
+            id: self.id.as_str(),
+            time: self.time,
+            received_at: self.received_at,
+            contact: self.contact,
+            time_doubt: self.time_doubt,
+            context: self.context.borrowed(),
+            body: self.body.borrowed(),
+        }
+    }
+}
+
+impl Context {
+    fn borrowed(&self) -> ContextRef<'_> {
+        ContextRef {
+            message_id: self.message_id.as_ref().map(MessageId::as_str),
+            campaign_id: self.campaign_id.as_ref().map(CampaignId::as_str),
+            experiment_id: self.experiment_id.as_ref().map(ExperimentId::as_str),
+            variant: self.variant.as_ref().map(VariantName::as_str),
+            channel: self.channel,
+            market: self.market.as_deref(),
+            provider: self.provider.as_ref().map(Provider::as_str),
+            recommendation_id: self.recommendation_id.as_ref().map(RecommendationId::as_str),
+        }
+    }
 }
 
 /// What an event belongs to, as far as it is known.
@@ -101,8 +250,11 @@ pub enum Body {
     Order {
         /// The shop's own id of the order.
         order_id: OrderId,
-        /// What was paid.
+        /// What was paid; negative when it was paid back.
         amount: Money,
+        /// The order that was paid back or cancelled, in whole or in part.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refund_of: Option<OrderId>,
     },
     /// The contact spoke.
     Feedback {
@@ -114,6 +266,26 @@ pub enum Body {
 }
 
 impl Body {
+    fn borrowed(&self) -> BodyRef<'_> {
+        match self {
+            Self::Assignment { planned_at, propensity } => {
+                BodyRef::Assignment { planned_at: *planned_at, propensity: *propensity }
+            }
+            Self::Message { class, cost } => BodyRef::Message { class: *class, cost: *cost },
+            Self::Delivery { status, reply } => BodyRef::Delivery { status: *status, reply: reply.as_deref() },
+            Self::Open { machine, user_agent } => BodyRef::Open { machine: *machine, user_agent: user_agent.as_deref() },
+            Self::Click { url, machine, user_agent } => {
+                BodyRef::Click { url: url.as_deref(), machine: *machine, user_agent: user_agent.as_deref() }
+            }
+            Self::Order { order_id, amount, refund_of } => BodyRef::Order {
+                order_id: order_id.as_str(),
+                amount: *amount,
+                refund_of: refund_of.as_ref().map(OrderId::as_str),
+            },
+            Self::Feedback { kind, text } => BodyRef::Feedback { kind: *kind, text: text.as_deref() },
+        }
+    }
+
     /// The kind of this event.
     #[must_use]
     pub fn kind(&self) -> EventKind {
@@ -204,6 +376,15 @@ words!(
         Refused = "refused",
         /// It came back later.
         Bounced = "bounced",
+    }
+);
+words!(
+    /// Why the time of an event may be wrong. Such events are kept and marked, not dropped.
+    TimeDoubt {
+        /// It lies ahead of the server's clock by more than clocks differ.
+        Future = "future",
+        /// The sender's clock differs from the server's; the time was corrected by the difference.
+        Skewed = "skewed",
     }
 );
 words!(

@@ -30,7 +30,16 @@ pub enum LabelError {
     Control,
 }
 
-fn checked(text: &str, limit: usize) -> Result<Arc<str>, LabelError> {
+/// Checks that `text` can be an id of at most `limit` bytes.
+///
+/// # Errors
+/// [`LabelError`] when it is empty, too long or holds control characters.
+pub fn check(text: &str, limit: usize) -> Result<&str, LabelError> {
+    // Nearly every id is short ASCII without spaces around it: one pass over its bytes decides that.
+    let plain = |byte: u8| byte.is_ascii_graphic();
+    if text.len() <= limit && !text.is_empty() && text.bytes().all(plain) {
+        return Ok(text);
+    }
     if text.trim().is_empty() {
         return Err(LabelError::Empty);
     }
@@ -40,7 +49,7 @@ fn checked(text: &str, limit: usize) -> Result<Arc<str>, LabelError> {
     if text.chars().any(char::is_control) {
         return Err(LabelError::Control);
     }
-    Ok(Arc::from(text))
+    Ok(text)
 }
 
 macro_rules! label {
@@ -56,7 +65,7 @@ macro_rules! label {
             /// # Errors
             /// [`LabelError`] when it is empty, too long or holds control characters.
             pub fn new(text: &str) -> Result<Self, LabelError> {
-                checked(text, $limit).map(Self)
+                check(text, $limit).map(|text| Self(Arc::from(text)))
             }
 
             /// The id as text.

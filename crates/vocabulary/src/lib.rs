@@ -18,7 +18,10 @@ pub mod world;
 
 pub use campaign::{Campaign, Copy, Mode};
 pub use contact::{Contact, ContactKey};
-pub use event::{Body, Channel, Context, DeliveryStatus, Event, EventKind, FeedbackKind, MessageClass};
+pub use event::{
+    Body, BodyRef, Channel, Context, ContextRef, DeliveryStatus, Event, EventKind, EventRef, FeedbackKind, MessageClass,
+    TimeDoubt,
+};
 pub use experiment::{Experiment, Factor, Guardrail, Measure, Metric, Outcome, Variant};
 pub use label::{CampaignId, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, VariantName};
 pub use money::{Currency, Money, MoneyError, Rates};

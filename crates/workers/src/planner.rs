@@ -226,6 +226,7 @@ async fn record_assignments(parts: &Parts, brief: &Brief<'_>, rows: &[PlanRow]) 
         time: now,
         received_at: now,
         contact: row.contact,
+        time_doubt: None,
         context: Context {
             campaign_id: Some(brief.campaign.campaign.clone()),
             experiment_id: Some(brief.experiment.experiment.clone()),

@@ -495,8 +495,15 @@ fn hand_over_events(job: &Job, out: &Outgoing, outcome: Settlement, reply: &str,
     };
     let status = if outcome == Settlement::Accepted { DeliveryStatus::Accepted } else { DeliveryStatus::Refused };
     let id = EventId::new(&format!("message:{}", out.message_id)).expect("a message id fits into an event id");
-    let event =
-        |id, body| Event { id, time: at, received_at: at, contact: out.recipient.contact.key, context: context.clone(), body };
+    let event = |id, body| Event {
+        id,
+        time: at,
+        received_at: at,
+        contact: out.recipient.contact.key,
+        time_doubt: None,
+        context: context.clone(),
+        body,
+    };
     let delivery = Body::Delivery { status, reply: Some(reply.to_owned()) };
     let mut events = vec![event(delivery_event(&out.message_id, status), delivery)];
     if out.sent.is_some() {

@@ -109,7 +109,7 @@ fn outcome(random: &mut Random) -> Body {
         4 => {
             let code = ["EUR", "EUR", "USD", "JPY"][random.below(4) as usize];
             let amount = Money { minor: random.below(20_000) as i64, currency: currency(code) };
-            Body::Order { order_id: OrderId::new("o").unwrap(), amount }
+            Body::Order { order_id: OrderId::new("o").unwrap(), amount, refund_of: None }
         }
         5 => Body::Feedback { kind: FeedbackKind::ALL[random.below(4) as usize], text: None },
         _ => Body::Open { machine, user_agent: Some("reader".into()) },
