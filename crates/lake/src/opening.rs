@@ -1,12 +1,11 @@
-//! Opens a lake: takes the lock, opens the tables, reads back the log, and rebuilds what is known of event ids.
+//! Opens a lake: takes the lock, opens the tables, reads back the log, and knows the ids of past events again.
 
-use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use datafusion::error::DataFusionError;
@@ -16,16 +15,22 @@ use futures::TryStreamExt;
 use tokio::sync::Mutex;
 use vocabulary::EventKind;
 
+use crate::delta::Table;
 use crate::faults::Faults;
-use crate::index::{IdHash, IdSet, Index, REMEMBERED_DAYS};
-use crate::log::{list_segments, sync_folder};
+use crate::index::{IdHash, Index};
+use crate::landing::APPLICATION;
+use crate::log::{Segment, list_segments, sync_folder};
+use crate::place::Place;
 use crate::schema::{contacts_table, event_table};
 use crate::session::Queries;
-use crate::tables::{Snapshot, Table};
-use crate::writer::{Sealed, Shared, Writer, WriterConfig};
+use crate::tables::Tables;
+use crate::tail::Tail;
+use crate::writer::{Writer, WriterConfig};
 use crate::{Lake, LakeConfig, LakeError, SqlLimits};
 
 const MICROSECONDS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;
+/// The ids of landed events belong to no segment that still exists.
+const LANDED_LONG_AGO: i64 = 0;
 
 /// See [`Lake::open_with_faults`].
 pub(crate) async fn open(config: LakeConfig, faults: Arc<dyn Faults>) -> Result<Lake, LakeError> {
@@ -34,49 +39,43 @@ pub(crate) async fn open(config: LakeConfig, faults: Arc<dyn Faults>) -> Result<
         fs::create_dir_all(&folder).map_err(LakeError::file("create", &folder))?;
         Ok(folder)
     };
-    let (log, spill, tables_folder) = (folder("log")?, folder("spill")?, folder("tables")?);
+    let (log, spill) = (folder("log")?, folder("spill")?);
     sync_folder(&config.root).map_err(LakeError::file("sync", &config.root))?;
     let lock = lock(&config.root)?;
-
-    let contacts = Table::open(&tables_folder, contacts_table()).await?;
-    let mut events = Vec::new();
-    for kind in EventKind::ALL {
-        events.push(Table::open(&tables_folder, event_table(*kind)).await?);
-    }
-    sync_folder(&tables_folder).map_err(LakeError::file("sync", &tables_folder))?;
-    let mut snapshot = Snapshot::default();
-    for table in events.iter().chain([&contacts]) {
-        snapshot.0.insert(table.spec.name, table.read().await?);
-    }
-
-    let queries = Queries::new(spill)?;
-    // Opening takes as long as it takes.
-    let limits = SqlLimits { seconds_max: u64::from(u32::MAX), ..config.limits };
-    let failed = LakeError::internal("read the ids of past events");
-    let read = |context| async move { landed_ids(context).await.map_err(failed) };
-    let mut ids = queries.run(&snapshot, limits, read).await?;
-    let sealed = read_back(&log, &mut events, &mut ids).await?;
-    let newest = sealed.back().map_or(0, |sealed| sealed.segment.number);
-    let mut next = newest + 1;
-    for table in &mut events {
-        next = next.max(table.recorded().await? + 1);
-    }
-    let shared = Arc::new(Shared::new(Index::new(ids), sealed));
-    let writer = Writer::start(WriterConfig { folder: log, next, shared: shared.clone(), faults: faults.clone() })?;
+    let tables = open_tables(&config).await?;
+    let tail = Arc::new(Tail::new(config.rates.clone()));
+    let newest = read_back(&log, &tables, &tail)?;
+    let queries = Queries::new(spill, &tables)?;
+    let index = Arc::new(Index::default());
+    know_ids(&config, &tables, &queries, &tail, &index).await?;
+    let recorded = tables.events.iter().map(|table| table.state().recorded(APPLICATION)).max().unwrap_or_default();
+    let next = newest.max(recorded) + 1;
+    let writer = WriterConfig { folder: log, next, index: index.clone(), tail: tail.clone(), faults: faults.clone() };
     Ok(Lake {
+        writer: Writer::start(writer)?,
         config,
         faults,
-        writer,
-        shared,
-        contacts: Mutex::new(contacts),
-        events: Mutex::new(events),
-        snapshot: RwLock::new(Arc::new(snapshot)),
+        index,
+        tail,
+        tables,
+        landing: Mutex::new(()),
         queries,
         _lock: lock,
     })
 }
 
-/// One process writes a lake. The system frees the lock when the process ends, however it ends.
+/// The tables, made where there are none.
+pub(crate) async fn open_tables(config: &LakeConfig) -> Result<Tables, LakeError> {
+    let place = Place::open(&config.tables, &config.root)?;
+    let contacts = Table::open(&place, contacts_table(), &[APPLICATION]).await?;
+    let mut events = Vec::new();
+    for kind in EventKind::ALL {
+        events.push(Arc::new(Table::open(&place, event_table(*kind), &[APPLICATION]).await?));
+    }
+    Ok(Tables::new(events, Arc::new(contacts)))
+}
+
+/// One process writes a log. The system frees the lock when the process ends, however it ends.
 fn lock(root: &Path) -> Result<File, LakeError> {
     let path = root.join("lock");
     let mut file = File::options()
@@ -105,9 +104,10 @@ fn lock(root: &Path) -> Result<File, LakeError> {
     Ok(file)
 }
 
-/// The segments a former process left, with how many of their events no table has. Adds their ids to `ids`.
-async fn read_back(log: &Path, tables: &mut [Table], ids: &mut IdSet) -> Result<VecDeque<Sealed>, LakeError> {
+/// Brings the segments that a former process left into memory, without what the tables have. Returns the newest number.
+fn read_back(log: &Path, tables: &Tables, tail: &Tail) -> Result<i64, LakeError> {
     let mut segments = list_segments(log)?;
+    let newest = segments.last().map_or(0, |segment| segment.number);
     if let Some(newest) = segments.pop() {
         if newest.cut_torn_tail()? > 0 {
             segments.push(newest);
@@ -115,41 +115,69 @@ async fn read_back(log: &Path, tables: &mut [Table], ids: &mut IdSet) -> Result<
             fs::remove_file(&newest.path).map_err(LakeError::file("delete", &newest.path))?;
         }
     }
-    let mut sealed = VecDeque::new();
     for segment in segments {
-        let bytes = fs::metadata(&segment.path).map_err(LakeError::file("read", &segment.path))?.len();
-        let events = segment.read()?;
-        ids.extend(events.iter().map(|event| IdHash::of(event.id.as_str())));
-        let mut unlanded = 0;
-        for table in tables.iter_mut() {
-            if segment.number > table.recorded().await? {
-                let of_table = |kind: EventKind| kind.table() == table.spec.name;
-                unlanded += events.iter().filter(|event| of_table(event.body.kind())).count() as u64;
-            }
-        }
-        sealed.push_back(Sealed { segment, bytes, unlanded });
+        let (bytes, batches) = read_segment(&segment)?;
+        let lacks = |kind: EventKind| segment.number > tables.events[kind as usize].state().recorded(APPLICATION);
+        let lacking: Vec<(EventKind, RecordBatch)> = batches.into_iter().filter(|(kind, _)| lacks(*kind)).collect();
+        tail.restore(segment, bytes, lacking);
     }
-    Ok(sealed)
+    Ok(newest)
 }
 
-/// The ids of the events received in the last [`REMEMBERED_DAYS`] days before the newest.
-async fn landed_ids(context: SessionContext) -> Result<IdSet, DataFusionError> {
+fn read_segment(segment: &Segment) -> Result<(u64, Vec<(EventKind, RecordBatch)>), LakeError> {
+    let bytes = fs::metadata(&segment.path).map_err(LakeError::file("read", &segment.path))?.len();
+    Ok((bytes, segment.read()?))
+}
+
+/// Makes the index know the events of the tables and of the log.
+async fn know_ids(
+    config: &LakeConfig,
+    tables: &Tables,
+    queries: &Queries,
+    tail: &Tail,
+    index: &Arc<Index>,
+) -> Result<(), LakeError> {
+    for segment in tail.segments() {
+        for batch in segment.batches.iter().flatten() {
+            remember(index, segment.number, batch)?;
+        }
+    }
+    // Opening takes as long as it takes.
+    let limits = SqlLimits { seconds_max: u64::from(u32::MAX), ..config.limits };
+    let failed = LakeError::internal("read the ids of past events");
+    let (landed, days) = (index.clone(), config.dedupe_days);
+    let read = move |context| async move { know_landed(context, &landed, days).await.map_err(failed) };
+    queries.run(&tables.landed(), limits, read).await
+}
+
+/// Knows the events received in the last days before the newest.
+async fn know_landed(context: SessionContext, index: &Index, days: u32) -> Result<(), DataFusionError> {
     let newest = EventKind::ALL.iter().map(|kind| format!("SELECT max(received_at) AS newest FROM {}", kind.table()));
     let newest = newest.collect::<Vec<_>>().join(" UNION ALL ");
     let batches = context.sql(&format!("SELECT max(newest) FROM ({newest})")).await?.collect().await?;
     let newest =
         batches.iter().find_map(|batch| batch.column(0).as_primitive::<TimestampMicrosecondType>().iter().flatten().next());
-    let mut ids = IdSet::default();
-    let Some(newest) = newest else { return Ok(ids) };
-    let since = newest.saturating_sub(REMEMBERED_DAYS * MICROSECONDS_PER_DAY);
+    let Some(newest) = newest else { return Ok(()) };
+    let since = newest.saturating_sub(i64::from(days) * MICROSECONDS_PER_DAY);
     let since = ScalarValue::TimestampMicrosecond(Some(since), Some("UTC".into()));
     for kind in EventKind::ALL {
         let rows = context.table(kind.table()).await?.filter(col("received_at").gt_eq(lit(since.clone())))?;
-        let mut batches = rows.select_columns(&["event_id"])?.execute_stream().await?;
+        let mut batches = rows.select_columns(&["event_id", "received_at"])?.execute_stream().await?;
         while let Some(batch) = batches.try_next().await? {
-            let column = cast(batch.column(0), &DataType::Utf8)?;
-            ids.extend(column.as_string::<i32>().iter().flatten().map(IdHash::of));
+            remember(index, LANDED_LONG_AGO, &batch).map_err(|error| DataFusionError::External(Box::new(error)))?;
         }
     }
-    Ok(ids)
+    Ok(())
+}
+
+fn remember(index: &Index, segment: i64, batch: &RecordBatch) -> Result<(), LakeError> {
+    let column = |name: &str| {
+        let missing = || std::io::Error::other(format!("{name} is missing"));
+        batch.column_by_name(name).ok_or_else(missing).map_err(LakeError::internal("read the ids of events"))
+    };
+    let ids = cast(column("event_id")?, &DataType::Utf8).map_err(LakeError::internal("read the ids of events"))?;
+    let received = column("received_at")?;
+    let newest = arrow::compute::max(received.as_primitive::<TimestampMicrosecondType>()).unwrap_or_default();
+    let ids: Vec<IdHash> = ids.as_string::<i32>().iter().flatten().map(IdHash::of).collect();
+    index.remember(segment, newest, &ids)
 }
