@@ -40,6 +40,12 @@ pub enum LakeError {
         /// What went wrong with the log.
         why: String,
     },
+    /// More is waiting to be written than memory is set aside for; none of the events counts as told.
+    #[error("the lake is busy; send the events again in {retry_after_seconds} seconds")]
+    Busy {
+        /// When it is worth trying again.
+        retry_after_seconds: u64,
+    },
     /// An event cannot be kept in the log's form.
     #[error("event {event} cannot be written down")]
     Unwritable {

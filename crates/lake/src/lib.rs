@@ -23,6 +23,7 @@ mod observe;
 mod opening;
 mod plan;
 mod rows;
+mod rows_stub;
 mod schema;
 mod session;
 mod sql;
@@ -44,6 +45,7 @@ use vocabulary::{Contact, Event, EventId, Experiment, Rates, Timestamp};
 pub use error::LakeError;
 pub use files::{FileRows, read_file};
 pub use plan::{PlanRow, read_plan, write_plan};
+pub use rows_stub::Rows;
 pub use sql::{SqlAnswer, SqlFormat, SqlLimits};
 pub use units::gather_units;
 
