@@ -50,7 +50,7 @@ impl Currency {
     pub fn new(code: &str) -> Result<Self, MoneyError> {
         let unknown = || MoneyError::UnknownCurrency(code.to_owned());
         let bytes: [u8; 3] = code.as_bytes().try_into().map_err(|_| unknown())?;
-        digits_by_code().contains_key(code).then_some(Self(bytes)).ok_or_else(unknown)
+        digits_of(bytes).map(|_| Self(bytes)).ok_or_else(unknown)
     }
 
     /// The three letters.
@@ -62,7 +62,7 @@ impl Currency {
     /// How many decimals the currency has: 2 for EUR, 0 for JPY, 3 for KWD.
     #[must_use]
     pub fn digits(self) -> u32 {
-        digits_by_code().get(self.as_str()).copied().unwrap_or(2)
+        digits_of(self.0).unwrap_or(2)
     }
 
     /// How many minor units make a major one.
@@ -97,18 +97,38 @@ impl From<Currency> for String {
     }
 }
 
-/// The ISO 4217 list, read once from the embedded rule file.
-fn digits_by_code() -> &'static BTreeMap<String, u32> {
+/// How many decimals the currency of that code has. `None` where there is none.
+fn digits_of(code: [u8; 3]) -> Option<u32> {
+    let place = place_of(code)?;
+    digits_by_place()[place].checked_sub(1).map(u32::from)
+}
+
+/// The place of three capital letters among all such words, in order.
+fn place_of(code: [u8; 3]) -> Option<usize> {
+    let letters = code.iter().all(u8::is_ascii_uppercase);
+    letters.then(|| code.iter().fold(0, |place, letter| place * 26 + usize::from(letter - b'A')))
+}
+
+/// The ISO 4217 list, read once from the embedded rule file: for each word of three letters one more than its decimals, 0
+/// where it is no currency. It is asked twice for each amount that comes in.
+fn digits_by_place() -> &'static [u8] {
     #[derive(Deserialize)]
     struct File {
         digits: BTreeMap<String, Vec<String>>,
     }
-    static TABLE: OnceLock<BTreeMap<String, u32>> = OnceLock::new();
+    static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
     TABLE.get_or_init(|| {
         let file: File =
             toml::from_str(include_str!("../../../data/rules/currencies.toml")).expect("data/rules/currencies.toml is valid");
-        let per_digits = file.digits.into_iter().map(|(digits, codes)| (digits.parse().expect("keys are digits"), codes));
-        per_digits.flat_map(|(digits, codes)| codes.into_iter().map(move |code| (code, digits))).collect()
+        let mut table = vec![0; 26 * 26 * 26];
+        for (digits, codes) in file.digits {
+            let digits: u8 = digits.parse().expect("keys are digits");
+            for code in codes {
+                let place = code.as_bytes().try_into().ok().and_then(place_of).expect("codes are three capital letters");
+                table[place] = digits + 1;
+            }
+        }
+        table
     })
 }
 
@@ -139,8 +159,10 @@ impl Money {
         if fraction.len() > places as usize {
             return Err(MoneyError::TooPrecise { amount: amount.to_owned(), currency, digits: places });
         }
-        let padded = format!("{whole}{fraction:0<width$}", width = places as usize);
-        let minor: i64 = padded.parse().map_err(|_| MoneyError::TooLarge(amount.to_owned()))?;
+        let padding = places as usize - fraction.len();
+        let written = whole.bytes().chain(fraction.bytes()).chain(std::iter::repeat_n(b'0', padding));
+        let add = |sum: i64, digit: u8| sum.checked_mul(10)?.checked_add(i64::from(digit - b'0'));
+        let minor = written.into_iter().try_fold(0, add).ok_or_else(|| MoneyError::TooLarge(amount.to_owned()))?;
         Ok(Self { minor: if negative { -minor } else { minor }, currency })
     }
 
@@ -235,12 +257,17 @@ mod tests {
         check("12.", "EUR", None);
         check("1e3", "EUR", None);
         check("99999999999999999999", "EUR", None);
+        check("92233720368547758.07", "EUR", Some(i64::MAX));
+        check("92233720368547758.08", "EUR", None);
+        check("007", "EUR", Some(700));
     }
 
     #[test]
     fn unknown_currencies_are_named() {
         assert_eq!(Currency::new("EURO").unwrap_err(), MoneyError::UnknownCurrency("EURO".into()));
         assert!(Currency::new("eur").is_err());
+        assert!(Currency::new("ZZZ").is_err());
+        assert_eq!([currency("EUR"), currency("JPY"), currency("KWD")].map(Currency::digits), [2, 0, 3]);
     }
 
     #[test]
