@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use vocabulary::{Body, Contact, Event, Money, Rates, Timestamp};
+use vocabulary::{Body, Contact, Event, Money, OrderId, Rates, Timestamp};
 
 /// The rows of `events`, which are all of the kind `schema` is for.
 ///
@@ -107,7 +107,11 @@ fn own_columns(events: &[Event], rates: &Rates) -> Vec<ArrayRef> {
         }
         Some(Body::Order { .. }) => {
             let order = text(|body| if let Body::Order { order_id, .. } = body { Some(order_id.as_str()) } else { None });
-            std::iter::once(order).chain(money_columns(events, rates)).collect()
+            let refund_of = text(|body| match body {
+                Body::Order { refund_of, .. } => refund_of.as_ref().map(OrderId::as_str),
+                _ => None,
+            });
+            std::iter::once(order).chain(money_columns(events, rates)).chain([refund_of]).collect()
         }
         Some(Body::Feedback { .. }) => vec![
             text(|body| if let Body::Feedback { kind, .. } = body { Some(kind.as_str()) } else { None }),

@@ -38,7 +38,7 @@ pub(crate) fn event_table(kind: EventKind) -> TableSpec {
             EventKind::Delivery => "One row per thing heard of what became of a message.",
             EventKind::Open => "One row per opening of a message, machines' included.",
             EventKind::Click => "One row per link followed, machines' included.",
-            EventKind::Order => "One row per order.",
+            EventKind::Order => "One row per order, and one per refund or cancellation of an order.",
             EventKind::Feedback => "One row per unsubscription, complaint, reply or survey answer.",
         },
         schema: Arc::new(Schema::new(fields)),
@@ -114,9 +114,10 @@ fn own_fields(kind: EventKind) -> Vec<Field> {
         EventKind::Click => vec![text("url", "Where the link led."), machine(), text("user_agent", "The follower's user agent.")],
         EventKind::Order => vec![
             field("order_id", DataType::Utf8, false, "The shop's own id of the order."),
-            amount("amount_minor", false, "What was paid, in minor units of currency."),
+            amount("amount_minor", false, "What was paid, in minor units of currency; negative when it was paid back."),
             field("currency", DataType::Utf8, false, "ISO 4217 currency of amount_minor."),
             amount("amount_base_minor", true, "The amount in minor units of the base currency; null without a rate."),
+            text("refund_of", "The order_id that was paid back or cancelled by this row; null in an order."),
         ],
         EventKind::Feedback => vec![
             field("feedback", DataType::Utf8, false, "unsubscribe, complaint, reply or survey."),
