@@ -122,11 +122,18 @@ pub(crate) const FIELDS: &[Field] = &[
     ),
     own("user_agent", &[Open, Click], Shape::Text, "The user agent."),
     required(own("order_id", &[Order], Shape::Text, "The shop's own id of the order.")),
+    own(
+        "refund_of",
+        &[Order],
+        Shape::Text,
+        "The `order_id` of the order that this one pays back or cancels, in whole or in part. Its own `order_id` is another one, \
+         and its `amount` negative, or zero where nothing was paid.",
+    ),
     required(own(
         "amount",
         &[Order],
         Shape::Decimal,
-        "What was paid, in major units of `currency`: a number, or text where more than 15 digits matter.",
+        "What was paid, in major units of `currency`: a number, or text where more than 15 digits matter. Negative with `refund_of`.",
     )),
     own(
         "currency",

@@ -22,6 +22,7 @@ pub mod line;
 mod machine;
 mod problem;
 mod recommendations;
+mod refund;
 mod request;
 mod schema;
 mod serve;

@@ -19,6 +19,7 @@ use vocabulary::{
 use crate::diagnose;
 use crate::fields::{FIELDS, nearest};
 use crate::items::LINE_BYTES_MAX;
+use crate::refund;
 
 /// How far ahead of the server's clock an event may lie: clocks differ by seconds, a wrong time zone by half an hour.
 pub const FUTURE_MAX: SignedDuration = SignedDuration::from_mins(5);
@@ -198,6 +199,8 @@ struct Line<'a> {
     #[serde(borrow)]
     order_id: Option<Text<'a>>,
     #[serde(borrow)]
+    refund_of: Option<Text<'a>>,
+    #[serde(borrow)]
     amount: Option<Decimal<'a>>,
     #[serde(borrow)]
     currency: Option<Text<'a>>,
@@ -261,7 +264,10 @@ impl Line<'_> {
             },
             EventKind::Message => Body::Message {
                 class: word("class", &needed("class", self.class.take())?)?,
-                cost: self.cost.take().map(|cost| self.money("cost", &cost)).transpose()?,
+                cost: match self.cost.take() {
+                    Some(cost) => Some(refund::not_negative("cost", &cost.0, self.money("cost", &cost)?)?),
+                    None => None,
+                },
             },
             EventKind::Delivery => Body::Delivery {
                 status: word("status", &needed("status", self.status.take())?)?,
@@ -278,8 +284,11 @@ impl Line<'_> {
             },
             EventKind::Order => {
                 let order_id = label("order_id", OrderId::new, &needed("order_id", self.order_id.take())?)?;
+                let refund_of = label_if("refund_of", OrderId::new, self.refund_of.take())?;
                 let amount = self.amount.take().ok_or_else(|| missing("amount"))?;
-                Body::Order { order_id, amount: self.money("amount", &amount)?, refund_of: None }
+                let money = self.money("amount", &amount)?;
+                refund::check(order_id.as_str(), refund_of.as_ref().map(OrderId::as_str), &amount.0, money)?;
+                Body::Order { order_id, amount: money, refund_of }
             }
             EventKind::Feedback => Body::Feedback {
                 kind: word("feedback", &needed("feedback", self.feedback.take())?)?,
@@ -294,11 +303,7 @@ impl Line<'_> {
             .take()
             .ok_or_else(|| Fault::new("currency", format!("is missing; `{field}` needs its ISO 4217 code, such as EUR")))?;
         let currency = Currency::new(&code.0).map_err(|error| Fault::new("currency", clip(&error.to_string())))?;
-        let money = Money::parse(&amount.0, currency).map_err(|error: MoneyError| Fault::new(field, clip(&error.to_string())))?;
-        if money.minor < 0 {
-            return Err(Fault::new(field, format!("{} is negative; it must be zero or more", amount.0)));
-        }
-        Ok(money)
+        Money::parse(&amount.0, currency).map_err(|error: MoneyError| Fault::new(field, clip(&error.to_string())))
     }
 
     /// A field that was given but that no part of the event took.
@@ -314,6 +319,7 @@ impl Line<'_> {
             ("machine", self.machine.is_some()),
             ("user_agent", self.user_agent.is_some()),
             ("order_id", self.order_id.is_some()),
+            ("refund_of", self.refund_of.is_some()),
             ("amount", self.amount.is_some()),
             ("currency", self.currency.is_some()),
             ("feedback", self.feedback.is_some()),

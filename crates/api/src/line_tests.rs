@@ -67,6 +67,30 @@ fn amounts_keep_every_digit() {
 }
 
 #[test]
+fn a_refund_names_the_order_it_takes_back() {
+    let refund = json!({"order_id": "r1", "refund_of": "o1", "amount": -12.5});
+    let draft = read(&with(&order(), &refund), now()).unwrap();
+    let Body::Order { order_id, amount, refund_of } = draft.body else { panic!("an order") };
+    assert_eq!((order_id.as_str(), amount.minor, refund_of.unwrap().as_str()), ("r1", -1250, "o1"));
+    let draft = read(&with(&order(), &json!({"refund_of": null})), now()).unwrap();
+    assert!(matches!(draft.body, Body::Order { refund_of: None, .. }));
+
+    let check = |changes: Value, field: &str, reason: &str| check_fault(&with(&order(), &changes), Some(field), reason);
+    check(json!({"amount": -12.5}), "amount", "name it in `refund_of`");
+    check(json!({"refund_of": "o0"}), "amount", "write -12.5");
+    check(json!({"refund_of": "o1", "amount": -1}), "refund_of", "an `order_id` of its own");
+    check(json!({"refund_of": " ", "amount": -1}), "refund_of", "is empty");
+    check(json!({"refund_of": "x".repeat(129), "amount": -1}), "refund_of", "is 129 bytes long; the limit is 128");
+    check(json!({"refund_of": 17}), "refund_of", "must be text in quotes, not the number 17");
+    let click =
+        json!({"event_id": "e", "kind": "click", "event_time": "2026-03-01T09:30:00Z", "contact": "c", "refund_of": "o1"});
+    check_fault(&serde_json::to_vec(&click).unwrap(), Some("refund_of"), "but of `order` events");
+    let message = json!({"event_id": "e", "kind": "message", "event_time": "2026-03-01T09:30:00Z", "contact": "c", "class": "marketing",
+        "cost": -1, "currency": "EUR"});
+    check_fault(&serde_json::to_vec(&message).unwrap(), Some("cost"), "-1 is negative; it must be zero or more");
+}
+
+#[test]
 fn broken_json_names_the_column() {
     check_fault(br#"{"event_id": "e1", "#, None, "broken JSON at column 19");
     check_fault(br#"{"event_id" "e1"}"#, None, "broken JSON at column 13: expected `:`");

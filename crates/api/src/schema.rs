@@ -70,7 +70,7 @@ fn about(kind: EventKind) -> &'static str {
         EventKind::Delivery => "What became of a message.",
         EventKind::Open => "A message was opened.",
         EventKind::Click => "A link was followed.",
-        EventKind::Order => "Something was bought.",
+        EventKind::Order => "Something was bought, or, with `refund_of`, paid back.",
         EventKind::Feedback => "The contact spoke.",
     }
 }
@@ -115,6 +115,8 @@ mod tests {
         let order = properties(EventKind::Order);
         assert_eq!(order["required"], serde_json::json!(["event_id", "kind", "event_time", "order_id", "amount"]));
         assert_eq!(order["properties"]["amount"]["type"], serde_json::json!(["number", "string"]));
+        assert_eq!(order["properties"]["refund_of"]["type"], "string");
+        assert!(click["properties"]["refund_of"].is_null());
     }
 
     #[test]
