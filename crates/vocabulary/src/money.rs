@@ -64,7 +64,7 @@ impl Currency {
     pub fn new(code: &str) -> Result<Self, MoneyError> {
         let unknown = || MoneyError::UnknownCurrency(code.to_owned());
         let bytes: [u8; 3] = code.as_bytes().try_into().map_err(|_| unknown())?;
-        digits_by_code().contains_key(code).then_some(Self(bytes)).ok_or_else(unknown)
+        digits_of(bytes).map(|_| Self(bytes)).ok_or_else(unknown)
     }
 
     /// The three letters.
@@ -76,7 +76,7 @@ impl Currency {
     /// How many decimals the currency has: 2 for EUR, 0 for JPY, 3 for KWD.
     #[must_use]
     pub fn digits(self) -> u32 {
-        digits_by_code().get(self.as_str()).copied().unwrap_or(2)
+        digits_of(self.0).unwrap_or(2)
     }
 
     /// How many minor units make a major one.
@@ -111,19 +111,25 @@ impl From<Currency> for String {
     }
 }
 
-/// The ISO 4217 list, read once from the embedded rule file.
-fn digits_by_code() -> &'static BTreeMap<String, u32> {
+/// The decimals of a currency by the ISO 4217 list, which is read once from the embedded rule file. A sorted list of
+/// bare bytes, because every amount that comes in and every one that is converted asks.
+fn digits_of(code: [u8; 3]) -> Option<u32> {
     #[derive(Deserialize)]
     struct File {
         digits: BTreeMap<String, Vec<String>>,
     }
-    static TABLE: OnceLock<BTreeMap<String, u32>> = OnceLock::new();
-    TABLE.get_or_init(|| {
+    static TABLE: OnceLock<Vec<([u8; 3], u32)>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
         let file: File =
             toml::from_str(include_str!("../../../data/rules/currencies.toml")).expect("data/rules/currencies.toml is valid");
         let per_digits = file.digits.into_iter().map(|(digits, codes)| (digits.parse().expect("keys are digits"), codes));
-        per_digits.flat_map(|(digits, codes)| codes.into_iter().map(move |code| (code, digits))).collect()
-    })
+        let code = |code: String| <[u8; 3]>::try_from(code.as_bytes()).expect("codes are three letters");
+        let mut table: Vec<_> =
+            per_digits.flat_map(|(digits, codes)| codes.into_iter().map(move |c| (code(c), digits))).collect();
+        table.sort_unstable();
+        table
+    });
+    table.binary_search_by_key(&code, |(code, _)| *code).ok().map(|index| table[index].1)
 }
 
 /// An amount of money.

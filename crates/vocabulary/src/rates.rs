@@ -152,7 +152,7 @@ pub struct RateSpan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rates {
     base: Currency,
-    by_day: BTreeMap<(Currency, Date), Held>,
+    by_currency: BTreeMap<Currency, BTreeMap<Date, Held>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +167,7 @@ impl Rates {
     /// No rates but the base currency's own.
     #[must_use]
     pub fn new(base: Currency) -> Self {
-        Self { base, by_day: BTreeMap::new() }
+        Self { base, by_currency: BTreeMap::new() }
     }
 
     /// The base currency.
@@ -193,7 +193,8 @@ impl Rates {
     pub fn put(&mut self, rate: Rate) -> Result<(), MoneyError> {
         let Rate { date, currency, ratio, source } = rate;
         if currency != self.base {
-            self.by_day.insert((currency, date), Held { ratio, source, last: source.last_day(date) });
+            let held = Held { ratio, source, last: source.last_day(date) };
+            self.by_currency.entry(currency).or_default().insert(date, held);
         } else if ratio.numerator != ratio.denominator {
             return Err(MoneyError::BaseRate { base: self.base, rate: ratio.to_string() });
         }
@@ -202,26 +203,21 @@ impl Rates {
 
     /// Every rate, by currency and date.
     pub fn iter(&self) -> impl Iterator<Item = Rate> + '_ {
-        let rate = |(&(currency, date), held): (&(Currency, Date), &Held)| Rate {
-            date,
-            currency,
-            ratio: held.ratio,
-            source: held.source,
-        };
-        self.by_day.iter().map(rate)
+        self.by_currency.iter().flat_map(|(&currency, by_day)| {
+            by_day.iter().map(move |(&date, held)| Rate { date, currency, ratio: held.ratio, source: held.source })
+        })
     }
 
     /// Whether no rate is known but the base currency's own.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_day.is_empty()
+        self.by_currency.is_empty()
     }
 
     /// The rate that `currency` is converted at on `date`: the newest of that day or before, as long as it holds.
     #[must_use]
     pub fn ratio(&self, currency: Currency, date: Date) -> Option<Ratio> {
-        let (_, held) = self.by_day.range((currency, Date::MIN)..=(currency, date)).next_back()?;
-        (date <= held.last).then_some(held.ratio)
+        held_on(self.by_currency.get(&currency)?, date)
     }
 
     /// Converts to the base currency at the rate of that day, rounded half away from zero.
@@ -251,37 +247,45 @@ impl Rates {
         if newer.base != self.base {
             return Err(MoneyError::OtherBase { base: self.base, given: newer.base });
         }
-        let before = self.clone();
-        self.by_day.extend(&newer.by_day);
-        let mut first_days: BTreeMap<Currency, Date> = BTreeMap::new();
-        for (currency, date) in newer.by_day.keys() {
-            first_days.entry(*currency).or_insert(*date);
+        let mut spans = Vec::new();
+        for (&currency, newer) in &newer.by_currency {
+            let Some(&first) = newer.keys().next() else { continue };
+            let days = self.by_currency.entry(currency).or_default();
+            let before = days.clone();
+            days.extend(newer);
+            spans.extend(changed(&before, days, first).into_iter().map(|(first, last)| RateSpan { currency, first, last }));
         }
-        Ok(first_days.into_iter().flat_map(|(currency, first)| changed(&before, self, currency, first)).collect())
-    }
-
-    /// The days from `first` on, with it, on which the rate of `currency` can begin or end.
-    fn turns(&self, currency: Currency, first: Date) -> impl Iterator<Item = Date> + '_ {
-        let held_then = self.by_day.range((currency, Date::MIN)..(currency, first)).next_back();
-        let later = self.by_day.range((currency, first)..=(currency, Date::MAX));
-        let turns = held_then.into_iter().chain(later).flat_map(|((_, date), held)| [Some(*date), held.last.tomorrow().ok()]);
-        turns.flatten().filter(move |day| *day >= first).chain([first])
+        Ok(spans)
     }
 }
 
-/// The spans from `first` on in which `currency` converts otherwise after than before. Between two turns of either
-/// table both rates stand still, so that one day speaks for all.
-fn changed(before: &Rates, after: &Rates, currency: Currency, first: Date) -> Vec<RateSpan> {
-    let turns: BTreeSet<Date> = before.turns(currency, first).chain(after.turns(currency, first)).collect();
+/// The rate that holds on `date` among those of one currency.
+fn held_on(by_day: &BTreeMap<Date, Held>, date: Date) -> Option<Ratio> {
+    let (_, held) = by_day.range(..=date).next_back()?;
+    (date <= held.last).then_some(held.ratio)
+}
+
+/// The days from `first` on, with it, on which a currency's rate can begin or end.
+fn turns(by_day: &BTreeMap<Date, Held>, first: Date) -> impl Iterator<Item = Date> + '_ {
+    let held_then = by_day.range(..first).next_back();
+    let turns =
+        held_then.into_iter().chain(by_day.range(first..)).flat_map(|(date, held)| [Some(*date), held.last.tomorrow().ok()]);
+    turns.flatten().filter(move |day| *day >= first).chain([first])
+}
+
+/// The first and last days of the spans from `first` on in which a currency converts otherwise after than before.
+/// Between two turns of either both rates stand still, so that one day speaks for all.
+fn changed(before: &BTreeMap<Date, Held>, after: &BTreeMap<Date, Held>, first: Date) -> Vec<(Date, Date)> {
+    let turns: BTreeSet<Date> = turns(before, first).chain(turns(after, first)).collect();
     let ends = turns.iter().skip(1).filter_map(|day| day.yesterday().ok()).chain([Date::MAX]);
-    let mut spans: Vec<RateSpan> = Vec::new();
+    let mut spans: Vec<(Date, Date)> = Vec::new();
     for (&first, last) in turns.iter().zip(ends) {
-        if before.ratio(currency, first) == after.ratio(currency, first) {
+        if held_on(before, first) == held_on(after, first) {
             continue;
         }
-        match spans.last_mut().filter(|span| span.last.tomorrow().ok() == Some(first)) {
-            Some(span) => span.last = last,
-            None => spans.push(RateSpan { currency, first, last }),
+        match spans.last_mut().filter(|span| span.1.tomorrow().ok() == Some(first)) {
+            Some(span) => span.1 = last,
+            None => spans.push((first, last)),
         }
     }
     spans
