@@ -130,7 +130,7 @@ impl LakeError {
         matches!(self, Self::Refused(_) | Self::Query { .. } | Self::Limit(_) | Self::BadFile { .. } | Self::NoVersion(_))
     }
 
-    pub(crate) fn file(operation: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn file(operation: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::File { operation, path, source }
     }
@@ -138,7 +138,7 @@ impl LakeError {
     pub(crate) fn table<E: std::error::Error + Send + Sync + 'static>(
         operation: &'static str,
         table: &str,
-    ) -> impl FnOnce(E) -> Self {
+    ) -> impl FnOnce(E) -> Self + use<E> {
         let table = table.to_owned();
         move |source| Self::Table { operation, table, source: Box::new(source) }
     }

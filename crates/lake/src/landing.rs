@@ -95,8 +95,10 @@ async fn land_kind(table: &Table, segments: &[TailSegment], faults: &dyn Faults)
         }
         None => {
             let state = table.state();
-            for Encoded { file, .. } in files.iter().filter(|encoded| !state.files.contains_key(&encoded.file.path)) {
-                table.place.delete(&file.path).await?;
+            for Encoded { file, .. } in &files {
+                if !state.files.contains_key(&file.path) {
+                    table.place.delete(&file.path).await?;
+                }
             }
             Ok(ControlFlow::Continue(0))
         }
@@ -122,7 +124,7 @@ pub(crate) async fn off_thread<T: Send + 'static>(
 
 fn delete(segments: &[TailSegment], faults: &dyn Faults) -> Result<(), LakeError> {
     for sealed in segments.iter().filter_map(|segment| segment.sealed.as_ref()) {
-        let path = &sealed.segment.path;
+        let path = &sealed.path;
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(LakeError::file("delete", path)(error)),
             _ => faults.reached(Point::SegmentDeleted)?,

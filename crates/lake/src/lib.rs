@@ -51,6 +51,7 @@ use vocabulary::{Contact, Event, EventId, Experiment, Rates, Timestamp};
 pub use error::LakeError;
 pub use files::{FileRows, read_file};
 pub use group::Rows;
+pub use index::IndexConfig;
 pub use place::TablesAt;
 pub use plan::{PlanRow, read_plan, write_plan};
 pub use sql::{SqlAnswer, SqlFormat, SqlLimits};
@@ -68,20 +69,17 @@ pub struct LakeConfig {
     pub rates: Rates,
     /// What the lake's own queries may use.
     pub limits: SqlLimits,
-    /// An event told again after so many days is taken for a new one.
-    pub dedupe_days: u32,
+    /// How long events told again are known, and what that may take.
+    pub index: IndexConfig,
 }
 
 impl LakeConfig {
     /// A lake in a local folder with the defaults.
     #[must_use]
     pub fn new(root: PathBuf, rates: Rates) -> Self {
-        Self { root, tables: TablesAt::Folder, rates, limits: SqlLimits::default(), dedupe_days: DEDUPE_DAYS_DEFAULT }
+        Self { root, tables: TablesAt::Folder, rates, limits: SqlLimits::default(), index: IndexConfig::default() }
     }
 }
-
-/// Callers repeat a request for minutes, providers a callback for days; a month and a few days covers both.
-pub const DEDUPE_DAYS_DEFAULT: u32 = 35;
 
 /// The answer to [`Lake::append`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,8 +184,10 @@ impl Lake {
     }
 
     /// Whether an event of this id is stored.
-    #[must_use]
-    pub fn knows(&self, id: &EventId) -> bool {
+    ///
+    /// # Errors
+    /// [`LakeError::File`] when the ids on disk cannot be read.
+    pub fn knows(&self, id: &EventId) -> Result<bool, LakeError> {
         self.index.knows(id.as_str())
     }
 

@@ -19,7 +19,7 @@ use crate::delta::Table;
 use crate::faults::Faults;
 use crate::index::{IdHash, Index};
 use crate::landing::APPLICATION;
-use crate::log::{Segment, list_segments, sync_folder};
+use crate::log::{list_segments, sync_folder};
 use crate::place::Place;
 use crate::schema::{contacts_table, event_table};
 use crate::session::Queries;
@@ -29,8 +29,6 @@ use crate::writer::{Writer, WriterConfig};
 use crate::{Lake, LakeConfig, LakeError, SqlLimits};
 
 const MICROSECONDS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;
-/// The ids of landed events belong to no segment that still exists.
-const LANDED_LONG_AGO: i64 = 0;
 
 /// See [`Lake::open_with_faults`].
 pub(crate) async fn open(config: LakeConfig, faults: Arc<dyn Faults>) -> Result<Lake, LakeError> {
@@ -44,12 +42,11 @@ pub(crate) async fn open(config: LakeConfig, faults: Arc<dyn Faults>) -> Result<
     let lock = lock(&config.root)?;
     let tables = open_tables(&config).await?;
     let tail = Arc::new(Tail::new(config.rates.clone()));
-    let newest = read_back(&log, &tables, &tail)?;
+    let (segments, newest) = read_back(&log, &tables, &tail)?;
     let queries = Queries::new(spill, &tables)?;
-    let index = Arc::new(Index::default());
-    know_ids(&config, &tables, &queries, &tail, &index).await?;
     let recorded = tables.events.iter().map(|table| table.state().recorded(APPLICATION)).max().unwrap_or_default();
-    let next = newest.max(recorded) + 1;
+    let index = open_index(&config, &config.root.join("index"), &tables, &queries, segments, recorded).await?;
+    let next = newest.max(recorded).max(index.persisted()) + 1;
     let writer = WriterConfig { folder: log, next, index: index.clone(), tail: tail.clone(), faults: faults.clone() };
     Ok(Lake {
         writer: Writer::start(writer)?,
@@ -104,8 +101,16 @@ fn lock(root: &Path) -> Result<File, LakeError> {
     Ok(file)
 }
 
-/// Brings the segments that a former process left into memory, without what the tables have. Returns the newest number.
-fn read_back(log: &Path, tables: &Tables, tail: &Tail) -> Result<i64, LakeError> {
+/// The ids of one segment, and when the newest of them came in.
+struct SegmentIds {
+    number: i64,
+    received_at_us: i64,
+    ids: Vec<IdHash>,
+}
+
+/// Brings the segments that a former process left into memory, without what the tables have. Returns the ids of all they
+/// hold, and the newest number.
+fn read_back(log: &Path, tables: &Tables, tail: &Tail) -> Result<(Vec<SegmentIds>, i64), LakeError> {
     let mut segments = list_segments(log)?;
     let newest = segments.last().map_or(0, |segment| segment.number);
     if let Some(newest) = segments.pop() {
@@ -115,39 +120,49 @@ fn read_back(log: &Path, tables: &Tables, tail: &Tail) -> Result<i64, LakeError>
             fs::remove_file(&newest.path).map_err(LakeError::file("delete", &newest.path))?;
         }
     }
+    let mut ids = Vec::new();
     for segment in segments {
-        let (bytes, batches) = read_segment(&segment)?;
+        let batches = segment.read()?;
+        let mut of_segment = SegmentIds { number: segment.number, received_at_us: 0, ids: Vec::new() };
+        for (_, batch) in &batches {
+            let (hashes, received_at_us) = ids_of(batch)?;
+            of_segment.ids.extend(hashes);
+            of_segment.received_at_us = of_segment.received_at_us.max(received_at_us);
+        }
+        ids.push(of_segment);
         let lacks = |kind: EventKind| segment.number > tables.events[kind as usize].state().recorded(APPLICATION);
         let lacking: Vec<(EventKind, RecordBatch)> = batches.into_iter().filter(|(kind, _)| lacks(*kind)).collect();
-        tail.restore(segment, bytes, lacking);
+        tail.restore(segment, lacking);
     }
-    Ok(newest)
+    Ok((ids, newest))
 }
 
-fn read_segment(segment: &Segment) -> Result<(u64, Vec<(EventKind, RecordBatch)>), LakeError> {
-    let bytes = fs::metadata(&segment.path).map_err(LakeError::file("read", &segment.path))?.len();
-    Ok((bytes, segment.read()?))
-}
-
-/// Makes the index know the events of the tables and of the log.
-async fn know_ids(
+/// The index as a former process left it, with what it lacks: the ids of the log's segments, and those of the tables where
+/// its own files are missing or damaged.
+async fn open_index(
     config: &LakeConfig,
+    folder: &Path,
     tables: &Tables,
     queries: &Queries,
-    tail: &Tail,
-    index: &Arc<Index>,
-) -> Result<(), LakeError> {
-    for segment in tail.segments() {
-        for batch in segment.batches.iter().flatten() {
-            remember(index, segment.number, batch)?;
-        }
+    segments: Vec<SegmentIds>,
+    landed: i64,
+) -> Result<Arc<Index>, LakeError> {
+    let opened = Index::open(folder, config.index)?;
+    let index = Arc::new(opened.index);
+    if let Some(why) = opened.rebuild {
+        tracing::info!(why, "reading the ids of past events from the tables");
+        // Opening takes as long as it takes.
+        let limits = SqlLimits { seconds_max: u64::from(u32::MAX), ..config.limits };
+        let failed = LakeError::internal("read the ids of past events");
+        let (knowing, days) = (index.clone(), config.index.window_days);
+        let read = move |context| async move { know_landed(context, &knowing, days).await.map_err(failed) };
+        queries.run(&tables.landed(), limits, read).await?;
+        index.restored(segments.first().map_or(landed, |oldest| oldest.number - 1))?;
     }
-    // Opening takes as long as it takes.
-    let limits = SqlLimits { seconds_max: u64::from(u32::MAX), ..config.limits };
-    let failed = LakeError::internal("read the ids of past events");
-    let (landed, days) = (index.clone(), config.dedupe_days);
-    let read = move |context| async move { know_landed(context, &landed, days).await.map_err(failed) };
-    queries.run(&tables.landed(), limits, read).await
+    for segment in segments.iter().filter(|segment| segment.number > index.persisted()) {
+        index.remember(segment.number, segment.received_at_us, &segment.ids);
+    }
+    Ok(index)
 }
 
 /// Knows the events received in the last days before the newest.
@@ -164,13 +179,16 @@ async fn know_landed(context: SessionContext, index: &Index, days: u32) -> Resul
         let rows = context.table(kind.table()).await?.filter(col("received_at").gt_eq(lit(since.clone())))?;
         let mut batches = rows.select_columns(&["event_id", "received_at"])?.execute_stream().await?;
         while let Some(batch) = batches.try_next().await? {
-            remember(index, LANDED_LONG_AGO, &batch).map_err(|error| DataFusionError::External(Box::new(error)))?;
+            let failed = |error: LakeError| DataFusionError::External(Box::new(error));
+            let (ids, received_at_us) = ids_of(&batch).map_err(failed)?;
+            index.restore(received_at_us, &ids).map_err(failed)?;
         }
     }
     Ok(())
 }
 
-fn remember(index: &Index, segment: i64, batch: &RecordBatch) -> Result<(), LakeError> {
+/// The ids of the events of a batch, and when the newest of them came in.
+fn ids_of(batch: &RecordBatch) -> Result<(Vec<IdHash>, i64), LakeError> {
     let column = |name: &str| {
         let missing = || std::io::Error::other(format!("{name} is missing"));
         batch.column_by_name(name).ok_or_else(missing).map_err(LakeError::internal("read the ids of events"))
@@ -178,6 +196,5 @@ fn remember(index: &Index, segment: i64, batch: &RecordBatch) -> Result<(), Lake
     let ids = cast(column("event_id")?, &DataType::Utf8).map_err(LakeError::internal("read the ids of events"))?;
     let received = column("received_at")?;
     let newest = arrow::compute::max(received.as_primitive::<TimestampMicrosecondType>()).unwrap_or_default();
-    let ids: Vec<IdHash> = ids.as_string::<i32>().iter().flatten().map(IdHash::of).collect();
-    index.remember(segment, newest, &ids)
+    Ok((ids.as_string::<i32>().iter().flatten().map(IdHash::of).collect(), newest))
 }

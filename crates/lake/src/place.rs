@@ -200,7 +200,7 @@ impl Place {
         sync().map_err(LakeError::file("sync", &file))
     }
 
-    fn failed(&self, operation: &'static str, path: &str) -> impl FnOnce(object_store::Error) -> LakeError {
+    fn failed(&self, operation: &'static str, path: &str) -> impl FnOnce(object_store::Error) -> LakeError + use<> {
         let object = format!("{}/{path}", self.name().trim_end_matches('/'));
         move |source| LakeError::Store { operation, object, source: Box::new(source) }
     }

@@ -26,7 +26,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column as PhysicalColumn};
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -117,7 +117,8 @@ impl LakeTable {
         let files: Vec<Arc<DataFile>> = self.state.files.values().cloned().collect();
         let Some(predicate) = predicate else { return files };
         // Not every condition says something about files; then all of them are read.
-        let Ok(pruning) = PruningPredicate::try_new(predicate.clone(), self.schema.clone()) else { return files };
+        let builder = PruningPredicateBuilder::new().with_file_schema(self.schema.clone());
+        let Some(pruning) = builder.build(predicate.clone()) else { return files };
         match pruning.prune(&Files { files: &files, schema: &self.schema }) {
             Ok(keep) => files.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file).collect(),
             Err(_) => files,
@@ -134,7 +135,7 @@ impl LakeTable {
         let count = self.schema.fields().len();
         let (file_fields, day_fields) = self.schema.fields().split_at(count - usize::from(self.partitioned()));
         let file_schema = Arc::new(Schema::new(file_fields.to_vec()));
-        let table_schema = TableSchema::new(file_schema, day_fields.to_vec());
+        let table_schema = TableSchema::builder(file_schema).with_table_partition_cols(day_fields.to_vec()).build();
         let cache = session.runtime_env().cache_manager.get_file_metadata_cache();
         let reader = CachedParquetFileReaderFactory::new(self.place.store(), cache);
         let options = session.table_options().parquet.clone();

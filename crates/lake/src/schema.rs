@@ -40,7 +40,7 @@ pub(crate) fn event_table(kind: EventKind) -> TableSpec {
             EventKind::Delivery => "One row per thing heard of what became of a message.",
             EventKind::Open => "One row per opening of a message, machines' included.",
             EventKind::Click => "One row per link followed, machines' included.",
-            EventKind::Order => "One row per order.",
+            EventKind::Order => "One row per order, and one per refund or cancellation of an order.",
             EventKind::Feedback => "One row per unsubscription, complaint, reply or survey answer.",
         },
         schema: Arc::new(Schema::new(fields)),

@@ -23,16 +23,9 @@ const SMALL_ROWS: usize = 4096;
 pub(crate) struct TailSegment {
     pub(crate) number: i64,
     /// `Some` when nothing is added any more.
-    pub(crate) sealed: Option<Sealed>,
+    pub(crate) sealed: Option<Segment>,
     pub(crate) batches: [Vec<RecordBatch>; EventKind::ALL.len()],
     pub(crate) rows: u64,
-}
-
-/// A segment that is written to no more.
-#[derive(Debug, Clone)]
-pub(crate) struct Sealed {
-    pub(crate) segment: Segment,
-    pub(crate) bytes: u64,
 }
 
 /// See the module.
@@ -88,18 +81,19 @@ impl Tail {
     }
 
     /// Notes that nothing is added to a segment any more.
-    pub(crate) fn seal(&self, segment: Segment, bytes: u64) {
+    pub(crate) fn seal(&self, segment: Segment) {
         let mut segments = self.lock();
         if let Some(tail) = segments.iter_mut().rfind(|tail| tail.number == segment.number) {
-            tail.sealed = Some(Sealed { segment, bytes });
+            tail.sealed = Some(segment);
         }
     }
 
-    /// Adds a whole segment that an earlier process left.
-    pub(crate) fn restore(&self, segment: Segment, bytes: u64, batches: Vec<(EventKind, RecordBatch)>) {
+    /// Adds a whole segment that an earlier process left, even where nothing of it is lacking: its file is to be deleted.
+    pub(crate) fn restore(&self, segment: Segment, batches: Vec<(EventKind, RecordBatch)>) {
         let number = segment.number;
+        self.lock().push_back(TailSegment { number, sealed: None, batches: Default::default(), rows: 0 });
         self.push(number, batches);
-        self.seal(segment, bytes);
+        self.seal(segment);
     }
 
     /// The segments as they are now, oldest first. Batches are shared, not copied.

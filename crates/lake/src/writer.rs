@@ -308,7 +308,7 @@ impl Loop {
     fn seal(&mut self) -> Result<(), LakeError> {
         self.cut_back()?;
         if let Some(open) = self.open.take_if(|open| open.events > 0) {
-            self.config.tail.seal(open.segment, open.bytes);
+            self.config.tail.seal(open.segment);
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ fn ids_are_known_for_the_window_and_then_their_files_go() {
         let ids = |day: i64| (day * 1000) as u64..(day * 1000 + 50) as u64;
         for (part, hour) in [(0, 1), (1, 20)] {
             let half = ids(day).skip(part * 25).take(25);
-            assert_eq!(claim(&index, day * 2 + 1 + part as i64, now + hour * MICROSECONDS_PER_DAY / 24, half), []);
+            assert_eq!(claim(&index, day * 2 + 1 + part as i64, now + hour * MICROSECONDS_PER_DAY / 24, half), [0_u32; 0]);
             index.persist(day * 2 + 1 + part as i64).unwrap();
             maintain_all(&index, now + hour * MICROSECONDS_PER_DAY / 24);
         }
@@ -107,7 +107,7 @@ fn memory_is_bounded_and_the_answers_stay_exact() {
     let index = open(folder.path(), config);
     for segment in 0..60 {
         let first = segment as u64 * 5_000;
-        assert_eq!(claim(&index, segment + 1, 0, first..first + 5_000), []);
+        assert_eq!(claim(&index, segment + 1, 0, first..first + 5_000), [0_u32; 0]);
         index.persist(segment + 1).unwrap();
         maintain_all(&index, 0);
         assert!(index.memory_bytes() <= 1 << 20);
@@ -127,9 +127,9 @@ fn a_growing_filter_knows_recent_and_stored_ids() {
     let config = IndexConfig { work_hashes_max: 1, ..IndexConfig::default() };
     let index = open(folder.path(), config);
     let before = index.memory_bytes();
-    assert_eq!(claim(&index, 1, 0, 0..1_000_000), []);
+    assert_eq!(claim(&index, 1, 0, 0..1_000_000), [0_u32; 0]);
     index.persist(1).unwrap();
-    assert_eq!(claim(&index, 2, 0, 1_000_000..1_150_000), []);
+    assert_eq!(claim(&index, 2, 0, 1_000_000..1_150_000), [0_u32; 0]);
     let done = index.maintain(0).unwrap();
     assert!(done.filtered > 0 && done.more, "one shard at a time");
     maintain_all(&index, 0);

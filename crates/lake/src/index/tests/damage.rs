@@ -107,7 +107,7 @@ fn a_failed_write_can_be_tried_again() {
         let path = folder.path().join(in_the_way);
         fs::create_dir(&path).unwrap();
         let segment = index.persisted() + 1;
-        assert_eq!(claim(&index, segment, 0, [segment as u64 * 10_000]), []);
+        assert_eq!(claim(&index, segment, 0, [segment as u64 * 10_000]), [0_u32; 0]);
         assert!(index.persist(segment).is_err(), "{in_the_way}");
         assert_eq!((index.persisted(), index.unpersisted()), (segment - 1, 1));
         assert!(index.knows(&format!("event {}", segment * 10_000)).unwrap());
