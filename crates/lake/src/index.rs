@@ -37,6 +37,7 @@ use upkeep::Work;
 
 pub use hash::IdHash;
 pub use opening::Opened;
+pub(crate) use opening::{Verified, verify};
 pub use upkeep::Maintained;
 
 const MICROSECONDS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;

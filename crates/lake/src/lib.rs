@@ -3,7 +3,7 @@
 //! Reading order: [`LakeConfig`] and [`Lake`], then `group`, `rows`, `log`, `writer`, `index` and `opening` (durable before
 //! acknowledged, each event once), `place`, `delta`, `parquet`, `tail` and `landing` (into the tables exactly once), `tables`,
 //! `provider`, `session`, `stop`, `sql`, `observe` and `contacts` (out again), and last `plan` and `files`, two file formats of
-//! their own, and `units`, the results of experiments run elsewhere.
+//! their own, `units`, the results of experiments run elsewhere, and `care`, which checks, mends and copies all of it.
 //!
 //! An event is first written to the durable log, from where on SQL sees it, then moved into one of eight Delta tables that
 //! any other engine can read too.
@@ -13,6 +13,7 @@
 //! *Invariant:* nothing outside this crate sees a DataFusion or Delta type.
 
 mod answer;
+pub mod care;
 mod contacts;
 mod delta;
 mod error;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use crate::cli_analyze::{AnalyzeArgs, AskedMetric, CertifyArgs, MetricValue};
+pub(crate) use crate::cli_lake::LakeCommand;
 use crate::commands;
 
 /// Amounts are compared in this currency where nothing else is said.
@@ -101,6 +102,9 @@ pub(crate) enum Command {
                             Examples:\n  sendlab stats --list\n  sendlab stats --explain fieller\n  sendlab stats questions.jsonl > answers.jsonl"
     )]
     Stats(StatsArgs),
+    /// Check, repair, back up and restore the data folder. Needs no server.
+    #[command(subcommand)]
+    Lake(LakeCommand),
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Keys(KeysCommand),

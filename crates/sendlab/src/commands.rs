@@ -19,7 +19,7 @@ use crate::cli::{
 use crate::client::{Client, Session, settings};
 use crate::print::{self, say};
 use crate::server::{Server, Settings};
-use crate::{SystemClock, SystemIds, analyze, certify, demo, import, stats_command};
+use crate::{SystemClock, SystemIds, analyze, certify, demo, import, lake_command, stats_command};
 
 /// How often a followed campaign is asked how far it is.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
@@ -49,6 +49,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Stats(args) => stats_command::run(&args),
         Command::Analyze(args) => analyze::run(&args).await,
         Command::Certify(args) => certify::run(&args).await,
+        Command::Lake(command) => lake_command::run(&cli.place, &command).await,
         command => {
             let session = Session::open(&cli.place).await?;
             let outcome = ask(&session, command).await;
@@ -81,7 +82,8 @@ async fn ask(session: &Session, command: Command) -> anyhow::Result<()> {
         | Command::Openapi
         | Command::Stats(_)
         | Command::Analyze(_)
-        | Command::Certify(_) => {
+        | Command::Certify(_)
+        | Command::Lake(_) => {
             unreachable!("these run without a session")
         }
     }
