@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 use vocabulary::Timestamp;
 
 pub(crate) use file::{DataFile, FileStats, add_of, remove_of};
-pub(crate) use history::{LOG, version_of};
+pub(crate) use history::{Forgotten, LOG, version_of};
 
 use crate::LakeError;
 use crate::place::{Place, Put};
@@ -103,6 +103,9 @@ pub(crate) struct Purpose {
     pub(crate) at: Timestamp,
 }
 
+/// What a commit wants of the newest state.
+pub(crate) type Plan<'a> = Box<dyn FnMut(&TableState) -> Result<Option<Vec<Action>>, LakeError> + Send + 'a>;
+
 /// One Delta table of the lake.
 pub(crate) struct Table {
     pub(crate) spec: TableSpec,
@@ -142,7 +145,10 @@ impl Table {
 
     async fn of(place: Place, spec: TableSpec, delta: &DeltaTable, applications: &[&str]) -> Result<Self, LakeError> {
         let state = read_state(delta, applications).await.map_err(LakeError::table("read", spec.name))?;
-        Ok(Self { spec, place, state: RwLock::new(Arc::new(state)), committing: Mutex::new(()) })
+        let mut table = Self { spec, place, state: RwLock::new(Arc::new(state)), committing: Mutex::new(()) };
+        let at = table.committed_at(table.state().version).await?;
+        Arc::make_mut(table.state.get_mut().unwrap_or_else(PoisonError::into_inner)).at = at;
+        Ok(table)
     }
 
     /// The table as this process last saw it.
@@ -162,11 +168,7 @@ impl Table {
 
     /// Commits what `plan` wants of the newest state. It is called again with a newer one when somebody else was first;
     /// `None` means that there is nothing to do any more. Returns the state with the commit in it.
-    pub(crate) async fn commit(
-        &self,
-        purpose: Purpose,
-        mut plan: impl FnMut(&TableState) -> Result<Option<Vec<Action>>, LakeError>,
-    ) -> Result<Option<Arc<TableState>>, LakeError> {
+    pub(crate) async fn commit(&self, purpose: Purpose, mut plan: Plan<'_>) -> Result<Option<Arc<TableState>>, LakeError> {
         let _one = self.committing.lock().await;
         for _ in 0..RACES_MAX {
             let state = self.state();
@@ -215,7 +217,7 @@ impl Table {
         }
         let name = self.spec.name;
         let purpose = Purpose { operation: "ADD COLUMNS", at: self.state().at };
-        self.commit(purpose, |state| {
+        let plan = |state: &TableState| {
             if !missing(state) {
                 return Ok(None);
             }
@@ -223,9 +225,8 @@ impl Table {
             let schema: StructType = (&merged).try_into_kernel().map_err(LakeError::table("describe", name))?;
             let metadata = state.metadata.as_ref().clone().with_schema(&schema);
             Ok(Some(vec![Action::Metadata(metadata.map_err(LakeError::table("add columns to", name))?)]))
-        })
-        .await
-        .map(drop)
+        };
+        self.commit(purpose, Box::new(plan)).await.map(drop)
     }
 
     /// A checkpoint makes opening faster and is nothing more, so that a failure is only noted.
@@ -320,10 +321,10 @@ async fn read_state(delta: &DeltaTable, applications: &[&str]) -> Result<TableSt
         }
     }
     let version = snapshot.version() as i64;
-    let at = snapshot.snapshot().version_timestamp(snapshot.version()).and_then(|at| Timestamp::from_millisecond(at).ok());
     Ok(TableState {
         version,
-        at: at.unwrap_or(Timestamp::UNIX_EPOCH),
+        // Who needs it reads it from the commit: files are dated by the clock of their disk.
+        at: Timestamp::UNIX_EPOCH,
         files: Arc::new(files),
         recorded: Arc::new(recorded),
         schema: schema_of(snapshot.metadata()).map_err(refused)?,

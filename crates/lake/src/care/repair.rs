@@ -206,7 +206,7 @@ impl Mender<'_> {
             let there = state.files.contains_key(&file.path);
             Ok(there.then(|| gone.into_iter().chain(adds.iter().cloned()).collect()))
         };
-        table.commit(purpose, plan).await.map(drop)
+        table.commit(purpose, Box::new(plan)).await.map(drop)
     }
 
     /// Adding a file again under its name replaces what the table says of it.
@@ -223,7 +223,7 @@ impl Mender<'_> {
             let add = || vec![Action::Add(add_of(&file, false))];
             Ok(state.files.contains_key(&file.path).then(add))
         };
-        table.commit(purpose, plan).await.map(drop)
+        table.commit(purpose, Box::new(plan)).await.map(drop)
     }
 
     async fn rewrite(&self, finding: &Finding, without: &[u64]) -> Result<(), LakeError> {
