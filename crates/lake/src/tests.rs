@@ -1,5 +1,6 @@
 //! Tests of the lake as a whole, and what they share.
 
+mod care;
 mod contacts;
 mod crash;
 mod durable;

@@ -158,8 +158,12 @@ impl Mender<'_> {
             Remedy::None => Ok(()),
             Remedy::Delete => {
                 let spec = specs().find(|spec| Some(spec.name) == finding.table.as_deref());
-                let spec = spec.expect("what is deleted belongs to a table");
-                self.place.folder(spec.name).delete(&finding.object).await
+                let place = self.place.folder(spec.expect("what is deleted belongs to a table").name);
+                if finding.code == Code::CheckpointDamaged {
+                    // It names the newest checkpoint, and readers believe it.
+                    place.delete("_delta_log/_last_checkpoint").await?;
+                }
+                place.delete(&finding.object).await
             }
             Remedy::DropIndex => {
                 let folder = self.root.join("index");
