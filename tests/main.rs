@@ -12,6 +12,7 @@ mod doors {
     //! For people who do not run the platform: statistics from the command line.
     mod analyze;
     mod certify;
+    mod lake_care;
     mod stats;
 }
 mod faults {
