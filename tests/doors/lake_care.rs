@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{landed, run, sendlab, serve, sql_number, text};
+use crate::support::{landed, run, sendlab, serve, sql_number, text, until};
 
 fn json(output: &str) -> Value {
     serde_json::from_str(output).unwrap_or_else(|error| panic!("{error}: {output}"))
@@ -73,5 +73,6 @@ async fn a_folder_is_checked_mended_copied_and_brought_back() {
     let (_server, client) = serve(&back, None).await;
     assert_eq!(sql_number(&client, "select count(distinct event_id) from orders").await, 57);
     assert_eq!(sql_number(&client, "select count(*) from orders").await, 57);
-    assert_eq!(sql_number(&client, "select count(*) from contacts where country = 'DE'").await, 1);
+    let contacts = "select count(*) from contacts where country = 'DE'";
+    until("contacts to be back", async || (sql_number(&client, contacts).await == 1).then_some(())).await;
 }

@@ -58,6 +58,8 @@ vocabulary::words!(
         DuplicateEvent = "duplicate_event",
         /// A file that belongs to no kept version of its table.
         Orphan = "orphan",
+        /// A file of a landing that was cut off, of which the table has everything from another landing.
+        LeftOver = "left_over",
         /// A segment of the durable log is not what was written, before its end or though it is not the newest.
         SegmentDamaged = "segment_damaged",
         /// The newest segment ends in a torn frame, as after a crash: nobody was told that it was stored.
@@ -77,7 +79,7 @@ impl Code {
     /// Whether this is normal after a crash or beside a server, and nothing needs to be done about it.
     #[must_use]
     pub fn is_normal(self) -> bool {
-        matches!(self, Self::TornTail | Self::SegmentLanded | Self::UnderWay | Self::IndexMissing)
+        matches!(self, Self::TornTail | Self::SegmentLanded | Self::UnderWay | Self::LeftOver | Self::IndexMissing)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::delta::{DataFile, LOG, Table, TableState};
 use crate::index::{Verified, verify};
 use crate::landing::APPLICATION;
 use crate::log::goes_on_behind;
-use crate::parquet::is_unlanded;
+use crate::parquet::{is_landed, is_unlanded};
 use crate::place::{Listed, Place};
 use crate::schema::{TableSpec, contacts_table, event_table};
 use crate::{LakeConfig, LakeError};
@@ -240,12 +240,16 @@ impl Looker<'_> {
 
     fn stranger(&mut self, name: &'static str, state: &TableState, object: &Listed, segments: &[Held]) {
         let waits = |segment: &Held| segment.segment.number > recorded(state);
-        let will_land = name != crate::schema::CONTACTS && segments.iter().any(waits);
+        // Contacts are told again by the control file.
+        let will_land = name == crate::schema::CONTACTS || segments.iter().any(waits);
         let young = object.modified_ms > self.options.now.as_millisecond() - UNDER_WAY_MS;
-        let under_way = is_unlanded(&object.path, state) && (self.live || will_land);
-        let finding = if under_way || (self.live && young) {
+        let unlanded = is_unlanded(&object.path, state);
+        let finding = if unlanded && (self.live || will_land) || self.live && young {
             let what = "no version names it yet: it is being landed or written anew".to_owned();
             self.add(Code::UnderWay, Some(name), &object.path, what, ("nothing", Remedy::None))
+        } else if is_landed(&object.path) && !unlanded {
+            let what = "a landing wrote it and was cut off; the table has its rows from another one".to_owned();
+            self.add(Code::LeftOver, Some(name), &object.path, what, ("nothing: tidying deletes it", Remedy::Delete))
         } else {
             let what = format!("no version of the table that is kept names it; it takes {} bytes", object.bytes);
             self.add(Code::Orphan, Some(name), &object.path, what, (REPAIR, Remedy::Delete))

@@ -243,6 +243,16 @@ async fn what_no_version_names_is_an_orphan_unless_it_is_under_way() {
     let root = orders(1).await;
     fs::copy(&files(root.path())[0], root.path().join("tables/orders/event_date=2026-01-01/left.parquet")).unwrap();
     mends(root.path(), false, Code::Orphan, 0).await;
+    // As a landing leaves it that was cut off, and whose segments were landed with others later.
+    let left = root.path().join("tables/orders/event_date=2026-01-01/log-sendlab-000000000000-000000000001.parquet");
+    fs::copy(&files(root.path())[0], &left).unwrap();
+    assert_eq!((codes(root.path(), true).await, notes(root.path()).await), (vec![], vec![Code::LeftOver]));
+    assert!(mend(root.path(), false, true).await.applied && !left.exists());
+    // As if a commit were lost: it holds more than the table knows of.
+    let lost = left.with_file_name("log-sendlab-000000000008-000000000009.parquet");
+    fs::copy(&files(root.path())[0], &lost).unwrap();
+    assert_eq!(codes(root.path(), true).await, [Code::Orphan]);
+    fs::remove_file(&lost).unwrap();
 
     let stopped = FailAt::new(Point::FilesWritten, 5, LakeError::Stopped);
     let lake = Lake::open_with_faults(config(root.path()), stopped).await.unwrap();
