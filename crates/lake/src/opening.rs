@@ -149,6 +149,15 @@ async fn open_index(
     landed: i64,
 ) -> Result<Arc<Index>, LakeError> {
     let opened = Index::open(folder, config.index)?;
+    let newest = segments.last().map_or(0, |newest| newest.number);
+    // Tables that know of later segments than index and log: one of them comes from a backup.
+    let opened = if landed > newest.max(opened.index.persisted()) && opened.rebuild.is_none() {
+        drop(opened);
+        fs::remove_dir_all(folder).map_err(LakeError::file("delete", folder))?;
+        Index::open(folder, config.index)?
+    } else {
+        opened
+    };
     let index = Arc::new(opened.index);
     if let Some(why) = opened.rebuild {
         tracing::info!(why, "reading the ids of past events from the tables");
