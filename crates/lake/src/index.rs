@@ -6,9 +6,11 @@
 //! An id is known by 128 bits of its hash. Those of events in the log's newest segments are in memory (`recent`); all
 //! others are on disk, in order, in files that never change (`run`), about as many as there are factors of eight between
 //! one landing and everything. One filter over all of them tells at the price of a cache line that an id is new, which
-//! most are; the others are looked up among the recent ids and then on disk, newest run first. When `memory_bytes_max` keeps the
-//! filter from growing with the ids, more new ids are looked up on disk: slower, as exact. One in a thousand is at 16 bits
-//! of filter per id, which is 98 million ids at the default; one in fifty at twice as many, a third at four times.
+//! most are; the others are looked up among the recent ids and then on disk, at a read for each run until they are found.
+//!
+//! When `memory_bytes_max` keeps the filter from growing with the ids, more new ids are looked up on disk: slower, as
+//! exact. One in a thousand is at 16 bits of filter per id, which is 98 million ids at the default; one in fifty at twice
+//! as many, a third at four times.
 //!
 //! *Invariant:* each hash that was claimed and not taken back is in `recent` or in a run that the manifest names, until
 //! the run is older than the window.
@@ -197,7 +199,8 @@ impl Index {
         lock(&self.state).persisted
     }
 
-    /// How many ids are in memory because their segments are not persisted. They take 23 to 34 bytes each.
+    /// How many ids are in memory because their segments are not persisted. They take 23 to 34 bytes each once
+    /// their segments are full.
     #[must_use]
     pub fn unpersisted(&self) -> u64 {
         lock(&self.state).recent.count()
