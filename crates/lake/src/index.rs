@@ -9,7 +9,7 @@
 //! most are; the others are looked up among the recent ids and then on disk, at a read for each run until they are found.
 //!
 //! When `memory_bytes_max` keeps the filter from growing with the ids, more new ids are looked up on disk: slower, as
-//! exact. One in a thousand is at 16 bits of filter per id, which is 98 million ids at the default; one in fifty at twice
+//! exact. One in a thousand is at 16 bits of filter per id, which is 98 million ids at the default; one in thirty at twice
 //! as many, a third at four times.
 //!
 //! *Invariant:* each hash that was claimed and not taken back is in `recent` or in a run that the manifest names, until
