@@ -18,6 +18,7 @@ class Server:
     def __init__(self, data, program=None):
         self.data, self.process = Path(data), None
         if program:
+            self.data.mkdir(parents=True, exist_ok=True)
             (self.data / "server.json").unlink(missing_ok=True)
             command = [program, "serve", "--data", str(self.data), "--listen", "127.0.0.1:0"]
             self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -69,7 +70,7 @@ class Server:
         self.connection.close()
         if self.process:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
+            self.process.wait(600)
 
 
 def folders(data):

@@ -1,8 +1,8 @@
 """Makes the events that the lake's benches ask about, and brings them into a lake.
 
 usage: lake_data.py make FOLDER [--deliveries N] [--assignments] [--ndjson]
-       lake_data.py feed FOLDER --data DIR [--connections N]
-       lake_data.py attach FOLDER --data DIR
+       lake_data.py feed FOLDER --data DIR [--sendlab PROGRAM] [--connections N]
+       lake_data.py attach FOLDER --data DIR [--sendlab PROGRAM]
 
 `make` writes messages of 30 days and what followed them in 35: 42 experiments of three variants, 14 at a time, in five
 channels to two million contacts. 20,000,000 deliveries give 28.28 million events, 70,720,000 give 100 million. Equal
@@ -12,9 +12,10 @@ arguments and an equal DuckDB give equal bytes. In FOLDER stand, each in the ord
   parquet/DAY.parquet                           all kinds in one file, in the columns of a line: for the importer
   ndjson/DAY.ndjson                             the same as lines for POST /v1/events, with --ndjson
 
-`feed` sends the lines to the server that runs on DIR, and says how fast that went. `attach` adds the Parquet files to the
-empty tables of DIR as they are, one commit a table, while no server runs there: a lake in the order of arrival without
-ingest. A server that runs on it afterwards may rewrite it in its own order.
+`feed` sends the lines to the server that runs on DIR, or that PROGRAM starts there, and says how fast that went. `attach` adds
+the Parquet files to the tables of DIR as they are, one commit a table, while no server runs there: a lake in the order of
+arrival without ingest, and without the memory of which events it knows. PROGRAM makes the tables first where there are none.
+A server that runs on it afterwards may rewrite it in its own order.
 """
 
 import argparse
@@ -25,8 +26,9 @@ import shutil
 import sys
 import threading
 import time
-import urllib.parse
 from pathlib import Path
+
+from lake_client import Server, folders
 
 CONTACTS = 2_000_000
 EXPERIMENTS_AT_ONCE, VARIANTS = 14, ["control", "A", "B"]
@@ -217,12 +219,6 @@ def line_text():
     return line + " || '}'"
 
 
-def door(data):
-    """Address and key of the server that runs on a data folder."""
-    found = json.loads((Path(data) / "server.json").read_text())
-    return urllib.parse.urlsplit(found["url"]).netloc, found["key"]
-
-
 def requests(folder):
     """The lines of every day, cut at line ends into bodies."""
     for path in sorted((folder / "ndjson").glob("*.ndjson")):
@@ -237,12 +233,12 @@ def requests(folder):
 
 
 def feed(arguments):
-    address, key = door(arguments.data)
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/x-ndjson"}
+    server = Server(arguments.data, arguments.sendlab)
+    headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/x-ndjson"}
     bodies, lock, totals = requests(arguments.folder), threading.Lock(), {"accepted": 0, "duplicate": 0, "rejected": 0, "refused": 0}
 
     def send():
-        connection = http.client.HTTPConnection(address)
+        connection = http.client.HTTPConnection(server.address)
         while True:
             with lock:
                 body = next(bodies, None)
@@ -276,12 +272,15 @@ def feed(arguments):
     seconds = time.monotonic() - begin
     print(f"{totals['accepted']:,} accepted, {totals['duplicate']:,} known, {totals['rejected']:,} rejected, {totals['refused']:,} times "
           f"429, in {seconds:.1f} s: {totals['accepted'] / seconds:,.0f} events/s")
+    server.stop()
 
 
 def attach(arguments):
     """Names files in a commit that a Delta writer could have made, with the statistics the lake keeps to skip files by."""
     import duckdb
 
+    if arguments.sendlab and not folders(arguments.data):
+        Server(arguments.data, arguments.sendlab).stop()
     if (arguments.data / "server.json").exists():
         sys.exit(f"{arguments.data}/server.json names a running server; stop it first")
     connection = duckdb.connect()
@@ -290,7 +289,7 @@ def attach(arguments):
         table = arguments.data / "lake" / "tables" / source.name
         log = table / "_delta_log"
         if not log.is_dir():
-            sys.exit(f"{table} is no table; start and stop `sendlab serve --data {arguments.data}` first")
+            sys.exit(f"{table} is no table; give --sendlab PROGRAM to make it")
         version = max(int(path.stem) for path in log.glob("*.json")) + 1
         now = int(time.time() * 1000)
         actions = [{"commitInfo": {"timestamp": now, "operation": "WRITE", "operationParameters": {"mode": "Append"}}}]
@@ -337,6 +336,7 @@ def main():
             command.add_argument("--ndjson", action="store_true", help="also lines for POST /v1/events: 270 bytes an event")
         else:
             command.add_argument("--data", type=Path, required=True, help="the data folder of the server")
+            command.add_argument("--sendlab", help="the program to start a server with")
         if name == "feed":
             command.add_argument("--connections", type=int, default=8)
     arguments = parser.parse_args()

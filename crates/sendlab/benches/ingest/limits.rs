@@ -16,7 +16,7 @@ const SMALL_BYTES: usize = 4096;
 const SMALL_WRITES: usize = 500;
 /// The writes of a group commit at full load.
 const LARGE_BYTES: usize = 1 << 20;
-const TEXTS: [&str; 13] = [
+const TEXTS: [&str; 14] = [
     "event_id",
     "kind",
     "contact_key",
@@ -30,6 +30,7 @@ const TEXTS: [&str; 13] = [
     "status",
     "url",
     "order_id",
+    "currency",
 ];
 
 /// The median of writing and syncing 4 KiB in `folder`.
@@ -60,15 +61,12 @@ pub(crate) fn large_sync(folder: &Path, bytes: &[u8]) -> io::Result<f64> {
     Ok(seconds)
 }
 
-/// Seconds of one thread for decoding lines into columns with arrow-json, and the rows it found.
-pub(crate) fn decode(lines: &[u8]) -> (f64, usize) {
+/// Decodes lines into columns with arrow-json; the rows it found.
+pub(crate) fn decode(lines: &[u8]) -> usize {
     let mut fields: Vec<Field> = TEXTS.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
     fields.push(Field::new("event_time", DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())), false));
     fields.push(Field::new("machine", DataType::Boolean, true));
     fields.push(Field::new("amount", DataType::Decimal128(18, 2), true));
-    fields.push(Field::new("currency", DataType::Utf8, true));
     let reader = ReaderBuilder::new(Arc::new(Schema::new(fields))).with_batch_size(8192).build(lines).expect("a reader");
-    let begin = instant();
-    let rows = reader.map(|batch| batch.expect("lines of events").num_rows()).sum();
-    (begin.elapsed().as_secs_f64(), rows)
+    reader.map(|batch| batch.expect("lines of events").num_rows()).sum()
 }

@@ -13,7 +13,8 @@ mod server;
 mod wire;
 
 use std::cell::RefCell;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -31,6 +32,8 @@ const SHAPES: [(usize, usize, u64); 4] = [(1, 64, 15_000), (10, 64, 150_000), (1
 /// The shape of full rate.
 const FULL: Shape = Shape { lines: 1_000, connections: 16, naming: Naming::Key };
 const MEMORY_MIB_MAX: u64 = 1_024;
+/// Lines for the limits of the machine: more would not change them.
+const LIMIT_LINES: usize = 1_000_000;
 /// In the long run, a line is printed so often.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
@@ -243,20 +246,22 @@ impl Bench {
             self.shape(FULL, arguments.seconds, None).await;
         }
         let ours = self.rate_per_processor.expect("just measured");
-        let path = self.folder.join("lines.ndjson");
-        let lines = self.lines(arguments.peer_lines);
-        let events = arguments.peer_lines as f64;
+        let sample = arguments.peer_lines.min(LIMIT_LINES);
+        let mut lines = Vec::with_capacity(sample * 300);
+        self.write_lines(sample, &mut lines).expect("memory holds them");
+        let (events, bytes) = (sample as f64, lines.len() as f64);
         let raw = limits::large_sync(&self.folder, &lines).expect("the disk works");
-        let (seconds, rows) = limits::decode(&lines);
-        assert_eq!(rows, arguments.peer_lines, "arrow-json reads every line");
-        let bytes = lines.len() as f64;
-        println!("\nThe same {events} lines, {:.0} bytes each, one processor second of each", bytes / events);
-        println!("  {:32} {:>12.0} events/CPU s (HTTP, duplicates, durable, landed)", "sendlab", ours);
-        println!("  {:32} {:>12.0} events/CPU s", "limit: arrow-json into columns", events / seconds);
+        let spent = own_processor_seconds();
+        assert_eq!(limits::decode(&lines), sample, "arrow-json reads every line");
+        let decoded = own_processor_seconds() - spent;
+        println!("\n{} lines of {:.0} bytes, one processor second of each", arguments.peer_lines, bytes / events);
+        println!("  {:32} {ours:>12.0} events/CPU s (HTTP, duplicates, durable, landed)", "sendlab");
+        println!("  {:32} {:>12.0} events/CPU s", "limit: arrow-json into columns", events / decoded);
         println!("  {:32} {:>12.0} events/s, {:.0} MB/s", "limit: write, sync each MiB", events / raw, bytes / raw / 1e6);
         let Some(python) = &arguments.python else { return };
-        fs::write(&path, &lines).expect("the disk works");
-        drop(lines);
+        let path = self.folder.join("lines.ndjson");
+        let mut file = BufWriter::new(File::create(&path).expect("the disk works"));
+        self.write_lines(arguments.peer_lines, &mut file).and_then(|()| file.flush()).expect("the disk works");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/lake_peers.py");
         let output = Command::new(python).arg(script).arg(&path).arg(self.folder.join("peers")).stderr(Stdio::inherit()).output();
         let output = output.expect("Python runs");
@@ -274,18 +279,19 @@ impl Bench {
         }
     }
 
-    /// Lines of new events, as they are sent.
-    fn lines(&self, count: usize) -> Vec<u8> {
+    /// Writes lines of new events, as they are sent.
+    fn write_lines(&self, count: usize, out: &mut impl Write) -> io::Result<()> {
         let mut source = self.source.borrow_mut();
-        let mut made = requests(&self.server.address, "", 0, FULL.lines, FULL.naming, &source.day().to_owned());
-        let mut lines = Vec::with_capacity(count * 300);
-        for _ in 0..count.div_ceil(FULL.lines) {
+        let day = source.day().to_owned();
+        let mut made = requests(&self.server.address, "", 0, FULL.lines, FULL.naming, &day);
+        for first in (0..count).step_by(FULL.lines) {
             made[0].renew(&mut source);
-            lines.extend_from_slice(made[0].body());
+            let wanted = (count - first).min(FULL.lines);
+            for line in made[0].body().split_inclusive(|byte| *byte == b'\n').take(wanted) {
+                out.write_all(line)?;
+            }
         }
-        let end = lines.split(|byte| *byte == b'\n').take(count).map(|line| line.len() + 1).sum();
-        lines.truncate(end);
-        lines
+        Ok(())
     }
 }
 
