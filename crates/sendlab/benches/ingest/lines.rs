@@ -138,13 +138,8 @@ impl Request {
 
 impl Places {
     fn shift(&mut self, by: usize) {
-        for place in
-            [Some(&mut self.id), Some(&mut self.time), Some(&mut self.contact), self.message.as_mut(), self.order.as_mut()]
-        {
-            if let Some(at) = place {
-                *at += by;
-            }
-        }
+        let always = [&mut self.id, &mut self.time, &mut self.contact];
+        always.into_iter().chain(self.message.as_mut()).chain(self.order.as_mut()).for_each(|at| *at += by);
     }
 }
 
