@@ -207,12 +207,12 @@ def row(name, found):
     seconds, promise = found["seconds"], found["promise"]
     ratio = seconds["ours"] / seconds["duckdb"]
     told = f"<= {promise}" if promise else ""
-    peak = f"{found['peak_bytes'] / 2**30:6.2f}" if found["peak_bytes"] else "     -"
+    peak = f"{found['peak_bytes'] / 2**30:.2f}" if found["peak_bytes"] else "-"
     equal = "equal" if not found["differ"] else f"DIFFER: {', '.join(found['differ'])}"
-    times = "".join(f"{seconds[engine] * 1000:10.1f}" for engine in ("ours", "duckdb", "polars", "own"))
+    times = "".join(f"{seconds[engine] * 1000:11.1f}" for engine in ("ours", "duckdb", "polars", "own"))
     return (
         f"  {name:6}{found['about']:28}{times}{ratio:8.2f} {told:7}{verdict(ratio <= promise if promise else None):7}"
-        f"{seconds['ours'] / seconds['own']:8.2f}{peak}  {found['rows']:6} rows {equal}"
+        f"{seconds['ours'] / seconds['own']:8.2f}{peak:>10}  {found['rows']:6} rows {equal}"
     )
 
 
@@ -222,8 +222,8 @@ def heading(server, files, runs):
     nothing = statistics.median(timed(lambda: server.sql("SELECT 1"))[0] for _ in range(20))
     print(f"lake queries: {sum(rows.values()):,} events ({', '.join(f'{n:,} {name}' for name, n in rows.items())}) in {count} files")
     print(f"  a request for SELECT 1 takes {nothing * 1000:.1f} ms; medians of {runs} runs in ms, engines in turn, two threads each")
-    head = "".join(f"{word:>10}" for word in ("ours", "DuckDB", "Polars", "DuckDB own"))
-    print(f"  {'':6}{'question':28}{head}{'/DuckDB':>8} {'promise':14}{'/own':>8}{'  peak GiB':>8}")
+    head = "".join(f"{word:>11}" for word in ("ours", "DuckDB", "Polars", "DuckDB own"))
+    print(f"  {'':6}{'question':28}{head}{'/DuckDB':>8} {'promised':14}{'/own':>8}{'peak GiB':>10}")
 
 
 def in_arrival_order(program, data, runs, found):
