@@ -12,6 +12,10 @@ TABLES = ["assignments", "messages", "deliveries", "opens", "clicks", "orders", 
 START_SECONDS_MAX = 120
 
 
+class Refused(Exception):
+    """The server did not answer a question."""
+
+
 class Server:
     """A server on a data folder: the one that runs there, or one that is started from `program` and stopped at the end."""
 
@@ -48,7 +52,7 @@ class Server:
         """The body of the answer, whole."""
         status, _, body = self.post(f"/v1/sql?format={form}", query.encode(), "text/plain")
         if status != 200:
-            raise SystemExit(f"the server answered {status} to\n{query}\n{body[:2000].decode()}")
+            raise Refused(f"{status} to\n{query}\n{body[:2000].decode()}")
         return body
 
     def rows(self, query):
