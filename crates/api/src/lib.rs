@@ -15,7 +15,7 @@ mod console;
 mod contacts;
 mod diagnose;
 mod experiments;
-mod fields;
+pub mod fields;
 mod items;
 mod keys;
 pub mod line;
