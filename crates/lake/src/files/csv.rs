@@ -1,6 +1,6 @@
 //! CSV, packed or not, with rows that have too many fields or none too few named one by one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
@@ -16,8 +16,8 @@ pub(super) async fn open(path: &Path, compression: FileCompressionType, delimite
     thread::run(move |out| read(&path, compression, delimiter, out)).await
 }
 
-fn read(path: &PathBuf, compression: FileCompressionType, delimiter: u8, out: &mut Out) -> Result<(), Stop> {
-    let bad = |why: String| LakeError::BadFile { path: path.clone(), why };
+fn read(path: &Path, compression: FileCompressionType, delimiter: u8, out: &mut Out) -> Result<(), Stop> {
+    let bad = |why: String| LakeError::BadFile { path: path.to_owned(), why };
     let (bytes, progress) = bytes::open(path, compression)?;
     let (guarded, since_row) = Guarded::new(bytes);
     // Rows of another length are told apart here rather than by the decoder, which would stop at the first.
@@ -48,7 +48,7 @@ fn read(path: &PathBuf, compression: FileCompressionType, delimiter: u8, out: &m
             Err(why) => {
                 let lossy = |field: &[u8]| (!field.is_empty()).then(|| String::from_utf8_lossy(field).into_owned());
                 let values = record.iter().map(lossy).collect();
-                out.error(LakeError::BadRow { path: path.clone(), line, why, values })?;
+                out.error(LakeError::BadRow { path: path.to_owned(), line, why, values })?;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Lines of JSON, packed or not, as text: what they hold is the reader's business.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 
@@ -19,13 +19,13 @@ pub(super) async fn open(path: &Path, compression: FileCompressionType) -> Resul
     thread::run(move |out| read(&path, compression, out)).await
 }
 
-fn read(path: &PathBuf, compression: FileCompressionType, out: &mut Out) -> Result<(), Stop> {
+fn read(path: &Path, compression: FileCompressionType, out: &mut Out) -> Result<(), Stop> {
     let (bytes, progress) = bytes::open(path, compression)?;
     let mut reader = BufReader::new(bytes);
     out.head(Head { columns: vec!["line".to_owned()], progress, typed: true });
     let mut text = Vec::new();
     for line in 1.. {
-        let bad = |error: std::io::Error| LakeError::BadFile { path: path.clone(), why: format!("line {line}: {error}") };
+        let bad = |error: std::io::Error| LakeError::BadFile { path: path.to_owned(), why: format!("line {line}: {error}") };
         text.clear();
         let limit = LINE_BYTES_MAX as u64 + 2; // with its line break
         if reader.by_ref().take(limit).read_until(b'\n', &mut text).map_err(bad)? == 0 {
@@ -45,7 +45,7 @@ fn read(path: &PathBuf, compression: FileCompressionType, out: &mut Out) -> Resu
         };
         match row {
             Ok(value) => out.row(vec![value])?,
-            Err((why, value)) => out.error(LakeError::BadRow { path: path.clone(), line, why, values: vec![value] })?,
+            Err((why, value)) => out.error(LakeError::BadRow { path: path.to_owned(), line, why, values: vec![value] })?,
         }
     }
     Ok(())

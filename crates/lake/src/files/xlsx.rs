@@ -3,7 +3,7 @@
 //! Numbers are written as Excel shows them, with 15 digits: `49.9` and not `49.900000000000006`. Dates and times are
 //! written as ISO 8601 without an offset, because a workbook knows no time zone.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use calamine::{DataRef, ExcelDateTime, Reader, Xlsx, XlsxError, open_workbook};
 
@@ -17,8 +17,8 @@ pub(super) async fn open(path: &Path, sheet: Option<String>) -> Result<FileRows,
     thread::run(move |out| read(&path, sheet.as_deref(), out)).await
 }
 
-fn read(path: &PathBuf, sheet: Option<&str>, out: &mut Out) -> Result<(), Stop> {
-    let bad = |why: String| LakeError::BadFile { path: path.clone(), why };
+fn read(path: &Path, sheet: Option<&str>, out: &mut Out) -> Result<(), Stop> {
+    let bad = |why: String| LakeError::BadFile { path: path.to_owned(), why };
     let failed = |error: XlsxError| bad(format!("it is no readable XLSX workbook: {error}"));
     let mut workbook: Xlsx<_> = open_workbook(path).map_err(|error: XlsxError| match error {
         XlsxError::Io(error) => bad(error.to_string()),
