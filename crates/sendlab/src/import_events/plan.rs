@@ -87,7 +87,7 @@ impl Plan {
             bound.push(Bound { field, parts: parts(name, origin, shown)?, words: origin.words.clone() });
         }
         if by_name && !shown.lines {
-            bound.extend(by_names(kind, shown.columns)?);
+            bound.extend(by_names(mapping, kind, shown.columns)?);
             bound.sort_by_key(|bound| bound.field.name);
         }
         if !(by_name && shown.lines) {
@@ -207,14 +207,15 @@ fn like<'a>(name: &str, columns: &'a [String]) -> Option<&'a str> {
 }
 
 /// The columns that are called like fields; there may be no others.
-fn by_names(kind: Option<EventKind>, columns: &[String]) -> anyhow::Result<Vec<Bound>> {
+fn by_names(mapping: &Mapping, kind: Option<EventKind>, columns: &[String]) -> anyhow::Result<Vec<Bound>> {
     let (mut bound, mut strangers) = (Vec::new(), Vec::new());
+    let is_used = |name: &str| mapping.origins.values().any(|origin| origin.template.names().any(|used| used == name));
     for (at, name) in columns.iter().enumerate() {
         match field(name).filter(|field| kind.is_none_or(|kind| field.belongs_to(kind))) {
-            Some(field) if field.name == "kind" && kind.is_some() => {}
+            Some(field) if mapping.origins.contains_key(field.name) => {}
             Some(field) => bound.push(Bound { field, parts: vec![Part::At(Some(at))], words: None }),
             // A file of rejected rows can be mended and imported again.
-            None if name.is_empty() || rejects::COLUMNS.contains(&name.as_str()) => {}
+            None if name.is_empty() || is_used(name) || rejects::COLUMNS.contains(&name.as_str()) => {}
             None => strangers.push(format!("`{name}`")),
         }
     }

@@ -80,6 +80,8 @@ fn columns_that_are_called_like_fields_need_no_mapping() {
     );
     let error = plan(&orders, "event_time,contact,order_id,amount,currency,status").unwrap_err().to_string();
     assert!(error.contains("`status`") && error.contains("`order` events") && error.contains("--map"), "{error}");
+    let mixed = plan(&mapping(&["kind={what}"], |_| {}), "what,event_time,contact").unwrap();
+    assert_eq!(read(&mixed, "Open,2026-01-05T10:00:00Z,c1").unwrap(), "contact=c1 event_time=2026-01-05T10:00:00Z kind=open");
     // With a mapping, a column that happens to be called like a field is none.
     let mapped = plan(&mapping(&ORDERS, |_| {}), "no,shop,paid,total,customer,provider").unwrap();
     assert!(!read(&mapped, "1,de,2026-01-05T10:00:00Z,5,4,card").unwrap().contains("provider"));
