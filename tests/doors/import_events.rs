@@ -38,7 +38,7 @@ const TABLE: &str =
 fn write_files(folder: &Path) -> [(PathBuf, Vec<&'static str>); 3] {
     let mut csv = String::from("no;shop;customer;paid at;total;unused\n");
     let mut lines = String::new();
-    let mut rows = vec![["no", "shop", "customer", "paid at", "total"].map(Cell::Text).to_vec()];
+    let mut rows = vec![["no", "shop", "unused", "customer", "paid at", "total"].map(Cell::Text).to_vec()];
     for (no, shop, customer, minute, cents) in ORDERS {
         let (major, minor) = (cents / 100, cents % 100);
         let grouped = if major >= 1000 { format!("{}.{:03}", major / 1000, major % 1000) } else { major.to_string() };
@@ -46,13 +46,8 @@ fn write_files(folder: &Path) -> [(PathBuf, Vec<&'static str>); 3] {
         let total = f64::from(cents) / 100.0;
         writeln!(lines, "{}", json!({ "no": no, "shop": shop, "customer": customer, "paid at": format!("2026-01-05T09:{minute:02}:00Z"), "total": total })).unwrap();
         let days = 46_027.0 + (600.0 + f64::from(minute)) / 1_440.0;
-        rows.push(vec![
-            Cell::Number(f64::from(no)),
-            Cell::Text(shop),
-            Cell::Text(customer),
-            Cell::Date(days),
-            Cell::Number(total),
-        ]);
+        let [shop, customer] = [shop, customer].map(Cell::Text);
+        rows.push(vec![Cell::Number(f64::from(no)), shop, Cell::Empty, customer, Cell::Date(days), Cell::Number(total)]);
     }
     let [csv_file, book_file, lines_file] = ["orders.csv", "orders.xlsx", "orders.ndjson"].map(|name| folder.join(name));
     std::fs::write(&csv_file, csv).unwrap();

@@ -33,7 +33,7 @@ pub struct FileRows {
     /// The names of the columns, in order.
     pub columns: Vec<String>,
     /// The rows in batches, in the file's order. A [`LakeError::BadRow`] stands for one row and others follow it; after
-    /// any other error nothing follows.
+    /// any other error nothing follows. May be asked again after its end.
     pub batches: BoxStream<'static, Result<Vec<TextRow>, LakeError>>,
     /// How much of the file was read.
     pub progress: Progress,
@@ -120,7 +120,7 @@ async fn parquet_rows(path: &Path, whole: &str) -> Result<FileRows, LakeError> {
         }
         Err(error) => Err(LakeError::BadFile { path: path.clone(), why: why(&error) }),
     };
-    Ok(FileRows { columns, batches: batches.map(to_rows).boxed(), progress, typed: true })
+    Ok(FileRows { columns, batches: batches.map(to_rows).fuse().boxed(), progress, typed: true })
 }
 
 const ENDINGS: &str = "its name must end in .csv, .csv.gz or .parquet";

@@ -109,7 +109,7 @@ pub(super) async fn run(read: impl FnOnce(&mut Out) -> Result<(), Stop> + Send +
             None => reading.await.is_err().then(|| (Err(panicked()), None)),
         }
     });
-    Ok(FileRows { columns: head.columns, batches: batches.boxed(), progress: head.progress, typed: head.typed })
+    Ok(FileRows { columns: head.columns, batches: batches.fuse().boxed(), progress: head.progress, typed: head.typed })
 }
 
 fn panicked() -> LakeError {

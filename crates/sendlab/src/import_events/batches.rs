@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use api::{BODY_BYTES_MAX, LINE_BYTES_MAX};
 use futures::StreamExt as _;
-use lake::{FileRows, LakeError, Progress, TextRow};
+use lake::{FileRows, LakeError, TextRow};
 use serde_json::Value as Json;
 
 use super::ids::Ids;
@@ -52,11 +52,6 @@ impl Batches {
     pub(crate) fn new(file: FileRows, lines: bool, plan: Plan, skip: u64, rows_max: usize) -> Self {
         let ready = Vec::new().into_iter();
         Self { file, lines, plan, ids: Ids::default(), skip, rows_max, ready, number: 0, failure: None, left: None }
-    }
-
-    /// How much of the file was read.
-    pub(crate) fn progress(&self) -> &Progress {
-        &self.file.progress
     }
 
     /// The next request; what was read before a failure comes before the failure.
