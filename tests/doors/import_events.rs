@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Decimal128Array, Int32Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 
 use crate::support::collector::{Reply, collector};
@@ -34,8 +37,25 @@ time_zone: Europe/Berlin
 const TABLE: &str =
     "select event_id, event_time, order_id, amount_minor, currency, market from orders order by event_id, order_id";
 
-/// The same orders as CSV, as a workbook and as lines of JSON, each as its world would write them.
-fn write_files(folder: &Path) -> [(PathBuf, Vec<&'static str>); 3] {
+/// The same orders as Parquet: local times without a zone, exact decimals.
+fn parquet_file(path: &Path) {
+    let minute = |minute: u32| (1_767_607_200_i64 + i64::from(minute) * 60) * 1_000; // 2026-01-05 10:00, as if it were UTC
+    let cents = ORDERS.iter().map(|(.., cents)| i128::from(*cents));
+    let columns: [(&str, ArrayRef); 5] = [
+        ("no", Arc::new(Int32Array::from_iter_values(ORDERS.iter().map(|(no, ..)| i32::try_from(*no).unwrap())))),
+        ("shop", Arc::new(StringArray::from_iter_values(ORDERS.iter().map(|(_, shop, ..)| shop)))),
+        ("customer", Arc::new(StringArray::from_iter_values(ORDERS.iter().map(|(_, _, customer, ..)| customer)))),
+        ("paid at", Arc::new(TimestampMillisecondArray::from_iter_values(ORDERS.iter().map(|(_, _, _, at, _)| minute(*at))))),
+        ("total", Arc::new(Decimal128Array::from_iter_values(cents).with_precision_and_scale(12, 2).unwrap())),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+/// The same orders as CSV, as a workbook, as lines of JSON and as Parquet, each as its world would write them.
+fn write_files(folder: &Path) -> [(PathBuf, Vec<&'static str>); 4] {
     let mut csv = String::from("no;shop;customer;paid at;total;unused\n");
     let mut lines = String::new();
     let mut rows = vec![["no", "shop", "unused", "customer", "paid at", "total"].map(Cell::Text).to_vec()];
@@ -49,12 +69,14 @@ fn write_files(folder: &Path) -> [(PathBuf, Vec<&'static str>); 3] {
         let [shop, customer] = [shop, customer].map(Cell::Text);
         rows.push(vec![Cell::Number(f64::from(no)), shop, Cell::Empty, customer, Cell::Date(days), Cell::Number(total)]);
     }
-    let [csv_file, book_file, lines_file] = ["orders.csv", "orders.xlsx", "orders.ndjson"].map(|name| folder.join(name));
+    let names = ["orders.csv", "orders.xlsx", "orders.ndjson", "orders.parquet"];
+    let [csv_file, book_file, lines_file, columns_file] = names.map(|name| folder.join(name));
+    parquet_file(&columns_file);
     std::fs::write(&csv_file, csv).unwrap();
     std::fs::write(&book_file, workbook(&[("Orders", rows)])).unwrap();
     std::fs::write(&lines_file, lines).unwrap();
     let german = vec!["--delimiter", ";", "--decimal-comma", "--time-format", "%d.%m.%Y %H:%M"];
-    [(csv_file, german), (book_file, Vec::new()), (lines_file, Vec::new())]
+    [(csv_file, german), (book_file, Vec::new()), (lines_file, Vec::new()), (columns_file, Vec::new())]
 }
 
 fn import(data: &Path, file: &Path, mapping: &Path) -> Command {
@@ -79,6 +101,7 @@ fn formats_with_the_same_content_are_the_same_events() {
     }
     assert_eq!(tables[0], tables[1], "CSV and XLSX");
     assert_eq!(tables[0], tables[2], "CSV and NDJSON");
+    assert_eq!(tables[0], tables[3], "CSV and Parquet");
     let (csv, xlsx) = (&tables[0], &files[1].0);
     assert!(csv.contains("2026-01-05T09:07:00") && csv.contains("de-2,124900,EUR"), "{csv}");
     assert_eq!(csv.lines().count(), 1 + ORDERS.len(), "rows that say the same are rows all the same: {csv}");

@@ -7,15 +7,20 @@ use clap::Args;
 /// Teaches by example; clap shows it below the options.
 pub(crate) const IMPORT_EVENTS_HELP: &str = "\
 Templates:
-  The value of a field is text in which {COLUMN} stands for a column, and {row} for the number of the row:
+  The value of a field is text in which {COLUMN} stands for a column, and {row} for the
+  number of the row:
     --map order_id='{shop}-{order_no}'    made of two columns
     --map currency=EUR                    the same for every row
     --map campaign_id='{campaign?}'       a column that a file may lack
-  A template with an empty column leaves its field out. In lines of JSON, {customer.id} is a member of a member.
-  Without --map and --mapping, columns and members are the fields they are called like, so that a file in the format of
-  POST /v1/events needs no mapping. With a mapping, what is not mapped is not imported.
+  A template with an empty column leaves its field out. In lines of JSON, {customer.id} is
+  a member of a member.
 
-A mapping file is YAML: a line per field, and time_format, time_zone, decimal_comma, sheet, delimiter as below.
+  Without --map and --mapping, columns and members are the fields they are called like, so
+  that a file in the format of POST /v1/events needs no mapping. With a mapping, what is
+  not mapped is not imported.
+
+A mapping file is YAML with a line per field, and time_format, time_zone, decimal_comma,
+sheet and delimiter as the options above:
   kind: delivery
   event_time: \"{sent at}\"
   contact: \"{customer}\"
@@ -23,26 +28,33 @@ A mapping file is YAML: a line per field, and time_format, time_zone, decimal_co
   time_zone: Europe/Berlin
 
 Ids:
-  Without an event_id in the mapping, it is made of what the row says and of how many rows before it say the same. So
-  the same rows bring nothing twice, also from another file or format, as long as the same fields are mapped.
-  This takes 10 to 20 bytes of memory a row.
+  Without an event_id in the mapping, it is made of what the row says and of how many rows
+  before it say the same. So the same rows bring nothing twice, also from another file or
+  format, as long as the same fields are mapped. It takes 10 to 20 bytes of memory a row.
 
 Times:
-  Without an offset from UTC they need --time-zone. A time that clocks showed twice, when they were set back, is taken
-  for the first, and counted; one that they skipped is rejected, because the zone is probably wrong.
+  Without an offset from UTC they need --time-zone. A time that clocks showed twice, when
+  they were set back, is taken for the first, and counted. One that they skipped is
+  rejected, because the zone is probably wrong. A date without a time is its midnight.
 
-Stopped, the same command goes on behind the last row that the server has acknowledged. What a row number is: 1 is
-the first below the header; lines of JSON count from 1, with empty ones.
+Stopping:
+  Ctrl-C may be pressed at any time. The same command goes on behind the last row that the
+  server has acknowledged, as long as file and mapping are unchanged.
 
-Exit status: 0 when every row is in, 2 when rows were rejected (they are in FILE.rejected.csv, which can be mended and
-imported with the same mapping), 1 when the import stopped.
+Rejected rows:
+  FILE.rejected.csv has their number, field, reason and columns. Mend it and import it with
+  the same mapping. Row 1 is the first below the header; lines of JSON count from 1.
+
+Exit status:
+  0 when every row is in, 2 when rows were rejected, 1 when the import stopped.
 
 Examples:
   sendlab import events events.ndjson.gz
   sendlab import events clicks-*.parquet --kind click
   sendlab import events data/samples/orders.csv --mapping data/samples/orders.yaml --dry-run
-  sendlab import events orders.xlsx --kind order --map event_time='{paid at}' --map contact='{customer}' \\
-    --map order_id='{shop}-{no}' --map amount='{total}' --map currency=EUR --time-zone Europe/Berlin";
+  sendlab import events orders.xlsx --kind order --map event_time='{paid at}' \\
+    --map contact='{customer}' --map order_id='{shop}-{no}' --map amount='{total}' \\
+    --map currency=EUR --time-zone Europe/Berlin";
 
 /// The options of `sendlab import events`.
 #[derive(Debug, Clone, Default, Args)]

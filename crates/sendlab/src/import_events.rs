@@ -238,7 +238,7 @@ impl Import {
         loop {
             let answer = tokio::select! {
                 biased;
-                stop = &mut stopped => { stop?; bail!("you asked for it"); }
+                stop = &mut stopped => { stop?; bail!("Ctrl-C, or a request to end"); }
                 answer = answers.next() => answer,
             };
             let Some(answer) = answer else { return Ok(()) };
