@@ -274,5 +274,5 @@ fn the_sample_can_be_imported() {
     let folder = tempfile::tempdir().unwrap();
     let sample = |ending: &str| workspace().join("data/samples/orders").with_extension(ending);
     let said = run(import(folder.path(), &sample("csv"), &sample("yaml")).arg("--dry-run"));
-    assert!(said.contains("3 can be imported, 0 would be rejected"), "{said}");
+    assert!(said.contains("4 can be imported, 0 would be rejected"), "{said}");
 }

@@ -1,22 +1,70 @@
-//! Says what is wrong with a line that did not parse: slowly, through a JSON value, and only for bad lines.
+//! Says what is wrong with a line that the scan gave up on: slowly, through a JSON value.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::fields::{FIELDS, Field, Shape, field, nearest};
-use crate::line::{Fault, NUMBER_EXACT_MAX, clip};
+use crate::fields::{FIELDS, Field, Name, Shape, field, nearest};
+use crate::line::{Fault, NUMBER_EXACT_MAX, Texts, clip};
 
-/// What is wrong with an event that gave `error`.
-pub(crate) fn event(json: &[u8], error: &serde_json::Error) -> Fault {
-    let fields = match object(json, "an event") {
-        Ok(fields) => fields,
-        Err(fault) => return fault,
-    };
-    let unknown = fields.keys().find(|name| field(name).is_none());
-    let wrong = || fields.iter().find_map(|(name, value)| field(name).and_then(|field| wrong_type(field, value)));
-    match unknown {
-        Some(name) => unknown_field(name, FIELDS.iter().map(|field| field.name)),
-        None => wrong().unwrap_or_else(|| Fault::whole(without_position(error))),
+/// Reads an event that the scan gave up on. Most are wrong; some only hold unusual numbers or names.
+pub(crate) fn event(json: &[u8]) -> Result<Texts, Fault> {
+    let fields = object(json, "an event")?;
+    if let Some(name) = twice(json) {
+        return Err(Fault::whole(format!("duplicate field `{}`", clip(&name))));
     }
+    texts(fields)
+}
+
+/// The values of an event that came as a JSON value.
+pub(crate) fn texts(fields: serde_json::Map<String, Value>) -> Result<Texts, Fault> {
+    if let Some(name) = fields.keys().find(|name| field(name).is_none()) {
+        return Err(unknown_field(name, FIELDS.iter().map(|field| field.name)));
+    }
+    if let Some(fault) = fields.iter().find_map(|(name, value)| field(name).and_then(|field| wrong_type(field, value))) {
+        return Err(fault);
+    }
+    let text = |(name, value): (String, Value)| Some((Name::find(name.as_bytes())?, as_text(value)?));
+    Ok(Texts(fields.into_iter().filter_map(text).collect()))
+}
+
+/// A single value as text: without quotes, and numbers without an exponent. `None` for null, lists and objects.
+pub(crate) fn as_text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Bool(flag) => Some(flag.to_string()),
+        // The shortest text that reads back as this number is the text that was written, up to 15 digits.
+        Value::Number(number) if number.is_f64() => number.as_f64().map(|number| number.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The first name that an object holds twice; a JSON value would silently keep the second.
+fn twice(json: &[u8]) -> Option<String> {
+    struct Names;
+    impl<'de> Visitor<'de> for Names {
+        type Value = Option<String>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut seen = BTreeSet::new();
+            let mut twice = None;
+            while let Some((name, _)) = map.next_entry::<String, IgnoredAny>()? {
+                if seen.contains(&name) {
+                    twice.get_or_insert(name);
+                } else {
+                    seen.insert(name);
+                }
+            }
+            Ok(twice)
+        }
+    }
+    serde_json::Deserializer::from_slice(json).deserialize_map(Names).ok().flatten()
 }
 
 /// Reads a line as a JSON object.

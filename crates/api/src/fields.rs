@@ -3,6 +3,97 @@
 
 use vocabulary::EventKind;
 
+/// Makes the enum of fields. The words are repeated in [`FIELDS`], and a test holds the two together.
+macro_rules! names {
+    ($($name:ident $word:literal,)+) => {
+        /// The fields, in the order of [`FIELDS`].
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Name { $($name,)+ }
+
+        impl Name {
+            /// Every field.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The field that is written so. It is asked for each field of each line, hence a `match` over bytes.
+            pub(crate) fn find(word: &[u8]) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$name),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+names! {
+    EventId b"event_id",
+    Kind b"kind",
+    EventTime b"event_time",
+    SentAt b"sent_at",
+    Contact b"contact",
+    ContactKey b"contact_key",
+    MessageId b"message_id",
+    CampaignId b"campaign_id",
+    ExperimentId b"experiment_id",
+    Variant b"variant",
+    Channel b"channel",
+    Market b"market",
+    Provider b"provider",
+    RecommendationId b"recommendation_id",
+    PlannedAt b"planned_at",
+    Propensity b"propensity",
+    Class b"class",
+    Cost b"cost",
+    Status b"status",
+    Reply b"reply",
+    Url b"url",
+    Machine b"machine",
+    UserAgent b"user_agent",
+    OrderId b"order_id",
+    Amount b"amount",
+    RefundOf b"refund_of",
+    Currency b"currency",
+    Feedback b"feedback",
+    Text b"text",
+}
+
+impl Name {
+    /// The row of the table.
+    pub(crate) fn field(self) -> &'static Field {
+        &FIELDS[self as usize]
+    }
+
+    /// As it is written.
+    pub(crate) fn as_str(self) -> &'static str {
+        self.field().name
+    }
+
+    /// The field as one bit of a set.
+    pub(crate) const fn bit(self) -> u64 {
+        1 << self as u32
+    }
+}
+
+/// The fields that events of this kind have, as a set of [`Name::bit`].
+pub(crate) const fn fields_of(kind: EventKind) -> u64 {
+    let mut set = 0;
+    let mut at = 0;
+    while at < FIELDS.len() {
+        let kinds = FIELDS[at].kinds;
+        let mut owner = 0;
+        let mut owned = kinds.is_empty();
+        while owner < kinds.len() {
+            owned |= kinds[owner] as u32 == kind as u32;
+            owner += 1;
+        }
+        if owned {
+            set |= 1 << at;
+        }
+        at += 1;
+    }
+    set
+}
+
 /// What the value of a field looks like in JSON.
 #[derive(Debug, Clone, Copy)]
 pub enum Shape {
@@ -74,7 +165,16 @@ pub const FIELDS: &[Field] = &[
         "Names the event for ever, at most 256 bytes. The same id told twice is kept once.",
     )),
     required(common("kind", words_of!(EventKind), "What happened.")),
-    required(common("event_time", Shape::Time, "When it happened, in RFC 3339. At most 5 minutes ahead of the server's clock.")),
+    required(common(
+        "event_time",
+        Shape::Time,
+        "When it happened, in RFC 3339. More than 5 minutes ahead of the server's clock it is kept and marked as `future`.",
+    )),
+    common(
+        "sent_at",
+        Shape::Time,
+        "The sender's clock as it sends this line. Where it is more than 5 minutes off, `event_time` is corrected by the difference and marked as `skewed`.",
+    ),
     common(
         "contact",
         Shape::Text,
@@ -127,8 +227,14 @@ pub const FIELDS: &[Field] = &[
         "amount",
         &[Order],
         Shape::Decimal,
-        "What was paid, in major units of `currency`: a number, or text where more than 15 digits matter.",
+        "What was paid, in major units of `currency`: a number, or text where more than 15 digits matter. Negative only with `refund_of`.",
     )),
+    own(
+        "refund_of",
+        &[Order],
+        Shape::Text,
+        "The `order_id` of the order that this one pays back or cancels, in whole or in part; `amount` is then zero or less.",
+    ),
     own(
         "currency",
         &[Message, Order],
@@ -142,7 +248,7 @@ pub const FIELDS: &[Field] = &[
 /// The field of that name.
 #[must_use]
 pub fn field(name: &str) -> Option<&'static Field> {
-    FIELDS.iter().find(|field| field.name == name)
+    Name::find(name.as_bytes()).map(Name::field)
 }
 
 /// The candidate most like `word`, if any is like it at all.
@@ -169,10 +275,20 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique() {
-        let mut names: Vec<&str> = FIELDS.iter().map(|field| field.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), FIELDS.len());
+    fn the_names_are_the_table() {
+        assert_eq!(Name::ALL.len(), FIELDS.len());
+        for (field, name) in FIELDS.iter().zip(Name::ALL) {
+            assert_eq!(Name::find(field.name.as_bytes()), Some(*name), "{}", field.name);
+            assert_eq!(name.as_str(), field.name);
+        }
+        assert_eq!(Name::find(b"event"), None);
+    }
+
+    #[test]
+    fn kinds_have_their_fields() {
+        for (kind, field) in EventKind::ALL.iter().flat_map(|kind| FIELDS.iter().map(move |field| (*kind, field))) {
+            let name = Name::find(field.name.as_bytes()).unwrap();
+            assert_eq!(fields_of(kind) & name.bit() != 0, field.belongs_to(kind), "{kind} {}", field.name);
+        }
     }
 }

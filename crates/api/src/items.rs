@@ -48,13 +48,21 @@ pub(crate) fn items(body: &[u8], lines: bool) -> Result<Vec<Item<'_>>, Problem> 
 fn is_one_value(body: &[u8]) -> bool {
     let complete = |json: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(json).is_ok();
     let body = body.trim_ascii();
-    let first = body.split(|byte| *byte == b'\n').next().unwrap_or(body);
+    let first = memchr::memchr(b'\n', body).map_or(body, |end| &body[..end]);
     first.len() < body.len() && !complete(first) && complete(body)
 }
 
 fn split_lines(body: &[u8]) -> Vec<Item<'_>> {
-    let numbered = body.split(|byte| *byte == b'\n').enumerate();
-    numbered.map(|(at, json)| Item { line: at + 1, json: json.trim_ascii() }).filter(|item| !item.json.is_empty()).collect()
+    let mut found = Vec::new();
+    let mut from = 0;
+    for (at, end) in memchr::memchr_iter(b'\n', body).chain([body.len()]).enumerate() {
+        let json = body[from..end].trim_ascii();
+        if !json.is_empty() {
+            found.push(Item { line: at + 1, json });
+        }
+        from = end + 1;
+    }
+    found
 }
 
 /// The elements of a body that begins with `[`. An array that ends too early gives what there is: its torn last element

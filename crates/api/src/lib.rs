@@ -4,29 +4,34 @@
 //! callers write, asks `lake`, `control` and the pure crates, and writes down what they say.
 //! *Invariant:* a route is open only where [`groups`] says so.
 //!
-//! Reading order: [`request`] and [`problem`] (what comes in, what goes wrong), [`auth`], [`collect`] with [`items`],
-//! [`line`] and [`diagnose`], [`contacts`], [`tracking`], [`sql`], [`experiments`], [`recommendations`], [`campaigns`],
+//! Reading order: [`request`] and [`problem`] (what comes in, what goes wrong), [`auth`], [`collect`] with [`intake`],
+//! [`items`], [`line`], [`scan`], [`check`], [`diagnose`] and [`keeping`], [`contacts`], [`tracking`], [`sql`], [`experiments`], [`recommendations`], [`campaigns`],
 //! [`keys`], [`console`], [`views`].
 
 mod auth;
 mod campaigns;
+mod check;
 mod collect;
 mod console;
 mod contacts;
 mod diagnose;
 mod experiments;
 pub mod fields;
+mod intake;
 mod items;
+mod keeping;
 mod keys;
 pub mod line;
 mod machine;
 mod problem;
 mod recommendations;
 mod request;
+mod scan;
 mod schema;
 mod serve;
 mod sql;
 mod statistics;
+mod times;
 mod tracking;
 pub mod views;
 
@@ -50,6 +55,7 @@ use auth::Access;
 use problem::Problem;
 use views::{ErrorBody, ErrorView, Health};
 
+pub use intake::BYTES_IN_FLIGHT_MAX;
 pub use items::{BATCH_LINES_MAX, BODY_BYTES_MAX, LINE_BYTES_MAX};
 pub use recommendations::WAIT_SECONDS_MAX;
 pub use serve::serve;

@@ -25,12 +25,14 @@ pub(crate) struct Problem {
     pub(crate) hint: String,
     /// The recommendation that is current, where a decision came too late.
     current: Option<Box<Option<RecommendationView>>>,
+    /// When it is worth trying again.
+    retry_after_seconds: Option<u64>,
 }
 
 impl Problem {
     /// A problem of any status.
     pub(crate) fn new(status: StatusCode, kind: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { status, kind, message: message.into(), hint: hint.into(), current: None }
+        Self { status, kind, message: message.into(), hint: hint.into(), current: None, retry_after_seconds: None }
     }
 
     /// 422: understood, but it cannot be as given.
@@ -48,6 +50,14 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, kind, message, hint)
     }
 
+    /// 429: there is no room for it at the moment.
+    pub(crate) fn busy(retry_after_seconds: u64) -> Self {
+        let message = "more is coming in than can be written at the moment; nothing of this request was kept";
+        let hint = "send it again after the seconds that `Retry-After` says; the same event_id is harmless";
+        let busy = Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", message, hint);
+        Self { retry_after_seconds: Some(retry_after_seconds), ..busy }
+    }
+
     /// 500: our fault. The error and its causes are logged, the caller hears only that it happened.
     pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         let causes = std::iter::successors(error.source(), |cause| cause.source());
@@ -60,6 +70,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let retry_after_seconds = self.retry_after_seconds;
         let error = ErrorView { kind: self.kind.to_owned(), message: self.message, hint: self.hint };
         let mut response = match self.current {
             None => (self.status, Json(ErrorBody { error })).into_response(),
@@ -68,8 +79,8 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sendlab\""));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -118,13 +129,11 @@ impl From<LakeError> for Problem {
             LakeError::NotDurable { .. } => {
                 tracing::error!(%error, "events were not stored");
                 let message = "the events could not be stored; none of them counts as told";
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "not_durable",
-                    message,
-                    "send them again; the same event_id is harmless",
-                )
+                let hint = "send them again; the same event_id is harmless";
+                let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_durable", message, hint);
+                Self { retry_after_seconds: Some(1), ..problem }
             }
+            LakeError::Busy { retry_after_seconds } => Self::busy(retry_after_seconds),
             error => Self::internal(&error),
         }
     }

@@ -99,7 +99,7 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let base_currency = Currency::new("EUR").unwrap();
         let sql_limits = SqlLimits { rows_max: 1_000, ..SqlLimits::default() };
-        let config = LakeConfig { root: folder.path().join("lake"), rates: Rates::new(base_currency), limits: sql_limits };
+        let config = LakeConfig { limits: sql_limits, ..LakeConfig::new(folder.path().join("lake"), Rates::new(base_currency)) };
         let lake = Lake::open(config).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(StillClock);
         let ids: Arc<dyn Ids> = Arc::new(CountingIds(AtomicU64::new(1)));

@@ -99,7 +99,7 @@ impl Control {
     }
 
     /// The surrogate keys of the customer's own ids, in the order given. Unknown ones get a contact of whom nothing else is
-    /// known.
+    /// known. [`Control::known_keys`] remembers them.
     ///
     /// # Errors
     /// [`ControlError::InvalidContact`] for an id that cannot be one.
@@ -107,6 +107,7 @@ impl Control {
         let new = |key: &String| NewContact { key: key.clone(), ..NewContact::default() };
         let contacts: Vec<_> = keys.iter().map(new).collect();
         let hashes = self.check_all(&contacts)?;
+        let mark = self.known.mark();
         let mut known = self.find(&hashes).await?;
         let unknown = contacts.into_iter().zip(&hashes).filter(|(_, hash)| !known.contains_key(*hash));
         let unknown: Vec<_> = unknown.map(|(contact, _)| contact).collect();
@@ -115,7 +116,9 @@ impl Control {
             known = self.find(&hashes).await?;
         }
         let found = |hash| known.get(hash).copied().ok_or_else(|| stored("a contact", "nothing, just after storing it".into()));
-        hashes.iter().map(found).collect()
+        let found: Vec<ContactKey> = hashes.iter().map(found).collect::<Result<_, _>>()?;
+        self.known.learn(mark, keys.iter().map(String::as_str).zip(found.iter().copied()));
+        Ok(found)
     }
 
     /// A number that grows with each upsert that changed something; 0 before the first.

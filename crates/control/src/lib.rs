@@ -6,7 +6,7 @@
 //!
 //! *Invariant:* only this crate knows SQL rows. No address is in clear in the file. What was acknowledged is synced to disk.
 //!
-//! Reading order: `store` (the file and who may write), `keys`, `vault`, `contacts`, `experiments`, `recommendations`,
+//! Reading order: `store` (the file and who may write), `keys`, `vault`, `contacts`, `known`, `experiments`, `recommendations`,
 //! `campaigns`, `slices`, `ledger`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed).
 
@@ -17,6 +17,7 @@ mod error;
 mod experiments;
 mod follow_up;
 mod keys;
+mod known;
 mod ledger;
 mod recommendations;
 mod slices;
@@ -30,6 +31,7 @@ pub use campaigns::{CampaignRow, CampaignState};
 pub use contacts::{FieldError, NewContact, RecipientRow, Upserted};
 pub use error::ControlError;
 pub use keys::{KeyInfo, KeyRow, NewKey, Scope};
+pub use known::KnownKeys;
 pub use ledger::{LedgerRow, LedgerState, NewClaim, Progress, Settled, Settlement};
 pub use slices::{Lease, NewSlice};
 pub use store::{Control, ControlConfig};

@@ -17,6 +17,7 @@ use vocabulary::{Clock, Ids, Timestamp};
 
 use crate::ControlError;
 use crate::keys::Authentications;
+use crate::known::Known;
 use crate::vault::Vault;
 use crate::watcher::{self, Watcher};
 
@@ -61,6 +62,7 @@ pub struct Control {
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) vault: Vault,
     pub(crate) authentications: Authentications,
+    pub(crate) known: Known,
     pub(crate) watcher: Watcher,
 }
 
@@ -90,6 +92,7 @@ impl Control {
             reader_next: AtomicUsize::new(0),
             clock,
             ids,
+            known: Known::new(&vault),
             vault,
             authentications: Authentications::default(),
             watcher: Watcher::default(),

@@ -1,5 +1,5 @@
 //! What others changed: keeps watched recommendations and the campaigns' change number current, at once for changes by this
-//! process and within a poll for changes by another.
+//! process and within a poll for changes by another. Erased contacts are forgotten.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use vocabulary::{ExperimentId, Recommendation};
 
+use crate::known::ERASURES;
 use crate::{Control, ControlError};
 
 /// How often the file is asked whether another process changed something: four times within the second in which a changed
@@ -96,13 +97,14 @@ pub(crate) fn start(control: &Arc<Control>) {
 
 impl Control {
     /// Publishes what changed since the recommendations' change number was `seen`, and gives the number now.
-    async fn look_for_changes(&self, seen: i64) -> Result<i64, ControlError> {
+    pub(crate) async fn look_for_changes(&self, seen: i64) -> Result<i64, ControlError> {
         let changes: Vec<(String, i64)> = sqlx::query_as("SELECT noun, number FROM changes")
             .fetch_all(&mut *self.reader().await)
             .await
             .map_err(ControlError::query("looking for changes"))?;
         let number = |noun: &str| changes.iter().find(|(name, _)| name == noun).map_or(0, |(_, number)| *number);
         self.watcher.publish_campaigns(number("campaigns"));
+        self.known.see_erasures(number(ERASURES));
         let watched = self.watcher.watched();
         if number("recommendations") > seen {
             for id in &watched {

@@ -23,7 +23,7 @@ pub struct Observations {
     pub crossovers: u64,
     /// Assignments to variants the experiment does not have.
     pub strangers: u64,
-    /// Orders without a rate to the base currency; they are missing from amounts.
+    /// Orders and refunds without a rate to the base currency; they are missing from amounts.
     pub unconverted_orders: u64,
 }
 
@@ -69,6 +69,6 @@ pub struct Funnel {
     pub opened: u64,
     /// At least one click.
     pub clicked: u64,
-    /// At least one order.
+    /// At least one order, whether it was paid back later or not.
     pub ordered: u64,
 }

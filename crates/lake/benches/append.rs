@@ -58,7 +58,7 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let root = tempfile::tempdir().expect("a folder");
     let rates = Rates::new(Currency::new("EUR").expect("known"));
-    let config = LakeConfig { root: root.path().to_owned(), rates, limits: SqlLimits::default() };
+    let config = LakeConfig::new(root.path().to_owned(), rates);
     let lake = runtime.block_on(Lake::open(config)).expect("a lake");
     let next = AtomicU64::new(0);
     let bytes: usize = requests(&next).iter().flatten().map(|event| serde_json::to_vec(event).expect("written").len() + 1).sum();

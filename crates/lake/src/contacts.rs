@@ -8,9 +8,13 @@ use arrow::datatypes::{DataType, Int64Type};
 use arrow::error::ArrowError;
 use datafusion::common::JoinType;
 use datafusion::prelude::{DataFrame, SessionContext, cast as cast_expr, col};
-use vocabulary::{Contact, ContactKey};
+use deltalake_core::kernel::{Action, Transaction};
+use vocabulary::{Contact, ContactKey, Timestamp};
 
-use crate::landing::off_thread;
+use crate::delta::{Purpose, TableState, add_of, removes};
+use crate::faults::Point;
+use crate::landing::{APPLICATION, off_thread};
+use crate::parquet::{encode, landed_path};
 use crate::rows::contact_rows;
 use crate::schema::CONTACTS;
 use crate::session::{explain, plan};
@@ -20,20 +24,33 @@ use crate::{Lake, LakeError, SqlLimits};
 const KEY: &str = "contact_key";
 
 /// See [`Lake::replace_contacts`].
-pub(crate) async fn replace(lake: &Lake, change: i64, contacts: Vec<Contact>) -> Result<(), LakeError> {
-    let mut table = lake.contacts.lock().await;
-    if change <= table.recorded().await? {
+pub(crate) async fn replace(lake: &Lake, change: i64, contacts: Vec<Contact>, at: Timestamp) -> Result<(), LakeError> {
+    let table = &lake.tables.contacts;
+    if change <= table.refresh().await?.recorded(APPLICATION) {
         return Ok(());
     }
-    let schema = table.spec.schema.clone();
-    let rows = off_thread(move || contact_rows(&schema, contacts).map_err(LakeError::internal("arrange contacts"))).await?;
-    table.replace(rows, change, lake.faults.as_ref()).await?;
-    lake.refresh(&[&*table]).await
+    let (schema, skip_by) = (table.spec.schema.clone(), table.spec.skip_by);
+    let encoded = off_thread(move || {
+        let rows = contact_rows(&schema, contacts).map_err(LakeError::internal("arrange contacts"))?;
+        let path = landed_path(APPLICATION, None, change, change);
+        encode(path, None, &[rows], skip_by, at).map_err(LakeError::internal("write down contacts"))
+    })
+    .await?;
+    table.place.put(&encoded.file.path, encoded.bytes).await?;
+    lake.faults.reached(Point::FilesWritten)?;
+    let plan = |state: &TableState| {
+        let actions = removes(state.files.values(), at, true).into_iter();
+        let actions =
+            actions.chain([Action::Add(add_of(&encoded.file, true)), Action::Txn(Transaction::new(APPLICATION, change))]);
+        Ok((state.recorded(APPLICATION) < change).then(|| actions.collect()))
+    };
+    table.commit(Purpose { operation: "WRITE", at }, Box::new(plan)).await?;
+    lake.faults.reached(Point::TableCommitted)
 }
 
 /// See [`Lake::contacts_change`].
 pub(crate) async fn change(lake: &Lake) -> Result<i64, LakeError> {
-    lake.contacts.lock().await.recorded().await
+    Ok(lake.tables.contacts.refresh().await?.recorded(APPLICATION))
 }
 
 /// See [`Lake::recipients`].

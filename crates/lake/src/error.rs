@@ -40,15 +40,34 @@ pub enum LakeError {
         /// What went wrong with the log.
         why: String,
     },
-    /// An event cannot be kept in the log's form.
-    #[error("event {event} cannot be written down")]
-    Unwritable {
-        /// Its position in the request.
-        event: usize,
+    /// More is waiting for the disk than memory allows; nothing was kept.
+    #[error("the disk is behind; send the events again in {retry_after_seconds} s")]
+    Busy {
+        /// How long to wait.
+        retry_after_seconds: u64,
+    },
+    /// The place of the tables cannot be used.
+    #[error("the tables cannot be kept at {place}: {why}")]
+    BadPlace {
+        /// As it was written.
+        place: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An object could not be read or written.
+    #[error("cannot {operation} {object}")]
+    Store {
+        /// What was tried, such as `write`.
+        operation: &'static str,
+        /// Which object.
+        object: String,
         /// Why not.
         #[source]
-        source: serde_json::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A version of a table that never was or is no longer kept.
+    #[error("{0}")]
+    NoVersion(String),
     /// A Delta table could not be read or changed.
     #[error("cannot {operation} the table {table}")]
     Table {
@@ -120,10 +139,18 @@ impl LakeError {
     /// Whether the caller can mend it by asking for something else; all other errors are the server's.
     #[must_use]
     pub fn is_callers(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Query { .. } | Self::Limit(_) | Self::BadFile { .. } | Self::BadRow { .. })
+        matches!(
+            self,
+            Self::Refused(_)
+                | Self::Query { .. }
+                | Self::Limit(_)
+                | Self::BadFile { .. }
+                | Self::BadRow { .. }
+                | Self::NoVersion(_)
+        )
     }
 
-    pub(crate) fn file(operation: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn file(operation: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::File { operation, path, source }
     }
@@ -131,7 +158,7 @@ impl LakeError {
     pub(crate) fn table<E: std::error::Error + Send + Sync + 'static>(
         operation: &'static str,
         table: &str,
-    ) -> impl FnOnce(E) -> Self {
+    ) -> impl FnOnce(E) -> Self + use<E> {
         let table = table.to_owned();
         move |source| Self::Table { operation, table, source: Box::new(source) }
     }

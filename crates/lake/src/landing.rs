@@ -1,60 +1,131 @@
 //! Moves sealed log segments into the tables, each event exactly once.
 //!
-//! Order is everything: commit to each table, recording the newest segment's number; show the new tables to SQL; only
-//! then delete the segments. Whatever step a crash interrupts, the next landing reads the segments that are still
-//! there and leaves out, table by table, what that table's record says it has.
+//! Order is everything: commit to each table, recording the newest segment's number; write down which ids came in; forget
+//! the rows in memory; only then delete the segments. Whatever step a crash interrupts, the next landing takes the segments
+//! that are still there and leaves out, table by table, what that table's record says it has. Files are named by their
+//! segments, so that a repeated landing writes the same files again.
+//!
+//! Several landers may work on one log: a commit that finds its segments recorded already does nothing.
 
-use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use vocabulary::{Event, EventKind};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+use deltalake_core::kernel::{Action, Transaction};
+use vocabulary::{EventKind, Timestamp};
 
-use crate::faults::Point;
-use crate::log::Segment;
-use crate::rows::event_rows;
-use crate::writer::{Sealed, Shared};
+use crate::delta::{Purpose, Table, add_of};
+use crate::faults::{Faults, Point};
+use crate::parquet::{Encoded, by_day, encode, landed_path};
+use crate::tail::TailSegment;
 use crate::{Lake, LakeError, Landed};
 
-/// Segments are landed together up to this size: fewer commits after a pause, but a bound on the memory it takes.
-const BATCH_BYTES_MAX: u64 = 128 << 20;
-
-/// Events by kind, each with the number of its segment.
-type ByKind = BTreeMap<EventKind, Vec<(i64, Event)>>;
+/// Under this name commits record which segments they bring.
+pub(crate) const APPLICATION: &str = "sendlab";
+/// So many rows are landed together: enough for files worth reading, and a bound on the memory it takes.
+const BATCH_ROWS_MAX: u64 = 1 << 20;
 
 /// See [`Lake::land`].
 pub(crate) async fn land(lake: &Lake) -> Result<Landed, LakeError> {
-    let mut tables = lake.events.lock().await;
+    let _one = lake.landing.lock().await;
     lake.writer.seal().await?;
     lake.faults.reached(Point::Sealed)?;
     let mut landed = Landed::default();
     loop {
-        let batch = next_batch(&lake.shared);
-        let Some(newest) = batch.last().map(|sealed| sealed.segment.number) else { return Ok(landed) };
-        let segments = batch.iter().map(|sealed| sealed.segment.clone()).collect();
-        let mut by_kind = off_thread(move || read_segments(segments)).await?;
-        let mut changed = Vec::new();
-        for table in tables.iter_mut() {
-            let Some(kind) = EventKind::ALL.iter().find(|kind| kind.table() == table.spec.name) else { continue };
-            let Some(events) = by_kind.remove(kind) else { continue };
-            let recorded = table.recorded().await?;
-            let events: Vec<Event> =
-                events.into_iter().filter(|(number, _)| *number > recorded).map(|(_, event)| event).collect();
-            changed.push(table.spec.name);
-            if events.is_empty() {
-                continue;
-            }
-            let (schema, rates) = (table.spec.schema.clone(), lake.config.rates.clone());
-            let rows =
-                off_thread(move || event_rows(&schema, events, &rates).map_err(LakeError::internal("arrange events"))).await?;
-            table.append(rows, newest, lake.faults.as_ref()).await?;
-            landed.commits += 1;
-        }
+        let batch = lake.tail.next_batch(BATCH_ROWS_MAX);
+        let Some(newest) = batch.last().map(|segment| segment.number) else { return Ok(landed) };
+        landed.commits += land_segments(&lake.tables.events, &batch, lake.faults.as_ref()).await?;
         lake.faults.reached(Point::AllCommitted)?;
-        let changed: Vec<_> = tables.iter().filter(|table| changed.contains(&table.spec.name)).collect();
-        lake.refresh(&changed).await?;
-        landed.events += mark_visible(&lake.shared, batch.len());
+        let index = lake.index.clone();
+        off_thread(move || index.persist(newest)).await?;
+        landed.events += lake.tail.drop_landed(newest);
         lake.faults.reached(Point::Refreshed)?;
-        delete_oldest(lake, batch.len())?;
+        delete(&batch, lake.faults.as_ref())?;
     }
+}
+
+/// Brings what these segments hold into the tables. Returns how many commits it took.
+pub(crate) async fn land_segments(
+    tables: &[Arc<Table>],
+    segments: &[TailSegment],
+    faults: &dyn Faults,
+) -> Result<u64, LakeError> {
+    let mut commits = 0;
+    for table in tables {
+        while let ControlFlow::Continue(committed) = land_kind(table, segments, faults).await? {
+            commits += committed;
+        }
+    }
+    Ok(commits)
+}
+
+/// Commits what the table lacks of these segments. Continues where another lander was faster with a part of them.
+async fn land_kind(table: &Table, segments: &[TailSegment], faults: &dyn Faults) -> Result<ControlFlow<(), u64>, LakeError> {
+    let Some(kind) = EventKind::ALL.iter().position(|kind| kind.table() == table.spec.name) else {
+        return Ok(ControlFlow::Break(()));
+    };
+    let recorded = table.state().recorded(APPLICATION);
+    let Some(Lacking { first, last, batches }) = lacking(segments, kind, recorded) else { return Ok(ControlFlow::Break(())) };
+    let (at, skip_by) = (newest_receipt(&batches), table.spec.skip_by);
+    let files = off_thread(move || {
+        let days = by_day(&batches).map_err(LakeError::internal("arrange events"))?;
+        let encode = |day: crate::parquet::Day| {
+            encode(landed_path(APPLICATION, Some(day.date), first, last), Some(day.date), &[day.rows], skip_by, at)
+        };
+        days.into_iter().map(encode).collect::<Result<Vec<_>, _>>().map_err(LakeError::internal("write down events"))
+    })
+    .await?;
+    for Encoded { file, bytes } in &files {
+        table.place.put(&file.path, bytes.clone()).await?;
+    }
+    faults.reached(Point::FilesWritten)?;
+    let plan = |state: &crate::delta::TableState| {
+        let adds = files.iter().map(|encoded| Action::Add(add_of(&encoded.file, true)));
+        let record = Action::Txn(Transaction::new(APPLICATION, last));
+        Ok((state.recorded(APPLICATION) == recorded).then(|| adds.chain([record]).collect()))
+    };
+    match table.commit(Purpose { operation: "WRITE", at }, Box::new(plan)).await? {
+        Some(_) => {
+            faults.reached(Point::TableCommitted)?;
+            Ok(ControlFlow::Continue(1))
+        }
+        None => {
+            let state = table.state();
+            for Encoded { file, .. } in &files {
+                if !state.files.contains_key(&file.path) {
+                    table.place.delete(&file.path).await?;
+                }
+            }
+            Ok(ControlFlow::Continue(0))
+        }
+    }
+}
+
+/// What a table lacks.
+struct Lacking {
+    /// The first segment that has something for the table, and the last there is.
+    first: i64,
+    last: i64,
+    batches: Vec<RecordBatch>,
+}
+
+fn lacking(segments: &[TailSegment], kind: usize, recorded: i64) -> Option<Lacking> {
+    let lacks = |segment: &&TailSegment| segment.number > recorded && !segment.batches[kind].is_empty();
+    let first = segments.iter().find(lacks)?.number;
+    let last = segments.last().map_or(first, |segment| segment.number);
+    let batches = segments.iter().filter(lacks).flat_map(|segment| segment.batches[kind].iter().cloned()).collect();
+    Some(Lacking { first, last, batches })
+}
+
+/// When the newest of these rows came in: commits are dated by what they bring.
+fn newest_receipt(batches: &[RecordBatch]) -> Timestamp {
+    let newest = |batch: &RecordBatch| {
+        let received = batch.column_by_name("received_at")?.as_primitive_opt::<TimestampMicrosecondType>()?;
+        arrow::compute::max(received)
+    };
+    let newest = batches.iter().filter_map(newest).max().unwrap_or_default();
+    Timestamp::from_microsecond(newest).unwrap_or_default()
 }
 
 /// Runs work that keeps a processor busy where it does not hold up requests.
@@ -64,43 +135,13 @@ pub(crate) async fn off_thread<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(LakeError::internal("finish work on another thread"))?
 }
 
-/// The oldest sealed segments: at least one if there is any, and no more than fit.
-fn next_batch(shared: &Shared) -> Vec<Sealed> {
-    let mut bytes = 0;
-    let fits = |sealed: &&Sealed| {
-        let first = bytes == 0;
-        bytes += sealed.bytes;
-        first || bytes <= BATCH_BYTES_MAX
-    };
-    shared.sealed().iter().take_while(fits).cloned().collect()
-}
-
-fn read_segments(segments: Vec<Segment>) -> Result<ByKind, LakeError> {
-    let mut by_kind = ByKind::new();
-    for segment in segments {
-        for event in segment.read()? {
-            by_kind.entry(event.body.kind()).or_default().push((segment.number, event));
+fn delete(segments: &[TailSegment], faults: &dyn Faults) -> Result<(), LakeError> {
+    for sealed in segments.iter().filter_map(|segment| segment.sealed.as_ref()) {
+        let path = &sealed.path;
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(LakeError::file("delete", path)(error)),
+            _ => faults.reached(Point::SegmentDeleted)?,
         }
-    }
-    Ok(by_kind)
-}
-
-/// Counts the events of the oldest `count` segments as landed, once.
-fn mark_visible(shared: &Shared, count: usize) -> u64 {
-    let visible = shared.sealed().iter_mut().take(count).map(|sealed| std::mem::take(&mut sealed.unlanded)).sum();
-    shared.unlanded.send_modify(|unlanded| *unlanded -= visible);
-    visible
-}
-
-fn delete_oldest(lake: &Lake, count: usize) -> Result<(), LakeError> {
-    for _ in 0..count {
-        let path = lake.shared.sealed().front().map(|sealed| sealed.segment.path.clone());
-        let Some(path) = path else { return Ok(()) };
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(LakeError::file("delete", &path)(error)),
-            _ => lake.shared.sealed().pop_front(),
-        };
-        lake.faults.reached(Point::SegmentDeleted)?;
     }
     Ok(())
 }

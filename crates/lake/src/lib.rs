@@ -1,11 +1,12 @@
 //! Everything that happened, kept for ever and open to SQL.
 //!
-//! Reading order: [`LakeConfig`] and [`Lake`], then `log`, `writer` and `opening` (durable before acknowledged), `schema`,
-//! `rows`, `tables` and `landing` (into the tables exactly once), `session`, `stop`, `sql`, `observe` and `contacts` (out again),
-//! and last `plan` and `files`, two file formats of their own, and `units`, the results of experiments run elsewhere.
+//! Reading order: [`LakeConfig`] and [`Lake`], then `group`, `rows`, `log`, `writer`, `index` and `opening` (durable before
+//! acknowledged, each event once), `place`, `delta`, `parquet`, `tail` and `landing` (into the tables exactly once), `tables`,
+//! `provider`, `session`, `stop`, `sql`, `observe` and `contacts` (out again), and last `plan` and `files`, two file formats of
+//! their own, and `units`, the results of experiments run elsewhere.
 //!
-//! An event is first written to the durable log, then moved into one of eight Delta tables that any other engine can
-//! read too. `sql`, `observe` and `recipients` read those tables.
+//! An event is first written to the durable log, from where on SQL sees it, then moved into one of eight Delta tables that
+//! any other engine can read too.
 //!
 //! *Invariant:* no personal address ever enters the lake; it knows a person by a random surrogate key.
 //! *Invariant:* the lake reads no clock; times come with the events and as arguments.
@@ -13,38 +14,52 @@
 
 mod answer;
 mod contacts;
+mod delta;
 mod error;
 pub mod faults;
 mod files;
-mod index;
+mod group;
+pub mod index;
 mod landing;
 mod log;
 mod observe;
 mod opening;
+mod parquet;
+mod place;
 mod plan;
+mod provider;
+mod rewrite;
 mod rows;
 mod schema;
 mod session;
 mod sql;
 mod stop;
 mod tables;
+mod tail;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod units;
 mod writer;
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use futures::FutureExt;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use vocabulary::{Contact, Event, EventId, Experiment, Rates, Timestamp};
 
 pub use error::LakeError;
 pub use files::{FileRows, LINE_BYTES_MAX, Progress, ReadOptions, TextRow, has_lines, read_file, read_file_with, read_lines};
+pub use group::Rows;
+pub use index::IndexConfig;
+pub use place::TablesAt;
 pub use plan::{PlanRow, read_plan, write_plan};
 pub use sql::{SqlAnswer, SqlFormat, SqlLimits};
+pub use tables::AsOf;
+pub use tidy::{Pins, Tidied};
 pub use units::gather_units;
 
 /// Where a lake is and how it behaves.
@@ -52,10 +67,22 @@ pub use units::gather_units;
 pub struct LakeConfig {
     /// The folder; made where it does not exist.
     pub root: PathBuf,
-    /// Converts amounts to the base currency as they land.
+    /// Where the tables are; log and index always are in `root`, on a disk whose syncs are quick.
+    pub tables: TablesAt,
+    /// Converts amounts to the base currency.
     pub rates: Rates,
     /// What the lake's own queries may use.
     pub limits: SqlLimits,
+    /// How long events told again are known, and what that may take.
+    pub index: IndexConfig,
+}
+
+impl LakeConfig {
+    /// A lake in a local folder with the defaults.
+    #[must_use]
+    pub fn new(root: PathBuf, rates: Rates) -> Self {
+        Self { root, tables: TablesAt::Folder, rates, limits: SqlLimits::default(), index: IndexConfig::default() }
+    }
 }
 
 /// The answer to [`Lake::append`].
@@ -70,7 +97,7 @@ pub struct Appended {
 /// The answer to [`Lake::land`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Landed {
-    /// How many events became visible to SQL.
+    /// How many events are in the tables now that were not before.
     pub events: u64,
     /// How many Delta commits it took.
     pub commits: u64,
@@ -109,11 +136,12 @@ pub struct Lake {
     faults: Arc<dyn faults::Faults>,
     // Fields are dropped in order: the writer's thread must end before the lock is given back.
     writer: writer::Writer,
-    shared: Arc<writer::Shared>,
-    // Two locks, so that a large change of contacts does not hold up events.
-    contacts: Mutex<tables::Table>,
-    events: Mutex<Vec<tables::Table>>,
-    snapshot: RwLock<Arc<tables::Snapshot>>,
+    index: Arc<index::Index>,
+    tail: Arc<tail::Tail>,
+    tables: tables::Tables,
+    /// One landing of this process at a time.
+    landing: Mutex<()>,
+    tidying: Mutex<()>,
     queries: session::Queries,
     _lock: File,
 }
@@ -146,46 +174,62 @@ impl Lake {
     /// Stores events. When this returns `Ok`, each is on disk once, whether this call or an earlier one brought it.
     ///
     /// # Errors
-    /// [`LakeError::NotDurable`] when the disk refuses: then none of them counts as told.
+    /// [`LakeError::NotDurable`] when the disk refuses and [`LakeError::Busy`] when it is behind: then none of them counts
+    /// as told.
     pub async fn append(&self, events: Vec<Event>) -> Result<Appended, LakeError> {
-        if events.is_empty() {
-            return Ok(Appended { accepted: 0, duplicates: Vec::new() });
-        }
-        self.writer.append(writer::Lines::of(&events)?).await
+        self.append_with(|rows| events.iter().for_each(|event| rows.push(event.borrowed()))).await
+    }
+
+    /// [`Lake::append`] without a list in between: `fill` pushes events, and is called once and at once.
+    ///
+    /// # Errors
+    /// As [`Lake::append`].
+    pub async fn append_with(&self, fill: impl FnOnce(&mut Rows<'_>)) -> Result<Appended, LakeError> {
+        self.writer.append(fill).await
     }
 
     /// Whether an event of this id is stored.
-    #[must_use]
-    pub fn knows(&self, id: &EventId) -> bool {
-        self.shared.index.knows(id.as_str())
+    ///
+    /// # Errors
+    /// [`LakeError::File`] when the ids on disk cannot be read.
+    pub fn knows(&self, id: &EventId) -> Result<bool, LakeError> {
+        self.index.knows(id.as_str())
     }
 
-    /// How many stored events SQL cannot see yet.
+    /// How many stored events are in no table yet. SQL sees them all the same.
     #[must_use]
     pub fn unlanded(&self) -> u64 {
-        *self.shared.unlanded.borrow()
+        self.tail.rows()
     }
 
-    /// Completes when [`Lake::unlanded`] is more than 0.
-    pub async fn work_due(&self) {
-        // It fails only without a sender, which is the lake itself.
-        let _ = self.shared.unlanded.subscribe().wait_for(|unlanded| *unlanded > 0).await;
+    /// Completes when [`Lake::unlanded`] is at least `rows`.
+    pub async fn work_due(&self, rows: u64) {
+        self.tail.wait_for(rows).await;
     }
 
-    /// Moves everything the log holds into the tables, where SQL sees it. Calls queue behind each other.
+    /// Moves everything the log holds into the tables, where other engines see it too. Calls queue behind each other.
     ///
     /// # Errors
     /// Errors of files and tables; calling again goes on where this stopped.
     pub async fn land(&self) -> Result<Landed, LakeError> {
-        landing::land(self).await
+        landing::land(self).boxed().await
     }
 
-    /// Makes `contacts` the content of the table of contacts. Harmless when `change` is not newer than what is there.
+    /// Merges small files, writes closed days anew in the order that questions want, and forgets versions that are old at
+    /// `now` and not among `pins`. Readers and landings go on meanwhile.
+    ///
+    /// # Errors
+    /// Errors of files and tables; nothing is lost, and the next call goes on.
+    pub async fn tidy(&self, now: Timestamp, pins: &Pins) -> Result<Tidied, LakeError> {
+        tidy::tidy(self, now, pins).await
+    }
+
+    /// Makes `contacts` the content of the table of contacts as of `at`. Harmless when `change` is not newer than what is there.
     ///
     /// # Errors
     /// Errors of files and tables.
-    pub async fn replace_contacts(&self, change: i64, contacts: Vec<Contact>) -> Result<(), LakeError> {
-        contacts::replace(self, change, contacts).await
+    pub async fn replace_contacts(&self, change: i64, contacts: Vec<Contact>, at: Timestamp) -> Result<(), LakeError> {
+        contacts::replace(self, change, contacts, at).await
     }
 
     /// The number of the change the table of contacts stands at; 0 where it was never filled.
@@ -229,18 +273,7 @@ impl Lake {
     }
 
     /// What SQL reads now.
-    fn snapshot(&self) -> Arc<tables::Snapshot> {
-        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Shows `changed` tables to SQL as they are now.
-    async fn refresh(&self, changed: &[&tables::Table]) -> Result<(), LakeError> {
-        let mut fresh = Vec::new();
-        for table in changed {
-            fresh.push((table.spec.name, table.read().await?));
-        }
-        let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut snapshot).0.extend(fresh);
-        Ok(())
+    fn snapshot(&self) -> tables::Snapshot {
+        self.tables.now(&self.tail)
     }
 }

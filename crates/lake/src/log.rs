@@ -1,19 +1,26 @@
 //! The durable log on disk: numbered segments of checked frames.
 //!
-//! A frame is `[length u32][crc32c u32][payload]`, little endian; its payload is the events of one request as lines of
-//! JSON. Only the newest segment may end in a torn frame: what it holds was never acknowledged, so it is cut off.
+//! A frame is `[length u32][crc32c u32][payload]`, little endian. Its payload is one byte for the kind of event and then
+//! rows of that kind as an Arrow IPC stream, which names its columns, so that a later version of the program reads it too.
+//! Only the newest segment may end in a torn frame: what it holds was never acknowledged, so it is cut off.
 
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use vocabulary::Event;
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use vocabulary::EventKind;
 
 use crate::LakeError;
 
 /// A frame larger than this is damage, not data: the writer starts a new frame before.
-pub(crate) const FRAME_BYTES_MAX: usize = 16 << 20;
+const FRAME_BYTES_MAX: usize = 64 << 20;
+/// Rows are cut into frames of about this size.
+const FRAME_BYTES_AIM: usize = 16 << 20;
 
 const HEADER_BYTES: usize = 8;
 const ENDING: &str = "log";
@@ -31,21 +38,24 @@ impl Segment {
         Self { number, path: folder.join(format!("{number:020}.{ENDING}")) }
     }
 
-    /// The events of a segment that is whole.
-    pub(crate) fn read(&self) -> Result<Vec<Event>, LakeError> {
+    /// The log batches of a segment that is whole, in the order they were written.
+    pub(crate) fn read(&self) -> Result<Vec<(EventKind, RecordBatch)>, LakeError> {
         let bytes = fs::read(&self.path).map_err(LakeError::file("read", &self.path))?;
         let (frames, damage) = split_frames(&bytes);
         if let Some(damage) = damage {
             return Err(self.damaged(damage.offset, damage.why.to_owned()));
         }
-        let mut events = Vec::new();
+        let mut batches = Vec::new();
         for frame in frames {
-            for line in bytes[frame.clone()].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                let event = serde_json::from_slice(line).map_err(|e| self.damaged(frame.start, e.to_string()))?;
-                events.push(event);
+            let damaged = |why: String| self.damaged(frame.start, why);
+            let (kind, stream) = bytes[frame.clone()].split_first().ok_or_else(|| damaged("the frame is empty".to_owned()))?;
+            let kind = *EventKind::ALL.get(usize::from(*kind)).ok_or_else(|| damaged(format!("there is no kind {kind}")))?;
+            let reader = StreamReader::try_new(stream, None).map_err(|error| damaged(error.to_string()))?;
+            for batch in reader {
+                batches.push((kind, batch.map_err(|error| damaged(error.to_string()))?));
             }
         }
-        Ok(events)
+        Ok(batches)
     }
 
     /// Cuts off a torn frame at the end. Returns how many bytes remain.
@@ -80,12 +90,36 @@ pub(crate) fn list_segments(folder: &Path) -> Result<Vec<Segment>, LakeError> {
     Ok(segments)
 }
 
-/// Appends one frame to `out`.
-pub(crate) fn push_frame(out: &mut Vec<u8>, payload: &[u8]) {
-    assert!(payload.len() <= FRAME_BYTES_MAX, "frames are kept below their limit by the writer");
-    out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    out.extend_from_slice(&crc32c::crc32c(payload).to_le_bytes());
-    out.extend_from_slice(payload);
+/// Appends rows of one kind to `out` as one or more frames.
+pub(crate) fn push_frames(out: &mut Vec<u8>, kind: EventKind, batch: &RecordBatch) -> Result<(), ArrowError> {
+    let rows = batch.num_rows();
+    let frames = batch.get_array_memory_size().div_ceil(FRAME_BYTES_AIM).clamp(1, rows.max(1));
+    let rows_per_frame = rows.div_ceil(frames).max(1);
+    for first in (0..rows).step_by(rows_per_frame) {
+        push_frame(out, kind, &batch.slice(first, rows_per_frame.min(rows - first)))?;
+    }
+    Ok(())
+}
+
+fn push_frame(out: &mut Vec<u8>, kind: EventKind, batch: &RecordBatch) -> Result<(), ArrowError> {
+    let begin = out.len();
+    out.extend_from_slice(&[0; HEADER_BYTES]);
+    out.push(kind as u8);
+    let mut writer = StreamWriter::try_new(&mut *out, batch.schema_ref())?;
+    writer.write(batch)?;
+    writer.finish()?;
+    drop(writer);
+    end_frame(out, begin);
+    Ok(())
+}
+
+/// Fills in the header of the frame that begins at `begin`.
+fn end_frame(out: &mut [u8], begin: usize) {
+    let payload = &out[begin + HEADER_BYTES..];
+    assert!(payload.len() <= FRAME_BYTES_MAX, "frames are kept below their limit by push_frames");
+    let (length, checksum) = (payload.len() as u32, crc32c::crc32c(payload));
+    out[begin..begin + 4].copy_from_slice(&length.to_le_bytes());
+    out[begin + 4..begin + HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
 }
 
 /// Makes the names in `folder` survive a power loss.
@@ -134,6 +168,13 @@ fn frame_at(bytes: &[u8], offset: usize) -> Result<Range<usize>, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn push_frame(out: &mut Vec<u8>, payload: &[u8]) {
+        let begin = out.len();
+        out.extend_from_slice(&[0; HEADER_BYTES]);
+        out.extend_from_slice(payload);
+        end_frame(out, begin);
+    }
 
     #[test]
     fn only_whole_frames_are_read() {

@@ -1,12 +1,11 @@
-//! Opens a lake: takes the lock, opens the tables, reads back the log, and rebuilds what is known of event ids.
+//! Opens a lake: takes the lock, opens the tables, reads back the log, and knows the ids of past events again.
 
-use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use datafusion::error::DataFusionError;
@@ -16,13 +15,17 @@ use futures::TryStreamExt;
 use tokio::sync::Mutex;
 use vocabulary::EventKind;
 
+use crate::delta::Table;
 use crate::faults::Faults;
-use crate::index::{IdHash, IdSet, Index, REMEMBERED_DAYS};
+use crate::index::{IdHash, Index};
+use crate::landing::APPLICATION;
 use crate::log::{list_segments, sync_folder};
+use crate::place::Place;
 use crate::schema::{contacts_table, event_table};
 use crate::session::Queries;
-use crate::tables::{Snapshot, Table};
-use crate::writer::{Sealed, Shared, Writer, WriterConfig};
+use crate::tables::Tables;
+use crate::tail::Tail;
+use crate::writer::{Writer, WriterConfig};
 use crate::{Lake, LakeConfig, LakeError, SqlLimits};
 
 const MICROSECONDS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;
@@ -34,49 +37,43 @@ pub(crate) async fn open(config: LakeConfig, faults: Arc<dyn Faults>) -> Result<
         fs::create_dir_all(&folder).map_err(LakeError::file("create", &folder))?;
         Ok(folder)
     };
-    let (log, spill, tables_folder) = (folder("log")?, folder("spill")?, folder("tables")?);
+    let (log, spill) = (folder("log")?, folder("spill")?);
     sync_folder(&config.root).map_err(LakeError::file("sync", &config.root))?;
     let lock = lock(&config.root)?;
-
-    let contacts = Table::open(&tables_folder, contacts_table()).await?;
-    let mut events = Vec::new();
-    for kind in EventKind::ALL {
-        events.push(Table::open(&tables_folder, event_table(*kind)).await?);
-    }
-    sync_folder(&tables_folder).map_err(LakeError::file("sync", &tables_folder))?;
-    let mut snapshot = Snapshot::default();
-    for table in events.iter().chain([&contacts]) {
-        snapshot.0.insert(table.spec.name, table.read().await?);
-    }
-
-    let queries = Queries::new(spill)?;
-    // Opening takes as long as it takes.
-    let limits = SqlLimits { seconds_max: u64::from(u32::MAX), ..config.limits };
-    let failed = LakeError::internal("read the ids of past events");
-    let read = |context| async move { landed_ids(context).await.map_err(failed) };
-    let mut ids = queries.run(&snapshot, limits, read).await?;
-    let sealed = read_back(&log, &mut events, &mut ids).await?;
-    let newest = sealed.back().map_or(0, |sealed| sealed.segment.number);
-    let mut next = newest + 1;
-    for table in &mut events {
-        next = next.max(table.recorded().await? + 1);
-    }
-    let shared = Arc::new(Shared::new(Index::new(ids), sealed));
-    let writer = Writer::start(WriterConfig { folder: log, next, shared: shared.clone(), faults: faults.clone() })?;
+    let tables = open_tables(&config).await?;
+    let tail = Arc::new(Tail::new(config.rates.clone()));
+    let (segments, newest) = read_back(&log, &tables, &tail)?;
+    let queries = Queries::new(spill, &tables)?;
+    let recorded = tables.events.iter().map(|table| table.state().recorded(APPLICATION)).max().unwrap_or_default();
+    let index = open_index(&config, &config.root.join("index"), &tables, &queries, segments, recorded).await?;
+    let next = newest.max(recorded).max(index.persisted()) + 1;
+    let writer = WriterConfig { folder: log, next, index: index.clone(), tail: tail.clone(), faults: faults.clone() };
     Ok(Lake {
+        writer: Writer::start(writer)?,
         config,
         faults,
-        writer,
-        shared,
-        contacts: Mutex::new(contacts),
-        events: Mutex::new(events),
-        snapshot: RwLock::new(Arc::new(snapshot)),
+        index,
+        tail,
+        tables,
+        landing: Mutex::new(()),
+        tidying: Mutex::new(()),
         queries,
         _lock: lock,
     })
 }
 
-/// One process writes a lake. The system frees the lock when the process ends, however it ends.
+/// The tables, made where there are none.
+pub(crate) async fn open_tables(config: &LakeConfig) -> Result<Tables, LakeError> {
+    let place = Place::open(&config.tables, &config.root)?;
+    let contacts = Table::open(&place, contacts_table(), &[APPLICATION]).await?;
+    let mut events = Vec::new();
+    for kind in EventKind::ALL {
+        events.push(Arc::new(Table::open(&place, event_table(*kind), &[APPLICATION]).await?));
+    }
+    Ok(Tables::new(events, Arc::new(contacts)))
+}
+
+/// One process writes a log. The system frees the lock when the process ends, however it ends.
 fn lock(root: &Path) -> Result<File, LakeError> {
     let path = root.join("lock");
     let mut file = File::options()
@@ -105,9 +102,18 @@ fn lock(root: &Path) -> Result<File, LakeError> {
     Ok(file)
 }
 
-/// The segments a former process left, with how many of their events no table has. Adds their ids to `ids`.
-async fn read_back(log: &Path, tables: &mut [Table], ids: &mut IdSet) -> Result<VecDeque<Sealed>, LakeError> {
+/// The ids of one segment, and when the newest of them came in.
+struct SegmentIds {
+    number: i64,
+    received_at_us: i64,
+    ids: Vec<IdHash>,
+}
+
+/// Brings the segments that a former process left into memory, without what the tables have. Returns the ids of all they
+/// hold, and the newest number.
+fn read_back(log: &Path, tables: &Tables, tail: &Tail) -> Result<(Vec<SegmentIds>, i64), LakeError> {
     let mut segments = list_segments(log)?;
+    let newest = segments.last().map_or(0, |segment| segment.number);
     if let Some(newest) = segments.pop() {
         if newest.cut_torn_tail()? > 0 {
             segments.push(newest);
@@ -115,41 +121,81 @@ async fn read_back(log: &Path, tables: &mut [Table], ids: &mut IdSet) -> Result<
             fs::remove_file(&newest.path).map_err(LakeError::file("delete", &newest.path))?;
         }
     }
-    let mut sealed = VecDeque::new();
+    let mut ids = Vec::new();
     for segment in segments {
-        let bytes = fs::metadata(&segment.path).map_err(LakeError::file("read", &segment.path))?.len();
-        let events = segment.read()?;
-        ids.extend(events.iter().map(|event| IdHash::of(event.id.as_str())));
-        let mut unlanded = 0;
-        for table in tables.iter_mut() {
-            if segment.number > table.recorded().await? {
-                let of_table = |kind: EventKind| kind.table() == table.spec.name;
-                unlanded += events.iter().filter(|event| of_table(event.body.kind())).count() as u64;
-            }
+        let batches = segment.read()?;
+        let mut of_segment = SegmentIds { number: segment.number, received_at_us: 0, ids: Vec::new() };
+        for (_, batch) in &batches {
+            let (hashes, received_at_us) = ids_of(batch)?;
+            of_segment.ids.extend(hashes);
+            of_segment.received_at_us = of_segment.received_at_us.max(received_at_us);
         }
-        sealed.push_back(Sealed { segment, bytes, unlanded });
+        ids.push(of_segment);
+        let lacks = |kind: EventKind| segment.number > tables.events[kind as usize].state().recorded(APPLICATION);
+        let lacking: Vec<(EventKind, RecordBatch)> = batches.into_iter().filter(|(kind, _)| lacks(*kind)).collect();
+        tail.restore(segment, lacking);
     }
-    Ok(sealed)
+    Ok((ids, newest))
 }
 
-/// The ids of the events received in the last [`REMEMBERED_DAYS`] days before the newest.
-async fn landed_ids(context: SessionContext) -> Result<IdSet, DataFusionError> {
+/// The index as a former process left it, with what it lacks: the ids of the log's segments, and those of the tables where
+/// its own files are missing or damaged.
+async fn open_index(
+    config: &LakeConfig,
+    folder: &Path,
+    tables: &Tables,
+    queries: &Queries,
+    segments: Vec<SegmentIds>,
+    landed: i64,
+) -> Result<Arc<Index>, LakeError> {
+    let opened = Index::open(folder, config.index)?;
+    let index = Arc::new(opened.index);
+    if let Some(why) = opened.rebuild {
+        tracing::info!(why, "reading the ids of past events from the tables");
+        // Opening takes as long as it takes.
+        let limits = SqlLimits { seconds_max: u64::from(u32::MAX), ..config.limits };
+        let failed = LakeError::internal("read the ids of past events");
+        let (knowing, days) = (index.clone(), config.index.window_days);
+        let read = move |context| async move { know_landed(context, &knowing, days).await.map_err(failed) };
+        queries.run(&tables.landed(), limits, read).await?;
+        index.restored(segments.first().map_or(landed, |oldest| oldest.number - 1))?;
+    }
+    for segment in segments.iter().filter(|segment| segment.number > index.persisted()) {
+        index.remember(segment.number, segment.received_at_us, &segment.ids);
+    }
+    Ok(index)
+}
+
+/// Knows the events received in the last days before the newest.
+async fn know_landed(context: SessionContext, index: &Index, days: u32) -> Result<(), DataFusionError> {
     let newest = EventKind::ALL.iter().map(|kind| format!("SELECT max(received_at) AS newest FROM {}", kind.table()));
     let newest = newest.collect::<Vec<_>>().join(" UNION ALL ");
     let batches = context.sql(&format!("SELECT max(newest) FROM ({newest})")).await?.collect().await?;
     let newest =
         batches.iter().find_map(|batch| batch.column(0).as_primitive::<TimestampMicrosecondType>().iter().flatten().next());
-    let mut ids = IdSet::default();
-    let Some(newest) = newest else { return Ok(ids) };
-    let since = newest.saturating_sub(REMEMBERED_DAYS * MICROSECONDS_PER_DAY);
+    let Some(newest) = newest else { return Ok(()) };
+    let since = newest.saturating_sub(i64::from(days) * MICROSECONDS_PER_DAY);
     let since = ScalarValue::TimestampMicrosecond(Some(since), Some("UTC".into()));
     for kind in EventKind::ALL {
         let rows = context.table(kind.table()).await?.filter(col("received_at").gt_eq(lit(since.clone())))?;
-        let mut batches = rows.select_columns(&["event_id"])?.execute_stream().await?;
+        let mut batches = rows.select_columns(&["event_id", "received_at"])?.execute_stream().await?;
         while let Some(batch) = batches.try_next().await? {
-            let column = cast(batch.column(0), &DataType::Utf8)?;
-            ids.extend(column.as_string::<i32>().iter().flatten().map(IdHash::of));
+            let failed = |error: LakeError| DataFusionError::External(Box::new(error));
+            let (ids, received_at_us) = ids_of(&batch).map_err(failed)?;
+            index.restore(received_at_us, &ids).map_err(failed)?;
         }
     }
-    Ok(ids)
+    Ok(())
+}
+
+/// The ids of the events of a batch, and when the newest of them came in.
+fn ids_of(batch: &RecordBatch) -> Result<(Vec<IdHash>, i64), LakeError> {
+    let column = |name: &str| {
+        let missing = || std::io::Error::other(format!("{name} is missing"));
+        batch.column_by_name(name).ok_or_else(missing).map_err(LakeError::internal("read the ids of events"))
+    };
+    let ids = cast(column("event_id")?, &DataType::Utf8).map_err(LakeError::internal("read the ids of events"))?;
+    let received = column("received_at")?;
+    let newest = arrow::compute::max(received.as_primitive::<TimestampMicrosecondType>()).unwrap_or_default();
+    Ok((ids.as_string::<i32>().iter().flatten().map(IdHash::of).collect(), newest))
 }

@@ -1,29 +1,260 @@
 //! Turns events and contacts into the columns of their tables.
+//!
+//! Events are pushed one by one into shared builders, one set per kind, straight from the text of the request. What comes
+//! out is a log batch: the table's columns without those that follow from others. [`complete`] adds these.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, MapBuilder, MapFieldNames, RecordBatch, StringBuilder,
-    TimestampMicrosecondBuilder,
+    Array, ArrayRef, AsArray, BooleanBuilder, Date32Array, Float64Builder, Int64Array, Int64Builder, MapBuilder, MapFieldNames,
+    RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use vocabulary::{Body, Contact, Event, Money, Rates, Timestamp};
+use vocabulary::{BodyRef, Contact, Currency, EventKind, EventRef, Money, Rates, Timestamp};
 
-/// The rows of `events`, which are all of the kind `schema` is for.
-///
-/// They are sorted by experiment and contact, so that a question about one experiment reads few pages.
-pub(crate) fn event_rows(schema: &SchemaRef, mut events: Vec<Event>, rates: &Rates) -> Result<RecordBatch, ArrowError> {
-    let order = |event: &Event| (event.context.experiment_id.clone(), event.contact, event.time);
-    events.sort_by_cached_key(order);
-    let mut columns = common_columns(&events);
-    columns.extend(own_columns(&events, rates));
-    let mut dates = Date32Builder::with_capacity(events.len());
-    events.iter().for_each(|event| dates.append_value(days_since_epoch(date_of(event.time))));
-    columns.push(Arc::new(dates.finish()));
+use crate::schema::{BASE_COLUMNS, EVENT_DATE, event_table};
+
+const MICROSECONDS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// The builders of one kind's columns, in the order of its table without the columns that [`complete`] adds.
+pub(crate) struct KindBuilder {
+    schema: SchemaRef,
+    /// `event_time`, `received_at`.
+    times: [TimestampMicrosecondBuilder; 2],
+    event_id: StringBuilder,
+    contact_key: Int64Builder,
+    /// `message_id` and the others that name what the event belongs to, then `time_doubt`.
+    context: [StringBuilder; 9],
+    own: Own,
+    rows: usize,
+}
+
+/// The columns that only one kind has.
+enum Own {
+    Assignment { planned_at: TimestampMicrosecondBuilder, propensity: Float64Builder },
+    Message { class: StringBuilder, cost: MoneyBuilder },
+    Delivery { status: StringBuilder, reply: StringBuilder },
+    Open { machine: BooleanBuilder, user_agent: StringBuilder },
+    Click { url: StringBuilder, machine: BooleanBuilder, user_agent: StringBuilder },
+    Order { order_id: StringBuilder, amount: MoneyBuilder, refund_of: StringBuilder },
+    Feedback { feedback: StringBuilder, text: StringBuilder },
+}
+
+struct MoneyBuilder {
+    minor: Int64Builder,
+    currency: StringBuilder,
+}
+
+impl MoneyBuilder {
+    fn new() -> Self {
+        Self { minor: Int64Builder::with_capacity(0), currency: text_builder() }
+    }
+
+    fn push(&mut self, money: Option<Money>) {
+        self.minor.append_option(money.map(|money| money.minor));
+        self.currency.append_option(money.as_ref().map(|money| money.currency.as_str()));
+    }
+
+    fn finish(&mut self) -> [ArrayRef; 2] {
+        [Arc::new(self.minor.finish()), Arc::new(self.currency.finish())]
+    }
+}
+
+/// Without Arrow's default capacity of 1,024 rows, which many small batches would each pay for.
+fn text_builder() -> StringBuilder {
+    StringBuilder::with_capacity(0, 0)
+}
+
+fn time_builder() -> TimestampMicrosecondBuilder {
+    TimestampMicrosecondBuilder::with_capacity(0).with_timezone("UTC")
+}
+
+impl KindBuilder {
+    pub(crate) fn new(kind: EventKind) -> Self {
+        let own = match kind {
+            EventKind::Assignment => Own::Assignment { planned_at: time_builder(), propensity: Float64Builder::with_capacity(0) },
+            EventKind::Message => Own::Message { class: text_builder(), cost: MoneyBuilder::new() },
+            EventKind::Delivery => Own::Delivery { status: text_builder(), reply: text_builder() },
+            EventKind::Open => Own::Open { machine: BooleanBuilder::with_capacity(0), user_agent: text_builder() },
+            EventKind::Click => {
+                Own::Click { url: text_builder(), machine: BooleanBuilder::with_capacity(0), user_agent: text_builder() }
+            }
+            EventKind::Order => Own::Order { order_id: text_builder(), amount: MoneyBuilder::new(), refund_of: text_builder() },
+            EventKind::Feedback => Own::Feedback { feedback: text_builder(), text: text_builder() },
+        };
+        Self {
+            schema: log_schema(kind),
+            times: [time_builder(), time_builder()],
+            event_id: text_builder(),
+            contact_key: Int64Builder::with_capacity(0),
+            context: std::array::from_fn(|_| text_builder()),
+            own,
+            rows: 0,
+        }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds one event, which is of this builder's kind.
+    pub(crate) fn push(&mut self, event: &EventRef<'_>) {
+        self.event_id.append_value(event.id);
+        self.times[0].append_value(event.time.as_microsecond());
+        self.times[1].append_value(event.received_at.as_microsecond());
+        self.contact_key.append_value(event.contact.as_i64());
+        let context = &event.context;
+        let texts = [
+            context.message_id,
+            context.campaign_id,
+            context.experiment_id,
+            context.variant,
+            context.channel.map(vocabulary::Channel::as_str),
+            context.market,
+            context.provider,
+            context.recommendation_id,
+            event.time_doubt.map(vocabulary::TimeDoubt::as_str),
+        ];
+        for (column, text) in self.context.iter_mut().zip(texts) {
+            column.append_option(text);
+        }
+        self.own.push(&event.body);
+        self.rows += 1;
+    }
+
+    /// The rows so far as a log batch; afterwards there are none.
+    pub(crate) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+        self.rows = 0;
+        let [event_time, received_at] = &mut self.times;
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.event_id.finish()),
+            Arc::new(event_time.finish()),
+            Arc::new(received_at.finish()),
+            Arc::new(self.contact_key.finish()),
+        ];
+        columns.extend(self.context.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
+        columns.extend(self.own.finish());
+        RecordBatch::try_new(self.schema.clone(), columns)
+    }
+}
+
+impl Own {
+    fn push(&mut self, body: &BodyRef<'_>) {
+        match (self, body) {
+            (Self::Assignment { planned_at, propensity }, BodyRef::Assignment { planned_at: at, propensity: drawn }) => {
+                planned_at.append_option(at.map(Timestamp::as_microsecond));
+                propensity.append_option(*drawn);
+            }
+            (Self::Message { class, cost }, BodyRef::Message { class: of, cost: paid }) => {
+                class.append_value(of.as_str());
+                cost.push(*paid);
+            }
+            (Self::Delivery { status, reply }, BodyRef::Delivery { status: is, reply: said }) => {
+                status.append_value(is.as_str());
+                reply.append_option(*said);
+            }
+            (Self::Open { machine, user_agent }, BodyRef::Open { machine: by, user_agent: agent }) => {
+                machine.append_value(*by);
+                user_agent.append_option(*agent);
+            }
+            (Self::Click { url, machine, user_agent }, BodyRef::Click { url: to, machine: by, user_agent: agent }) => {
+                url.append_option(*to);
+                machine.append_value(*by);
+                user_agent.append_option(*agent);
+            }
+            (Self::Order { order_id, amount, refund_of }, BodyRef::Order { order_id: id, amount: paid, refund_of: of }) => {
+                order_id.append_value(id);
+                amount.push(Some(*paid));
+                refund_of.append_option(*of);
+            }
+            (Self::Feedback { feedback, text }, BodyRef::Feedback { kind, text: words }) => {
+                feedback.append_value(kind.as_str());
+                text.append_option(*words);
+            }
+            _ => unreachable!("events are sorted by kind before they are pushed"),
+        }
+    }
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        match self {
+            Self::Assignment { planned_at, propensity } => vec![Arc::new(planned_at.finish()), Arc::new(propensity.finish())],
+            Self::Message { class, cost } => {
+                let [minor, currency] = cost.finish();
+                vec![Arc::new(class.finish()), minor, currency]
+            }
+            Self::Delivery { status, reply } => vec![Arc::new(status.finish()), Arc::new(reply.finish())],
+            Self::Open { machine, user_agent } => vec![Arc::new(machine.finish()), Arc::new(user_agent.finish())],
+            Self::Click { url, machine, user_agent } => {
+                vec![Arc::new(url.finish()), Arc::new(machine.finish()), Arc::new(user_agent.finish())]
+            }
+            Self::Order { order_id, amount, refund_of } => {
+                let [minor, currency] = amount.finish();
+                vec![Arc::new(order_id.finish()), minor, currency, Arc::new(refund_of.finish())]
+            }
+            Self::Feedback { feedback, text } => vec![Arc::new(feedback.finish()), Arc::new(text.finish())],
+        }
+    }
+}
+
+/// The columns of a log batch: its table's without those that follow from others, and without comments, because each
+/// frame of the log repeats them.
+pub(crate) fn log_schema(kind: EventKind) -> SchemaRef {
+    let follows = |name: &str| name == EVENT_DATE || BASE_COLUMNS.contains(&name);
+    let bare = |field: &Arc<Field>| Field::new(field.name(), field.data_type().clone(), field.is_nullable());
+    let fields = event_table(kind).schema.fields().iter().filter(|field| !follows(field.name())).map(bare).collect::<Vec<_>>();
+    Arc::new(Schema::new(fields))
+}
+
+/// The rows of a log batch as their table has them: with the day, and amounts in the base currency at the rate of the day.
+/// Columns that an older version of the program did not write are null.
+pub(crate) fn complete(schema: &SchemaRef, batch: &RecordBatch, rates: &Rates) -> Result<RecordBatch, ArrowError> {
+    let column = |field: &Arc<Field>| -> Result<ArrayRef, ArrowError> {
+        match field.name().as_str() {
+            EVENT_DATE => days(batch),
+            name if BASE_COLUMNS.contains(&name) => base_amounts(batch, rates),
+            name => Ok(batch
+                .column_by_name(name)
+                .cloned()
+                .unwrap_or_else(|| arrow::array::new_null_array(field.data_type(), batch.num_rows()))),
+        }
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<_, _>>()?;
     RecordBatch::try_new(schema.clone(), columns)
+}
+
+fn times(batch: &RecordBatch) -> Result<&arrow::array::TimestampMicrosecondArray, ArrowError> {
+    let column = batch.column_by_name("event_time").and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+    column.ok_or_else(|| ArrowError::SchemaError("event_time is missing".to_owned()))
+}
+
+fn days(batch: &RecordBatch) -> Result<ArrayRef, ArrowError> {
+    let days = times(batch)?.values().iter().map(|time| time.div_euclid(MICROSECONDS_PER_DAY) as i32);
+    Ok(Arc::new(Date32Array::from_iter_values(days)))
+}
+
+/// The amounts of a batch in the base currency, at the rates of the days of its events.
+pub(crate) fn base_amounts(batch: &RecordBatch, rates: &Rates) -> Result<ArrayRef, ArrowError> {
+    let minor = ["amount_minor", "cost_minor"].iter().find_map(|name| batch.column_by_name(name));
+    let minor = minor.and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let currency = batch.column_by_name("currency").map(|column| arrow::compute::cast(column, &DataType::Utf8)).transpose()?;
+    let (Some(minor), Some(currency)) = (minor, currency) else {
+        return Err(ArrowError::SchemaError("an amount or its currency is missing".to_owned()));
+    };
+    let currency = currency.as_string::<i32>();
+    let times = times(batch)?.values();
+    let base = (0..batch.num_rows()).map(|row| {
+        let known = minor.is_valid(row) && currency.is_valid(row);
+        let money = known
+            .then(|| Currency::new(currency.value(row)).ok())
+            .flatten()
+            .map(|currency| Money { minor: minor.value(row), currency })?;
+        let time = Timestamp::from_microsecond(times[row]).ok()?;
+        rates.to_base(money, date_of(time)).map(|money| money.minor)
+    });
+    Ok(Arc::new(base.collect::<Int64Array>()))
 }
 
 /// The rows of `contacts`, by key.
@@ -47,111 +278,20 @@ pub(crate) fn date_of(time: Timestamp) -> Date {
     time.to_zoned(TimeZone::UTC).date()
 }
 
-fn days_since_epoch(date: Date) -> i32 {
+/// A day as Arrow keeps it.
+pub(crate) fn days_since_epoch(date: Date) -> i32 {
     (date - Date::constant(1970, 1, 1)).get_days()
 }
 
-fn common_columns(events: &[Event]) -> Vec<ArrayRef> {
-    let text = |of: fn(&Event) -> Option<&str>| text_column(events.iter().map(of));
-    let time = |of: fn(&Event) -> Option<Timestamp>| time_column(events.iter().map(of));
-    let mut contacts = Int64Builder::with_capacity(events.len());
-    events.iter().for_each(|event| contacts.append_value(event.contact.as_i64()));
-    vec![
-        text(|event| Some(event.id.as_str())),
-        time(|event| Some(event.time)),
-        time(|event| Some(event.received_at)),
-        Arc::new(contacts.finish()),
-        text(|event| event.context.message_id.as_ref().map(|id| id.as_str())),
-        text(|event| event.context.campaign_id.as_ref().map(|id| id.as_str())),
-        text(|event| event.context.experiment_id.as_ref().map(|id| id.as_str())),
-        text(|event| event.context.variant.as_ref().map(|name| name.as_str())),
-        text(|event| event.context.channel.map(|channel| channel.as_str())),
-        text(|event| event.context.market.as_deref()),
-        text(|event| event.context.provider.as_ref().map(|name| name.as_str())),
-        text(|event| event.context.recommendation_id.as_ref().map(|id| id.as_str())),
-    ]
-}
-
-/// The columns that only this kind of event has. An event of another kind would give nulls; callers sort by kind first.
-fn own_columns(events: &[Event], rates: &Rates) -> Vec<ArrayRef> {
-    let text = |of: fn(&Body) -> Option<&str>| text_column(events.iter().map(|event| of(&event.body)));
-    let machine = || {
-        let flags = events.iter().map(|event| match event.body {
-            Body::Open { machine, .. } | Body::Click { machine, .. } => Some(machine),
-            _ => None,
-        });
-        let mut column = BooleanBuilder::with_capacity(events.len());
-        flags.for_each(|flag| column.append_option(flag));
-        Arc::new(column.finish()) as ArrayRef
-    };
-    let user_agent = || {
-        text(|body| match body {
-            Body::Open { user_agent, .. } | Body::Click { user_agent, .. } => user_agent.as_deref(),
-            _ => None,
-        })
-    };
-    match events.first().map(|event| &event.body) {
-        None => Vec::new(),
-        Some(Body::Assignment { .. }) => assignment_columns(events),
-        Some(Body::Message { .. }) => {
-            let class = text(|body| if let Body::Message { class, .. } = body { Some(class.as_str()) } else { None });
-            std::iter::once(class).chain(money_columns(events, rates)).collect()
-        }
-        Some(Body::Delivery { .. }) => vec![
-            text(|body| if let Body::Delivery { status, .. } = body { Some(status.as_str()) } else { None }),
-            text(|body| if let Body::Delivery { reply, .. } = body { reply.as_deref() } else { None }),
-        ],
-        Some(Body::Open { .. }) => vec![machine(), user_agent()],
-        Some(Body::Click { .. }) => {
-            vec![text(|body| if let Body::Click { url, .. } = body { url.as_deref() } else { None }), machine(), user_agent()]
-        }
-        Some(Body::Order { .. }) => {
-            let order = text(|body| if let Body::Order { order_id, .. } = body { Some(order_id.as_str()) } else { None });
-            std::iter::once(order).chain(money_columns(events, rates)).collect()
-        }
-        Some(Body::Feedback { .. }) => vec![
-            text(|body| if let Body::Feedback { kind, .. } = body { Some(kind.as_str()) } else { None }),
-            text(|body| if let Body::Feedback { text, .. } = body { text.as_deref() } else { None }),
-        ],
-    }
-}
-
-fn assignment_columns(events: &[Event]) -> Vec<ArrayRef> {
-    let planned = events.iter().map(|event| if let Body::Assignment { planned_at, .. } = event.body { planned_at } else { None });
-    let mut propensities = Float64Builder::with_capacity(events.len());
-    for event in events {
-        propensities.append_option(if let Body::Assignment { propensity, .. } = event.body { propensity } else { None });
-    }
-    vec![time_column(planned), Arc::new(propensities.finish())]
-}
-
-/// Amount, currency, and amount in the base currency at the rate of the event's day.
-fn money_columns(events: &[Event], rates: &Rates) -> [ArrayRef; 3] {
-    let (mut minor, mut base) = (Int64Builder::with_capacity(events.len()), Int64Builder::with_capacity(events.len()));
-    let mut currency = StringBuilder::new();
-    for event in events {
-        let money: Option<Money> = match &event.body {
-            Body::Order { amount, .. } => Some(*amount),
-            Body::Message { cost, .. } => *cost,
-            _ => None,
-        };
-        minor.append_option(money.map(|money| money.minor));
-        currency.append_option(money.as_ref().map(|money| money.currency.as_str()));
-        base.append_option(money.and_then(|money| rates.to_base(money, date_of(event.time))).map(|money| money.minor));
-    }
-    [Arc::new(minor.finish()), Arc::new(currency.finish()), Arc::new(base.finish())]
+/// The day Arrow keeps as this number.
+pub(crate) fn date_of_days(days: i32) -> Date {
+    Date::constant(1970, 1, 1).saturating_add(jiff::Span::new().days(days))
 }
 
 fn text_column<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
     let mut column = StringBuilder::new();
     values.for_each(|value| column.append_option(value));
     Arc::new(column.finish())
-}
-
-fn time_column(values: impl Iterator<Item = Option<Timestamp>>) -> ArrayRef {
-    let mut column = TimestampMicrosecondBuilder::new();
-    values.for_each(|value| column.append_option(value.map(|time| time.as_microsecond())));
-    Arc::new(column.finish().with_timezone("UTC"))
 }
 
 fn attributes_column(contacts: &[Contact]) -> Result<ArrayRef, ArrowError> {

@@ -10,6 +10,8 @@ use vocabulary::EventKind;
 pub(crate) const EVENT_DATE: &str = "event_date";
 /// The name of the table of contacts.
 pub(crate) const CONTACTS: &str = "contacts";
+/// The columns that are computed from an amount, its currency and the rate of the day.
+pub(crate) const BASE_COLUMNS: &[&str] = &["amount_base_minor", "cost_base_minor"];
 /// The key under which Delta and its readers look for a column's comment.
 pub(crate) const COMMENT: &str = "comment";
 
@@ -38,7 +40,7 @@ pub(crate) fn event_table(kind: EventKind) -> TableSpec {
             EventKind::Delivery => "One row per thing heard of what became of a message.",
             EventKind::Open => "One row per opening of a message, machines' included.",
             EventKind::Click => "One row per link followed, machines' included.",
-            EventKind::Order => "One row per order.",
+            EventKind::Order => "One row per order, and one per refund or cancellation of an order.",
             EventKind::Feedback => "One row per unsubscription, complaint, reply or survey answer.",
         },
         schema: Arc::new(Schema::new(fields)),
@@ -88,6 +90,7 @@ fn common_fields() -> Vec<Field> {
         text("market", "ISO 3166 alpha-2 country."),
         text("provider", "The way out the message took."),
         text("recommendation_id", "The recommendation the sender followed."),
+        text("time_doubt", "Why event_time may be wrong: future or skewed; null where nothing speaks against it."),
     ]
 }
 
@@ -114,9 +117,10 @@ fn own_fields(kind: EventKind) -> Vec<Field> {
         EventKind::Click => vec![text("url", "Where the link led."), machine(), text("user_agent", "The follower's user agent.")],
         EventKind::Order => vec![
             field("order_id", DataType::Utf8, false, "The shop's own id of the order."),
-            amount("amount_minor", false, "What was paid, in minor units of currency."),
+            amount("amount_minor", false, "What was paid, in minor units of currency; negative when it was paid back."),
             field("currency", DataType::Utf8, false, "ISO 4217 currency of amount_minor."),
             amount("amount_base_minor", true, "The amount in minor units of the base currency; null without a rate."),
+            text("refund_of", "The order that was paid back or cancelled; null for an order."),
         ],
         EventKind::Feedback => vec![
             field("feedback", DataType::Utf8, false, "unsubscribe, complaint, reply or survey."),

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tokio::runtime::{Builder, Runtime};
@@ -17,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::stop::{JoinsGiveWay, Stop, StopConditions};
-use crate::tables::Snapshot;
+use crate::tables::{Snapshot, Tables};
 use crate::{LakeError, SqlLimits};
 
 /// Each query has memory of its own up to its limit, so only a few run at once; the others wait.
@@ -26,6 +27,8 @@ const QUERIES_AT_ONCE_MAX: usize = 4;
 const PARTITIONS_PER_QUERY: usize = 2;
 /// What queries may put on disk when memory is short.
 const SPILL_BYTES_MAX: u64 = 20 << 30;
+/// Footers of files that are kept in memory.
+const FOOTER_BYTES_MAX: usize = 64 << 20;
 /// Each sort sets aside so much of its memory for merging what it spilled; DataFusion's own 10 MiB would be all there
 /// is under a small limit.
 const SORT_RESERVATION_SHARE: usize = 32;
@@ -43,15 +46,23 @@ pub(crate) struct Queries {
     runtime: Option<Runtime>,
     permits: Arc<Semaphore>,
     spill: PathBuf,
+    /// Knows the stores, and keeps the footers of files from one query to the next.
+    shared: Arc<RuntimeEnv>,
 }
 
 impl Queries {
     /// Queries that put on disk under `spill` what they have no memory for.
-    pub(crate) fn new(spill: PathBuf) -> Result<Self, LakeError> {
+    pub(crate) fn new(spill: PathBuf, tables: &Tables) -> Result<Self, LakeError> {
         let runtime =
             Builder::new_multi_thread().worker_threads(PARTITIONS_PER_QUERY).thread_name("lake-query").enable_all().build();
         let runtime = runtime.map_err(LakeError::file("start threads for", &spill))?;
-        Ok(Self { runtime: Some(runtime), permits: Arc::new(Semaphore::new(QUERIES_AT_ONCE_MAX)), spill })
+        let cache = CacheManagerConfig::default().with_metadata_cache_limit(FOOTER_BYTES_MAX);
+        let shared = RuntimeEnvBuilder::new().with_cache_manager(cache).build_arc();
+        let shared = shared.map_err(LakeError::internal("prepare queries"))?;
+        for place in tables.places() {
+            shared.register_object_store(place.url().as_ref(), place.store());
+        }
+        Ok(Self { runtime: Some(runtime), permits: Arc::new(Semaphore::new(QUERIES_AT_ONCE_MAX)), spill, shared })
     }
 
     /// Starts `work` in a session over `snapshot` as soon as there is room.
@@ -99,7 +110,7 @@ impl Queries {
     /// A session that knows the tables of `snapshot` and no file, table or server besides.
     fn session(&self, snapshot: &Snapshot, limits: SqlLimits, stop: &Stop) -> Result<SessionContext, LakeError> {
         let failed = || LakeError::internal("prepare a query session");
-        let runtime = RuntimeEnvBuilder::new()
+        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.shared)
             .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes_max)))
             .with_temp_file_path(&self.spill)
             .with_max_temp_directory_size(SPILL_BYTES_MAX)
@@ -126,7 +137,7 @@ impl Queries {
             .build();
         let context = SessionContext::new_with_state(state);
         for (name, table) in &snapshot.0 {
-            context.register_table(*name, table.provider.clone()).map_err(failed())?;
+            context.register_table(*name, Arc::new(table.provider.clone())).map_err(failed())?;
         }
         Ok(context)
     }

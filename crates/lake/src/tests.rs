@@ -40,7 +40,7 @@ fn currency(code: &str) -> Currency {
 fn config(root: &Path) -> LakeConfig {
     let mut rates = Rates::new(currency("EUR"));
     rates.insert(currency("USD"), jiff::civil::date(2026, 1, 2), "1.25").unwrap();
-    LakeConfig { root: root.to_owned(), rates, limits: SqlLimits::default() }
+    LakeConfig::new(root.to_owned(), rates)
 }
 
 fn event(id: &str, key: i64, time: Timestamp, body: Body) -> Event {

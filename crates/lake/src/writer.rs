@@ -1,91 +1,77 @@
 //! The one thread that writes the log. It takes all requests that wait, writes them together, syncs once and then
 //! answers all: the price of durability is shared by everybody who waits for it.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use vocabulary::Event;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use tokio::sync::oneshot;
+use vocabulary::EventKind;
 
 use crate::error::chain;
 use crate::faults::{Faults, Point};
-use crate::index::{IdHash, IdSet, Index};
-use crate::log::{FRAME_BYTES_MAX, Segment, push_frame, sync_folder};
+use crate::group::{Group, Groups, Member, Rows};
+use crate::index::Index;
+use crate::log::{Segment, push_frames, sync_folder};
+use crate::tail::Tail;
 use crate::{Appended, LakeError};
 
 /// A segment is sealed at this size: one landing reads a few of them into memory.
 const SEGMENT_BYTES_MAX: u64 = 64 << 20;
-/// No more than this is written before a sync, so that the first in a group does not wait for too many others.
-const GROUP_BYTES_MAX: usize = 8 << 20;
-/// More callers than this wait before they are queued.
-const REQUESTS_WAITING_MAX: usize = 4096;
-
-/// A segment that is written to no more.
-#[derive(Debug, Clone)]
-pub(crate) struct Sealed {
-    pub(crate) segment: Segment,
-    pub(crate) bytes: u64,
-    /// Its events that SQL cannot see yet.
-    pub(crate) unlanded: u64,
-}
-
-/// What the writer shares with the rest of the lake.
-pub(crate) struct Shared {
-    pub(crate) index: Index,
-    pub(crate) unlanded: watch::Sender<u64>,
-    sealed: Mutex<VecDeque<Sealed>>,
-}
-
-impl Shared {
-    pub(crate) fn new(index: Index, sealed: VecDeque<Sealed>) -> Self {
-        let unlanded = sealed.iter().map(|sealed| sealed.unlanded).sum();
-        Self { index, unlanded: watch::Sender::new(unlanded), sealed: Mutex::new(sealed) }
-    }
-
-    /// The sealed segments that still exist, oldest first.
-    pub(crate) fn sealed(&self) -> MutexGuard<'_, VecDeque<Sealed>> {
-        self.sealed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Events in the log's form: lines of JSON, and where each ends.
-pub(crate) struct Lines {
-    text: Vec<u8>,
-    ends: Vec<(IdHash, usize)>,
-}
-
-impl Lines {
-    pub(crate) fn of(events: &[Event]) -> Result<Self, LakeError> {
-        let (mut text, mut ends) = (Vec::with_capacity(events.len() * 256), Vec::<(IdHash, usize)>::with_capacity(events.len()));
-        for (event, content) in events.iter().enumerate() {
-            serde_json::to_writer(&mut text, content).map_err(|source| LakeError::Unwritable { event, source })?;
-            text.push(b'\n');
-            let bytes = text.len() - ends.last().map_or(0, |(_, end)| *end);
-            if bytes > FRAME_BYTES_MAX {
-                let why = format!("event {event} of the request has {bytes} bytes; the log takes at most {FRAME_BYTES_MAX}");
-                return Err(LakeError::Limit(why));
-            }
-            ends.push((IdHash::of(content.id.as_str()), text.len()));
-        }
-        Ok(Self { text, ends })
-    }
-}
-
-type Reply<T> = oneshot::Sender<Result<T, LakeError>>;
-
-enum Command {
-    Append(Lines, Reply<Appended>),
-    Seal(Reply<()>),
-}
+/// Requests parse side by side in so many open groups.
+const GROUPS: usize = 4;
+/// Rows that wait for the disk take no more memory than this; further requests are told to come back.
+const WAITING_BYTES_MAX: usize = 128 << 20;
+/// Rows that wait for their landing take no more memory than this. A landing batch is a fifth of it.
+const TAIL_BYTES_MAX: usize = 512 << 20;
+/// Who is told to come back waits so long: a landing takes about a second.
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// The way to the writer's thread, which ends when this is dropped.
 pub(crate) struct Writer {
-    commands: Option<mpsc::Sender<Command>>,
+    inbox: Arc<Inbox>,
+    tail: Arc<Tail>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What waits for the thread.
+struct Inbox {
+    groups: Groups,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    work: bool,
+    waiting_bytes: usize,
+    seals: Vec<oneshot::Sender<Result<(), LakeError>>>,
+    closed: bool,
+}
+
+impl Inbox {
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        self.wake.notify_one();
+    }
+
+    /// Waits for work. `None` when there will be none any more.
+    fn next(&self) -> Option<(Vec<Group>, Vec<oneshot::Sender<Result<(), LakeError>>>)> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = |state: &mut State| !state.work && state.seals.is_empty() && !state.closed;
+        let mut state = self.wake.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
+        if !state.work && state.seals.is_empty() {
+            return None;
+        }
+        state.work = false;
+        let seals = std::mem::take(&mut state.seals);
+        drop(state);
+        Some((self.groups.take(), seals))
+    }
 }
 
 /// What the writer needs to begin.
@@ -93,42 +79,66 @@ pub(crate) struct WriterConfig {
     pub(crate) folder: PathBuf,
     /// The number of the next segment.
     pub(crate) next: i64,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) tail: Arc<Tail>,
     pub(crate) faults: Arc<dyn Faults>,
 }
 
 impl Writer {
     pub(crate) fn start(config: WriterConfig) -> Result<Self, LakeError> {
-        let (commands, waiting) = mpsc::channel(REQUESTS_WAITING_MAX);
-        let folder = config.folder.clone();
-        let thread = std::thread::Builder::new()
-            .name("lake-log".to_owned())
-            .spawn(move || Loop { config, open: None }.run(waiting))
-            .map_err(LakeError::file("start a thread for", &folder))?;
-        Ok(Self { commands: Some(commands), thread: Some(thread) })
+        let inbox = Arc::new(Inbox { groups: Groups::new(GROUPS), state: Mutex::default(), wake: Condvar::new() });
+        let (folder, tail) = (config.folder.clone(), config.tail.clone());
+        let work = Loop { config, inbox: inbox.clone(), open: None, frames: Vec::new() };
+        let thread = std::thread::Builder::new().name("lake-log".to_owned()).spawn(move || work.run());
+        let thread = thread.map_err(LakeError::file("start a thread for", &folder))?;
+        Ok(Self { inbox, tail, thread: Some(thread) })
     }
 
-    pub(crate) async fn append(&self, lines: Lines) -> Result<Appended, LakeError> {
-        self.ask(|reply| Command::Append(lines, reply)).await
+    /// Lets `fill` push rows, and waits until they are durable.
+    pub(crate) async fn append(&self, fill: impl FnOnce(&mut Rows<'_>)) -> Result<Appended, LakeError> {
+        match self.begin(fill)? {
+            Some(answer) => answer.await.map_err(|_| stopped())?,
+            None => Ok(Appended { accepted: 0, duplicates: Vec::new() }),
+        }
+    }
+
+    /// The part that holds locks, which no await may stand in.
+    fn begin(
+        &self,
+        fill: impl FnOnce(&mut Rows<'_>),
+    ) -> Result<Option<oneshot::Receiver<Result<Appended, LakeError>>>, LakeError> {
+        {
+            let state = self.inbox.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.closed {
+                return Err(stopped());
+            }
+            if state.waiting_bytes > WAITING_BYTES_MAX || self.tail.bytes() > TAIL_BYTES_MAX {
+                return Err(LakeError::Busy { retry_after_seconds: RETRY_AFTER_SECONDS });
+            }
+        }
+        let Some((answer, bytes)) = self.inbox.groups.fill(fill) else { return Ok(None) };
+        self.inbox.change(|state| {
+            state.work = true;
+            state.waiting_bytes += bytes;
+        });
+        Ok(Some(answer))
     }
 
     /// Seals the open segment if it has events.
     pub(crate) async fn seal(&self) -> Result<(), LakeError> {
-        self.ask(Command::Seal).await
-    }
-
-    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, LakeError> {
-        let stopped = || LakeError::NotDurable { why: "the log's writer has stopped".to_owned() };
         let (reply, answer) = oneshot::channel();
-        let commands = self.commands.as_ref().ok_or_else(stopped)?;
-        commands.send(command(reply)).await.map_err(|_| stopped())?;
+        self.inbox.change(|state| state.seals.push(reply));
         answer.await.map_err(|_| stopped())?
     }
 }
 
+fn stopped() -> LakeError {
+    LakeError::NotDurable { why: "the log's writer has stopped".to_owned() }
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
-        drop(self.commands.take());
+        self.inbox.change(|state| state.closed = true);
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has answered nobody; there is nothing to add.
             let _ = thread.join();
@@ -149,63 +159,49 @@ struct Open {
 
 struct Loop {
     config: WriterConfig,
+    inbox: Arc<Inbox>,
     open: Option<Open>,
-}
-
-/// One request within a group.
-struct Member {
-    reply: Reply<Appended>,
-    answer: Appended,
-}
-
-/// Requests that are written and synced together.
-#[derive(Default)]
-struct Group {
-    members: Vec<Member>,
-    ids: IdSet,
-    events: u64,
+    /// Kept from one group to the next.
     frames: Vec<u8>,
 }
 
+/// A group whose duplicates are left out.
+struct Ready {
+    group: Group,
+    /// The positions of its duplicates, in order.
+    known: Vec<u32>,
+    rows: Vec<(EventKind, RecordBatch)>,
+}
+
 impl Loop {
-    fn run(mut self, mut waiting: mpsc::Receiver<Command>) {
-        while let Some(first) = waiting.blocking_recv() {
-            let mut group = Group::default();
-            let mut next = Some(first);
-            let seal = loop {
-                match next.take() {
-                    Some(Command::Append(lines, reply)) => group.take(lines, reply, &self.config.shared.index),
-                    Some(Command::Seal(reply)) => break Some(reply),
-                    None => break None,
-                }
-                if group.frames.len() < GROUP_BYTES_MAX {
-                    next = waiting.try_recv().ok();
-                }
-            };
-            if self.commit(group).is_err() {
+    fn run(mut self) {
+        while let Some((groups, seals)) = self.inbox.next() {
+            let bytes: usize = groups.iter().map(|group| group.bytes).sum();
+            let outcome = self.commit(groups);
+            self.inbox.state.lock().unwrap_or_else(PoisonError::into_inner).waiting_bytes -= bytes;
+            if outcome.is_err() {
                 // Only a test that plays a crash comes here: nothing may be tidied up behind it.
+                self.inbox.change(|state| state.closed = true);
                 return;
             }
-            if let Some(reply) = seal {
-                let _ = reply.send(self.seal());
+            if !seals.is_empty() {
+                // A request that came in before the seal was asked for is sealed with the rest.
+                for seal in seals {
+                    let _ = seal.send(self.seal());
+                }
             }
         }
     }
 
-    /// Makes a group durable and answers its members. An error means that a crash is being played.
-    fn commit(&mut self, group: Group) -> Result<(), ()> {
-        if group.members.is_empty() {
-            return Ok(());
-        }
-        let written = if group.frames.is_empty() { Ok(()) } else { self.write(&group) };
+    /// Makes groups durable and answers their members. An error means that a crash is being played.
+    fn commit(&mut self, groups: Vec<Group>) -> Result<(), ()> {
+        let mut ready = Vec::with_capacity(groups.len());
+        let written = self.claim_and_write(groups, &mut ready);
         match written {
-            Ok(()) => {
-                self.config.shared.index.lock().extend(group.ids);
-                if group.events > 0 {
-                    self.config.shared.unlanded.send_modify(|unlanded| *unlanded += group.events);
-                }
-                for member in group.members {
-                    let _ = member.reply.send(Ok(member.answer));
+            Ok(number) => {
+                for Ready { group, known, rows } in ready {
+                    self.config.tail.push(number, rows);
+                    answer(group.members, &known);
                 }
                 Ok(())
             }
@@ -213,18 +209,53 @@ impl Loop {
             Err(error) => {
                 let why = chain(&error);
                 tracing::error!(%why, "events could not be made durable");
-                if let Err(error) = self.cut_back() {
-                    tracing::error!(why = %chain(&error), "the log could not be cut back; trying again before the next write");
-                }
-                for member in group.members {
-                    let _ = member.reply.send(Err(LakeError::NotDurable { why: why.clone() }));
-                }
+                self.give_up(ready, &why);
                 Ok(())
             }
         }
     }
 
-    fn write(&mut self, group: &Group) -> Result<(), LakeError> {
+    /// Leaves out what is known, writes the rest and syncs it. Whatever happens, every group is in `ready` afterwards.
+    fn claim_and_write(&mut self, groups: Vec<Group>, ready: &mut Vec<Ready>) -> Result<i64, LakeError> {
+        ready.extend(groups.into_iter().map(|group| Ready { group, known: Vec::new(), rows: Vec::new() }));
+        if ready.is_empty() {
+            return Ok(0);
+        }
+        let number = self.segment()?;
+        self.frames.clear();
+        for Ready { group, known, rows } in ready.iter_mut() {
+            self.config.index.claim(number, group.received_at_us, &group.ids, known)?;
+            let batches = group.finish().map_err(LakeError::internal("arrange events"))?;
+            *rows = without(&group.kinds, known, batches).map_err(LakeError::internal("leave out known events"))?;
+            for (kind, batch) in rows.iter() {
+                push_frames(&mut self.frames, *kind, batch).map_err(LakeError::internal("write down events"))?;
+            }
+        }
+        if !self.frames.is_empty() {
+            let events = ready.iter().flat_map(|ready| &ready.rows).map(|(_, batch)| batch.num_rows() as u64).sum();
+            self.write(events)?;
+        }
+        Ok(number)
+    }
+
+    /// Takes back what a failed write claimed and tells everybody who waits.
+    fn give_up(&mut self, ready: Vec<Ready>, why: &str) {
+        if let Err(error) = self.cut_back() {
+            tracing::error!(why = %chain(&error), "the log could not be cut back; trying again before the next write");
+        }
+        let number = self.open.as_ref().map_or(self.config.next, |open| open.segment.number);
+        for Ready { group, known, .. } in ready {
+            let known: std::collections::HashSet<u32> = known.into_iter().collect();
+            let claimed = group.ids.iter().zip(0..).filter(|(_, position)| !known.contains(position)).map(|(id, _)| *id);
+            self.config.index.take_back(number, &claimed.collect::<Vec<_>>());
+            for member in group.members {
+                let _ = member.reply.send(Err(LakeError::NotDurable { why: why.to_owned() }));
+            }
+        }
+    }
+
+    /// The number of the segment that the next rows go to; opened where there is none.
+    fn segment(&mut self) -> Result<i64, LakeError> {
         self.cut_back()?;
         if self.open.as_ref().is_some_and(|open| open.bytes >= SEGMENT_BYTES_MAX) {
             self.seal()?;
@@ -232,14 +263,18 @@ impl Loop {
         if self.open.is_none() {
             self.open = Some(self.create()?);
         }
+        Ok(self.open.as_ref().expect("a segment was just opened").segment.number)
+    }
+
+    fn write(&mut self, events: u64) -> Result<(), LakeError> {
         let open = self.open.as_mut().expect("a segment was just opened");
         open.dirty = true;
-        open.file.write_all(&group.frames).map_err(LakeError::file("write", &open.segment.path))?;
+        open.file.write_all(&self.frames).map_err(LakeError::file("write", &open.segment.path))?;
         self.config.faults.reached(Point::LogWritten)?;
         open.file.sync_data().map_err(LakeError::file("sync", &open.segment.path))?;
         self.config.faults.reached(Point::LogSynced)?;
-        open.bytes += group.frames.len() as u64;
-        open.events += group.events;
+        open.bytes += self.frames.len() as u64;
+        open.events += events;
         open.dirty = false;
         Ok(())
     }
@@ -273,37 +308,42 @@ impl Loop {
     fn seal(&mut self) -> Result<(), LakeError> {
         self.cut_back()?;
         if let Some(open) = self.open.take_if(|open| open.events > 0) {
-            let sealed = Sealed { segment: open.segment, bytes: open.bytes, unlanded: open.events };
-            self.config.shared.sealed().push_back(sealed);
+            self.config.tail.seal(open.segment);
         }
         Ok(())
     }
 }
 
-impl Group {
-    /// Adds a request, leaving out the events that are known or came earlier in this group.
-    fn take(&mut self, lines: Lines, reply: Reply<Appended>, index: &Index) {
-        let known = index.lock();
-        let mut answer = Appended { accepted: 0, duplicates: Vec::new() };
-        let (mut start, mut payload) = (0, Vec::with_capacity(lines.text.len()));
-        for (position, (id, end)) in lines.ends.iter().enumerate() {
-            let line = &lines.text[start..*end];
-            start = *end;
-            if known.contains(id) || !self.ids.insert(*id) {
-                answer.duplicates.push(position);
-                continue;
-            }
-            if payload.len() + line.len() > FRAME_BYTES_MAX {
-                push_frame(&mut self.frames, &payload);
-                payload.clear();
-            }
-            payload.extend_from_slice(line);
-            answer.accepted += 1;
+/// The batches without the rows at these positions of their group.
+fn without(
+    kinds: &[EventKind],
+    known: &[u32],
+    batches: Vec<(EventKind, RecordBatch)>,
+) -> Result<Vec<(EventKind, RecordBatch)>, arrow::error::ArrowError> {
+    if known.is_empty() {
+        return Ok(batches);
+    }
+    let mut kept = Vec::new();
+    for (kind, batch) in batches {
+        let mut drop = known.iter().peekable();
+        let of_kind = kinds.iter().zip(0_u32..).filter_map(|(of, position)| {
+            let dropped = drop.next_if(|known| **known == position).is_some();
+            (*of == kind).then_some(Some(!dropped))
+        });
+        let batch = filter_record_batch(&batch, &of_kind.collect::<BooleanArray>())?;
+        if batch.num_rows() > 0 {
+            kept.push((kind, batch));
         }
-        if !payload.is_empty() {
-            push_frame(&mut self.frames, &payload);
-        }
-        self.events += answer.accepted as u64;
-        self.members.push(Member { reply, answer });
+    }
+    Ok(kept)
+}
+
+/// Tells each member which of its rows were known.
+fn answer(members: Vec<Member>, known: &[u32]) {
+    for Member { reply, first, rows } in members {
+        let begin = known.partition_point(|position| (*position as usize) < first);
+        let own = known[begin..].iter().map(|position| *position as usize - first).take_while(|position| *position < rows);
+        let duplicates: Vec<usize> = own.collect();
+        let _ = reply.send(Ok(Appended { accepted: rows - duplicates.len(), duplicates }));
     }
 }

@@ -42,8 +42,9 @@ pub struct Place {
     /// The currency amounts are compared in, fixed when the data folder is first used [default: USD].
     #[arg(long, global = true, env = "SENDLAB_BASE_CURRENCY", value_name = "CODE")]
     pub base_currency: Option<String>,
-    /// Exchange rates: a CSV file of `date,currency,rate`, the rate being how much of the currency one unit of the base
-    /// currency buys from that date on.
+    /// Exchange rates: the ECB's `eurofxref-hist.csv` or `eurofxref.csv`, whose rates hold until the next one and at most
+    /// 7 days; or a CSV file of `date,currency,rate`, the rate being how much of the currency one unit of the base currency
+    /// buys from that date on.
     #[arg(long, global = true, env = "SENDLAB_RATES", value_name = "FILE")]
     pub rates: Option<PathBuf>,
 }

@@ -16,8 +16,8 @@ Templates:
   a member of a member.
 
   Without --map and --mapping, columns and members are the fields they are called like, so
-  that a file in the format of POST /v1/events needs no mapping. With a mapping, what is
-  not mapped is not imported.
+  that a file in the format of POST /v1/events needs no mapping; only sent_at is left out,
+  the clock at the moment of sending. With a mapping, what is not mapped is not imported.
 
 A mapping file is YAML with a line per field, and time_format, time_zone, decimal_comma,
 sheet and delimiter as the options above:

@@ -16,7 +16,7 @@ use lake::{Lake, LakeConfig, SqlLimits};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use vocabulary::{Clock, Currency, Ids, Rates};
+use vocabulary::{Clock, Currency, Ids, Rates, rate_file};
 use workers::Workers;
 
 /// Open requests get so long to finish when the server stops; long polls would hold it for a minute.
@@ -33,7 +33,7 @@ pub struct Settings {
     pub base_url: Option<String>,
     /// The currency amounts are compared in; fixed when the folder is first used.
     pub base_currency: Option<Currency>,
-    /// A CSV file `date,currency,rate` (units of the currency for one unit of the base), to convert amounts.
+    /// The exchange rates that amounts are converted at.
     pub rates: RatesSource,
     /// The mail server messages are handed to.
     pub smtp: Option<SmtpConfig>,
@@ -53,7 +53,7 @@ pub enum RatesSource {
     /// Only the base currency is known.
     #[default]
     None,
-    /// A CSV file.
+    /// A CSV file: `date,currency,rate` (units of the currency for one unit of the base), or the ECB's reference rates.
     File(PathBuf),
     /// Given by the caller: the simulated world's own.
     Given(Rates),
@@ -114,7 +114,7 @@ impl Server {
         fs::create_dir_all(data.join("plans")).with_context(|| format!("cannot make the data folder {}", data.display()))?;
         let base_currency = base_currency(data, settings.base_currency)?;
         let rates = rates(&settings.rates, base_currency)?;
-        let lake = Lake::open(LakeConfig { root: data.join("lake"), rates, limits: settings.sql_limits }).await?;
+        let lake = Lake::open(LakeConfig { limits: settings.sql_limits, ..LakeConfig::new(data.join("lake"), rates) }).await?;
         let master_key = master_key(data, ids.as_ref())?;
         let config = ControlConfig { path: data.join("control.sqlite"), master_key, ids: ids.clone(), clock: clock.clone() };
         let control = Control::open(config).await?;
@@ -206,17 +206,7 @@ fn rates(source: &RatesSource, base: Currency) -> anyhow::Result<Rates> {
         RatesSource::File(path) => path,
     };
     let text = fs::read_to_string(path).with_context(|| format!("cannot read the rates file {}", path.display()))?;
-    let mut rates = Rates::new(base);
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with("date")) {
-        let place =
-            || format!("{} line {}: expected `date,currency,rate`, such as `2026-01-02,USD,1.0842`", path.display(), index + 1);
-        let fields: Vec<&str> = line.split(',').map(str::trim).collect();
-        let [date, currency, rate] = fields[..] else { bail!(place()) };
-        rates
-            .insert(Currency::new(currency).with_context(place)?, date.parse().with_context(place)?, rate)
-            .with_context(place)?;
-    }
-    Ok(rates)
+    rate_file::read(&text, base).map_err(|error| anyhow::anyhow!("cannot use the rates file {}:\n{error}", path.display()))
 }
 
 /// The key that wraps every contact's own key. Without this file no address can be read again.
@@ -262,4 +252,42 @@ fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&draft, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vocabulary::Money;
+
+    fn currency(code: &str) -> Currency {
+        Currency::new(code).unwrap()
+    }
+
+    #[test]
+    fn a_file_of_the_ecb_converts_to_any_base() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("eurofxref-hist.csv");
+        fs::write(&path, "Date,USD,JPY,\n2026-03-02,1.25,160,\n").unwrap();
+        let rates = rates(&RatesSource::File(path), currency("USD")).unwrap();
+        let yen = Money { minor: 1_280, currency: currency("JPY") };
+        let on = |day: &str| rates.to_base(yen, day.parse().unwrap()).map(|money| money.minor);
+        assert_eq!([on("2026-03-02"), on("2026-03-09"), on("2026-03-10")], [Some(1_000), Some(1_000), None]);
+    }
+
+    #[test]
+    fn faults_name_the_file_and_the_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rates.csv");
+        let fault = |text: &str| {
+            fs::write(&path, text).unwrap();
+            rates(&RatesSource::File(path.clone()), currency("EUR")).unwrap_err().to_string()
+        };
+        let two = fault("date,currency,rate\n2026-01-02,USD,1,08\n2026-01-02,USD,x\n");
+        let lines: Vec<&str> = two.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (3, format!("cannot use the rates file {}:", path.display()).as_str()), "{two}");
+        assert!(lines[1].starts_with("line 2: has 4 columns"), "{two}");
+        assert!(lines[2].starts_with("line 3, column 3: the rate `x`"), "{two}");
+        let missing = rates(&RatesSource::File(folder.path().join("none.csv")), currency("EUR")).unwrap_err().to_string();
+        assert!(missing.contains("none.csv"), "{missing}");
+    }
 }

@@ -143,7 +143,7 @@ words!(
         Open = "open",
         /// Clicks.
         Click = "click",
-        /// Orders.
+        /// Orders as placed; a refund is none.
         Order = "order",
         /// Unsubscribes.
         Unsubscribe = "unsubscribe",
@@ -158,7 +158,7 @@ words!(
         Occurred = "occurred",
         /// How many.
         Count = "count",
-        /// Their sum of money, in the base currency's major unit; orders only.
+        /// Their sum of money less what was paid back, in the base currency's major unit; orders only.
         Amount = "amount",
     }
 );

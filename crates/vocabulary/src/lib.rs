@@ -3,7 +3,7 @@
 //!
 //! *Invariant:* this crate does no IO, reads no clock and draws no randomness: [`Clock`] and [`Ids`] are handed in.
 //!
-//! Reading order: [`label`] (ids), [`contact`], [`money`], [`event`], [`experiment`], [`campaign`],
+//! Reading order: [`label`] (ids), [`contact`], [`money`], [`rates`], [`rate_file`], [`event`], [`experiment`], [`campaign`],
 //! [`recommendation`], [`world`].
 
 pub mod campaign;
@@ -12,6 +12,8 @@ pub mod event;
 pub mod experiment;
 pub mod label;
 pub mod money;
+pub mod rate_file;
+pub mod rates;
 pub mod recommendation;
 pub mod words;
 pub mod world;
@@ -24,7 +26,8 @@ pub use event::{
 };
 pub use experiment::{Experiment, Factor, Guardrail, Measure, Metric, Outcome, Variant};
 pub use label::{CampaignId, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, VariantName};
-pub use money::{Currency, Money, MoneyError, Rates};
+pub use money::{Currency, Money, MoneyError};
+pub use rates::{Rate, RateSource, RateSpan, Rates};
 pub use recommendation::Recommendation;
 pub use world::{Clock, Ids};
 

@@ -62,7 +62,7 @@ async fn step(parts: &Parts, seen: i64, polls_behind: u32) -> Result<State, Work
 pub(crate) async fn publish(parts: &Parts) -> Result<(), WorkerError> {
     let change = parts.control.contacts_change().await?;
     if change != parts.lake.contacts_change().await? {
-        parts.lake.replace_contacts(change, parts.control.all_contacts().await?).await?;
+        parts.lake.replace_contacts(change, parts.control.all_contacts().await?, parts.clock.now()).await?;
     }
     Ok(())
 }

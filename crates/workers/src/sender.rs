@@ -64,7 +64,7 @@ pub(crate) async fn recover(parts: &Parts, config: &Config) -> Result<Shared, Wo
     let now = parts.clock.now();
     let (mut settled, mut unsent) = (Vec::new(), Vec::new());
     for row in parts.control.open_claims(Some(&config.name)).await? {
-        let outcome = match known_outcome(parts, &row.message_id) {
+        let outcome = match known_outcome(parts, &row.message_id)? {
             Some(outcome) => outcome,
             None if begun.as_ref().is_some_and(|begun| !begun.contains(row.message_id.as_str())) => {
                 unsent.push(row.message_id);
@@ -88,15 +88,15 @@ pub(crate) async fn recover(parts: &Parts, config: &Config) -> Result<Shared, Wo
 }
 
 /// What the log knows of a message.
-fn known_outcome(parts: &Parts, message: &MessageId) -> Option<Settlement> {
+fn known_outcome(parts: &Parts, message: &MessageId) -> Result<Option<Settlement>, WorkerError> {
     let known = |status| parts.lake.knows(&delivery_event(message, status));
-    if known(DeliveryStatus::Accepted) {
+    Ok(if known(DeliveryStatus::Accepted)? {
         Some(Settlement::Accepted)
-    } else if known(DeliveryStatus::Refused) {
+    } else if known(DeliveryStatus::Refused)? {
         Some(Settlement::Refused)
     } else {
         None
-    }
+    })
 }
 
 fn delivery_event(message: &MessageId, status: DeliveryStatus) -> EventId {

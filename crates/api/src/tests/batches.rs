@@ -20,7 +20,7 @@ async fn each_bad_line_is_named_and_the_good_ones_land() {
         r#"{"event_id": "broken", "kind": "#.to_owned(),
         order("unknown", &json!({"curency": "EUR"})),
         order("type", &json!({"amount": true})),
-        order("future", &json!({"event_time": "2026-03-02T12:00:00Z"})),
+        order("time", &json!({"event_time": "2026-03-02 noon"})),
         order("negative", &json!({"amount": -5})),
         order("currency", &json!({"currency": "EURO"})),
         order("long", &json!({"order_id": "x".repeat(2 * 1024 * 1024)})),
@@ -33,7 +33,7 @@ async fn each_bad_line_is_named_and_the_good_ones_land() {
         (2, json!(null), "broken JSON at column"),
         (3, json!("curency"), "is not a known field; did you mean `currency`?"),
         (4, json!("amount"), "must be a decimal number, not the truth value true"),
-        (5, json!("event_time"), "lies in the future"),
+        (5, json!("event_time"), "`2026-03-02 noon` is no time"),
         (6, json!("amount"), "-5 is negative"),
         (7, json!("currency"), "`EURO` is no ISO 4217 currency code"),
         (8, json!(null), "bytes long; the limit is 1048576 bytes"),
@@ -47,6 +47,79 @@ async fn each_bad_line_is_named_and_the_good_ones_land() {
     assert_eq!(answer["duplicates"], json!([{"line": 9, "event_id": "good-1"}]));
     let rows = server.rows("SELECT event_id, order_id FROM orders ORDER BY event_id").await;
     assert_eq!(rows, json!([{"event_id": "good-1", "order_id": "good-1"}, {"event_id": "good-2", "order_id": "good-2"}]));
+}
+
+/// Strangers and those who are known take two ways into the lake; the answer speaks of lines all the same.
+#[tokio::test]
+async fn lines_keep_their_numbers_when_contacts_are_new() {
+    let server = Server::start().await;
+    let of = |id: &str, contact: &str| order(id, &json!({ "contact": contact }));
+    server.collect([of("a", "known"), of("b", "known")].join("\n")).await.expect(StatusCode::OK);
+    let lines = [
+        of("c", "new-1"),
+        of("a", "known"),
+        "{".to_owned(),
+        of("d", "new-2"),
+        of("c", "new-1"),
+        of("e", "known"),
+        of("b", "new-2"),
+    ];
+    let answer = server.collect(lines.join("\n")).await.expect(StatusCode::OK).json();
+    assert_eq!((&answer["accepted"], &answer["duplicate"], &answer["rejected"]), (&json!(3), &json!(3), &json!(1)), "{answer}");
+    let expect = json!([{"line": 2, "event_id": "a"}, {"line": 5, "event_id": "c"}, {"line": 7, "event_id": "b"}]);
+    assert_eq!(answer["duplicates"], expect);
+    assert_eq!(answer["errors"][0]["line"], 3);
+    let rows = server.rows("SELECT event_id, contact_key FROM orders ORDER BY event_id").await;
+    let keys = server.control.resolve(&["known", "new-1", "new-2"].map(str::to_owned)).await.unwrap();
+    let expect = [("a", keys[0]), ("b", keys[0]), ("c", keys[1]), ("d", keys[2]), ("e", keys[0])];
+    for (row, (id, key)) in rows.as_array().unwrap().iter().zip(expect) {
+        assert_eq!((&row["event_id"], row["contact_key"].as_i64()), (&json!(id), Some(key.as_i64())), "{rows}");
+    }
+}
+
+/// A wrong clock is no reason to lose an event.
+#[tokio::test]
+async fn events_of_wrong_clocks_are_kept() {
+    let server = Server::start().await;
+    let lines = [
+        order("future", &json!({"event_time": "2026-03-02T12:00:00Z"})),
+        order("skewed", &json!({"event_time": "2026-03-01T13:00:00Z", "sent_at": "2026-03-01T14:00:00Z"})),
+    ];
+    let answer = server.collect(lines.join("\n")).await.expect(StatusCode::OK).json();
+    assert_eq!((&answer["accepted"], &answer["rejected"]), (&json!(2), &json!(0)), "{answer}");
+    let rows = server.rows("SELECT event_id, CAST(event_time AS TEXT) AS at FROM orders ORDER BY event_id").await;
+    assert!(rows[0]["at"].as_str().unwrap().starts_with("2026-03-02T12:00:00"), "{rows}");
+    assert!(rows[1]["at"].as_str().unwrap().starts_with("2026-03-01T11:00:00"), "{rows}");
+}
+
+/// Bodies that are announced are charged before they come; what does not fit is told to come again.
+#[tokio::test]
+async fn too_much_at_once_is_told_to_come_again() {
+    let server = Server::start().await;
+    let length = BODY_BYTES_MAX.to_string();
+    let headers = [("content-type", "application/x-ndjson"), ("content-length", length.as_str())];
+    let endless = || Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+    let mut waiting: Vec<_> = (0..BYTES_IN_FLIGHT_MAX / BODY_BYTES_MAX)
+        .map(|_| Box::pin(server.call(Scope::Collect, Method::POST, "/v1/events", &headers, endless())))
+        .collect();
+    for call in &mut waiting {
+        assert!(futures::poll!(call).is_pending());
+    }
+    // Authentication asks the file, so the bodies are charged some polls later.
+    let mut refused = server.collect(order("a", &json!({}))).await;
+    for _ in 0..1_000 {
+        if refused.status != StatusCode::OK {
+            break;
+        }
+        for call in &mut waiting {
+            assert!(futures::poll!(call).is_pending());
+        }
+        refused = server.collect(order("a", &json!({}))).await;
+    }
+    let refused = refused.expect(StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!((refused.json()["error"]["kind"].as_str(), refused.header(header::RETRY_AFTER)), (Some("busy"), "1"));
+    drop(waiting);
+    server.collect(order("b", &json!({}))).await.expect(StatusCode::OK);
 }
 
 #[tokio::test]
@@ -101,8 +174,12 @@ async fn limits_are_told() {
     check(Vec::new(), StatusCode::UNPROCESSABLE_ENTITY, "empty_batch").await;
     let nothing_kept = server.collect("{}\n{}").await.expect(StatusCode::UNPROCESSABLE_ENTITY).json();
     assert_eq!((&nothing_kept["accepted"], &nothing_kept["rejected"]), (&json!(0), &json!(2)));
+    let brotli = [("content-encoding", "br")];
+    let refused = server.call(Scope::Collect, Method::POST, "/v1/events", &brotli, "x").await;
+    assert_eq!(refused.expect(StatusCode::UNSUPPORTED_MEDIA_TYPE).json()["error"]["kind"], "unsupported_encoding");
     let gzip = [("content-encoding", "gzip")];
-    server.call(Scope::Collect, Method::POST, "/v1/events", &gzip, "x").await.expect(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let torn = server.call(Scope::Collect, Method::POST, "/v1/events", &gzip, "x").await;
+    assert_eq!(torn.expect(StatusCode::BAD_REQUEST).json()["error"]["kind"], "body_broke_off");
 }
 
 #[tokio::test]

@@ -5,6 +5,10 @@
 -- over count at all, so that everybody had equally long. Opens, clicks and feedback that name another experiment are
 -- left out; orders count whatever led to them.
 --
+-- A refund or cancellation is a negative order that names the one it takes back. It lowers the amount, by its own time
+-- as everything else, and is no order: orders count as placed, kept or not. To uncount an order that was paid back would
+-- make the count depend on how fast a shop pays back, as most refunds come after the window.
+--
 -- The words that begin with a dollar sign are filled in before it runs.
 WITH units AS (
     SELECT
@@ -39,8 +43,8 @@ outcomes AS (
     SELECT contact_key, event_time, 0, 0, 0, 0, 1, CASE WHEN machine THEN 0 ELSE 1 END, 0, 0, CAST(0 AS BIGINT), 0, 0
     FROM clicks WHERE experiment_id = $experiment OR experiment_id IS NULL
     UNION ALL
-    SELECT contact_key, event_time, 0, 0, 0, 0, 0, 0, 1, CASE WHEN amount_base_minor IS NULL THEN 1 ELSE 0 END,
-        coalesce(amount_base_minor, 0), 0, 0
+    SELECT contact_key, event_time, 0, 0, 0, 0, 0, 0, CASE WHEN refund_of IS NULL THEN 1 ELSE 0 END,
+        CASE WHEN amount_base_minor IS NULL THEN 1 ELSE 0 END, coalesce(amount_base_minor, 0), 0, 0
     FROM orders
     UNION ALL
     SELECT contact_key, event_time, 0, 0, 0, 0, 0, 0, 0, 0, CAST(0 AS BIGINT),

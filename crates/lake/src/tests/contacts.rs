@@ -23,12 +23,12 @@ async fn contacts_are_replaced_as_a_whole() {
     let lake = Lake::open(config(root.path())).await.unwrap();
     assert_eq!((lake.contacts_change().await.unwrap(), lake.recipients(None).await.unwrap()), (0, vec![]));
     let first = vec![person(3, "DE", None), person(1, "BR", Some("new")), person(2, "BR", Some("old"))];
-    lake.replace_contacts(5, first).await.unwrap();
+    lake.replace_contacts(5, first, Timestamp::UNIX_EPOCH).await.unwrap();
     let second = vec![person(9, "FR", Some("new")), person(2, "BR", Some("new"))];
-    lake.replace_contacts(7, second.clone()).await.unwrap();
+    lake.replace_contacts(7, second.clone(), Timestamp::UNIX_EPOCH).await.unwrap();
     // An older or equal change brings nothing.
-    lake.replace_contacts(7, vec![]).await.unwrap();
-    lake.replace_contacts(6, vec![person(4, "US", None)]).await.unwrap();
+    lake.replace_contacts(7, vec![], Timestamp::UNIX_EPOCH).await.unwrap();
+    lake.replace_contacts(6, vec![person(4, "US", None)], Timestamp::UNIX_EPOCH).await.unwrap();
     let expect: Vec<Contact> = second.into_iter().rev().collect();
     assert_eq!((lake.contacts_change().await.unwrap(), lake.recipients(None).await.unwrap()), (7, expect.clone()));
     drop(lake);
@@ -46,11 +46,11 @@ async fn contacts_are_replaced_often() {
     let root = tempfile::tempdir().unwrap();
     let lake = Lake::open(config(root.path())).await.unwrap();
     for change in 1..=45 {
-        lake.replace_contacts(change, vec![person(change, "DE", None)]).await.unwrap();
+        lake.replace_contacts(change, vec![person(change, "DE", None)], Timestamp::UNIX_EPOCH).await.unwrap();
         assert_eq!(lake.recipients(None).await.unwrap(), [person(change, "DE", None)]);
         assert_eq!(lake.contacts_change().await.unwrap(), change);
     }
-    lake.replace_contacts(46, vec![]).await.unwrap();
+    lake.replace_contacts(46, vec![], Timestamp::UNIX_EPOCH).await.unwrap();
     assert_eq!(lake.recipients(None).await.unwrap(), []);
 }
 
@@ -58,7 +58,13 @@ async fn contacts_are_replaced_often() {
 async fn an_audience_is_a_query() {
     let root = tempfile::tempdir().unwrap();
     let lake = Lake::open(config(root.path())).await.unwrap();
-    lake.replace_contacts(1, (1..=10).map(|n| person(n, if n < 4 { "BR" } else { "DE" }, Some("x"))).collect()).await.unwrap();
+    lake.replace_contacts(
+        1,
+        (1..=10).map(|n| person(n, if n < 4 { "BR" } else { "DE" }, Some("x"))).collect(),
+        Timestamp::UNIX_EPOCH,
+    )
+    .await
+    .unwrap();
     lake.append(vec![order("a", 2, at(0), 1), order("b", 9, at(0), 1), order("c", 9, at(0), 1), order("d", 77, at(0), 1)])
         .await
         .unwrap();

@@ -63,7 +63,7 @@ impl Random {
 }
 
 /// A world with everything that can go astray: two assignments, other experiments, unknown variants, machines, times at
-/// and around the edges of windows, currencies without a rate.
+/// and around the edges of windows, currencies without a rate, refunds with and without their order.
 fn world(seed: u64) -> Vec<Event> {
     let mut random = Random(seed);
     let mut events = Vec::new();
@@ -108,8 +108,10 @@ fn outcome(random: &mut Random) -> Body {
         3 => Body::Click { url: None, machine, user_agent: None },
         4 => {
             let code = ["EUR", "EUR", "USD", "JPY"][random.below(4) as usize];
-            let amount = Money { minor: random.below(20_000) as i64, currency: currency(code) };
-            Body::Order { order_id: OrderId::new("o").unwrap(), amount, refund_of: None }
+            let minor = random.below(20_000) as i64;
+            let refund_of = random.chance(25).then(|| OrderId::new("o").unwrap());
+            let amount = Money { minor: if refund_of.is_some() { -minor } else { minor }, currency: currency(code) };
+            Body::Order { order_id: OrderId::new(if refund_of.is_some() { "r" } else { "o" }).unwrap(), amount, refund_of }
         }
         5 => Body::Feedback { kind: FeedbackKind::ALL[random.below(4) as usize], text: None },
         _ => Body::Open { machine, user_agent: Some("reader".into()) },
@@ -162,20 +164,21 @@ fn value(metric: &Metric, events: &[&Event], rates: &Rates) -> f64 {
         (Body::Open { machine, .. }, Outcome::Open) | (Body::Click { machine, .. }, Outcome::Click) => {
             !(*machine && metric.human_only)
         }
-        (Body::Order { .. }, Outcome::Order) => true,
+        (Body::Order { refund_of, .. }, Outcome::Order) => refund_of.is_none(),
         (Body::Feedback { kind, .. }, Outcome::Unsubscribe) => *kind == FeedbackKind::Unsubscribe,
         (Body::Feedback { kind, .. }, Outcome::Complaint) => *kind == FeedbackKind::Complaint,
         _ => false,
     };
+    // Refunds are no hits, and lower the amount all the same.
     let amount = |event: &&Event| match &event.body {
         Body::Order { amount, .. } => base(*amount, event.time, rates).map_or(0.0, Money::major),
         _ => 0.0,
     };
-    let hits: Vec<&Event> = events.iter().filter(hit).copied().collect();
+    let hits = events.iter().filter(hit).count();
     match metric.measure {
-        Measure::Occurred => f64::from(u8::from(!hits.is_empty())),
-        Measure::Count => hits.len() as f64,
-        Measure::Amount => hits.iter().map(amount).sum(),
+        Measure::Occurred => f64::from(u8::from(hits > 0)),
+        Measure::Count => hits as f64,
+        Measure::Amount => events.iter().map(amount).sum(),
     }
 }
 
@@ -222,7 +225,7 @@ fn brute_force(events: &[Event], experiment: &Experiment, as_of: Timestamp, rate
                 }),
                 opened: reached(|body| matches!(body, Body::Open { machine: false, .. })),
                 clicked: reached(|body| matches!(body, Body::Click { machine: false, .. })),
-                ordered: reached(|body| matches!(body, Body::Order { .. })),
+                ordered: reached(|body| matches!(body, Body::Order { refund_of: None, .. })),
             },
         });
     }
@@ -286,4 +289,39 @@ async fn an_experiment_without_events_has_empty_arms() {
     assert_same(&found, &expect, "empty");
     assert_eq!(found.arms.len(), 3);
     assert!(found.engine.contains("datafusion 55"), "{}", found.engine);
+}
+
+/// 100 placed and 30 of it paid back; an order that is paid back whole; a refund of an order before the window; and one
+/// after the window, which the readout does not see.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refunds_lower_the_amount_and_are_no_orders() {
+    let root = tempfile::tempdir().unwrap();
+    let lake = Lake::open(config(root.path())).await.unwrap();
+    let experiment = experiment();
+    let mut events = Vec::new();
+    for key in 1..=4 {
+        let mut assignment = event(&format!("a{key}"), key, at(0), Body::Assignment { planned_at: None, propensity: None });
+        assignment.context.experiment_id = Some(experiment.experiment.clone());
+        assignment.context.variant = Some(VariantName::new("A").unwrap());
+        events.push(assignment);
+    }
+    let refund = |id: &str, key, hours: i64, minor| {
+        let amount = Money { minor, currency: currency("EUR") };
+        let refund_of = Some(OrderId::new("o").unwrap());
+        event(id, key, at(hours * HOUR), Body::Order { order_id: OrderId::new(id).unwrap(), amount, refund_of })
+    };
+    events.extend([order("o1", 1, at(HOUR), 10_000), refund("r1", 1, 2, -3_000)]);
+    events.extend([order("o2", 2, at(HOUR), 5_000), refund("r2", 2, 47, -5_000)]);
+    events.push(refund("r3", 3, 1, -2_000));
+    events.extend([order("o4", 4, at(HOUR), 1_000), refund("r4", 4, WINDOW_HOURS, -1_000)]);
+    lake.append(events).await.unwrap();
+    lake.land().await.unwrap();
+
+    let found = lake.observe(&experiment, at(100 * HOUR)).await.unwrap();
+    let arm = &found.arms[0];
+    assert_eq!((arm.funnel.ordered, arm.metrics["bought"]), (3, Moments::from_successes(4, 3)));
+    assert!((arm.metrics["orders"].mean - 0.75).abs() < 1e-12);
+    assert!((arm.metrics["spend"].mean - (70.0 + 0.0 - 20.0 + 10.0) / 4.0).abs() < 1e-12, "{:?}", arm.metrics["spend"]);
+    let query = "SELECT order_id, refund_of, amount_base_minor FROM orders WHERE refund_of IS NOT NULL ORDER BY 1 LIMIT 1";
+    assert_eq!(ask(&lake, query, SqlFormat::Csv).await.unwrap().lines().nth(1), Some("r1,o,-3000"));
 }

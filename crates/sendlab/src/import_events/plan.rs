@@ -54,6 +54,10 @@ struct Bound {
     words: Option<BTreeMap<String, String>>,
 }
 
+/// The field that files do not have. It is the sender's clock at the moment of sending, by which the server corrects
+/// `event_time`; in a file it would shift every event to the time of the import.
+const OF_THE_MOMENT: &str = "sent_at";
+
 /// How the rows of one file become events.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -84,6 +88,11 @@ impl Plan {
         let mut bound = Vec::new();
         for (name, origin) in &mapping.origins {
             let field = field(name).with_context(|| format!("`{name}` is no field of an event"))?;
+            if *name == OF_THE_MOMENT {
+                bail!(
+                    "`{name}` is the sender's clock at the moment of sending, which no file knows; leave it out of the mapping"
+                );
+            }
             bound.push(Bound { field, parts: parts(name, origin, shown)?, words: origin.words.clone() });
         }
         if by_name && !shown.lines {
@@ -117,7 +126,7 @@ impl Plan {
         if let (true, Cells::Object(members)) = (self.by_name, cells) {
             for (name, text) in members {
                 let known = field(name).ok_or_else(|| unknown(name))?;
-                if !self.bound.iter().any(|bound| bound.field.name == known.name) {
+                if known.name != OF_THE_MOMENT && !self.bound.iter().any(|bound| bound.field.name == known.name) {
                     twice |= self.put(known, text, &mut fields)?;
                 }
             }
@@ -212,7 +221,7 @@ fn by_names(mapping: &Mapping, kind: Option<EventKind>, columns: &[String]) -> a
     let is_used = |name: &str| mapping.origins.values().any(|origin| origin.template.names().any(|used| used == name));
     for (at, name) in columns.iter().enumerate() {
         match field(name).filter(|field| kind.is_none_or(|kind| field.belongs_to(kind))) {
-            Some(field) if mapping.origins.contains_key(field.name) => {}
+            Some(field) if field.name == OF_THE_MOMENT || mapping.origins.contains_key(field.name) => {}
             Some(field) => bound.push(Bound { field, parts: vec![Part::At(Some(at))], words: None }),
             // A file of rejected rows can be mended and imported again.
             None if name.is_empty() || is_used(name) || rejects::COLUMNS.contains(&name.as_str()) => {}

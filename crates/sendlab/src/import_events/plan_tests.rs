@@ -78,6 +78,12 @@ fn columns_that_are_called_like_fields_need_no_mapping() {
         read(&whole, "open,2026-01-05T10:00:00Z,c1,o1,5.00,EUR,3").unwrap(),
         "amount=5 contact=c1 currency=EUR event_time=2026-01-05T10:00:00Z kind=order order_id=o1"
     );
+    let clocked = plan(&mapping(&[], |args| args.kind = Some("open".into())), "event_time,sent_at,contact").unwrap();
+    assert_eq!(
+        read(&clocked, "2026-01-05T10:00:00Z,2026-01-05T10:00:01Z,c1").unwrap(),
+        "contact=c1 event_time=2026-01-05T10:00:00Z kind=open",
+        "the clock at the moment of sending would shift the event to now"
+    );
     let error = plan(&orders, "event_time,contact,order_id,amount,currency,status").unwrap_err().to_string();
     assert!(error.contains("`status`") && error.contains("`order` events") && error.contains("--map"), "{error}");
     let mixed = plan(&mapping(&["kind={what}"], |_| {}), "what,event_time,contact").unwrap();
@@ -113,6 +119,7 @@ fn what_would_fail_in_every_row_is_said_before_the_first() {
         &["`order_id`", "--map order_id='{orderid}'"],
     );
     check(&["kind=ordr"], "a", &["ordr"]);
+    check(&[&ORDERS[..], &["sent_at={paid}"]].concat(), names, &["which no file knows"]);
 }
 
 #[test]
@@ -122,7 +129,9 @@ fn members_of_lines_are_found_by_name_and_strangers_are_named() {
     };
     let lines = |map: &Mapping, names: &str| Plan::new(map, Shown { columns: &columns(names), lines: true, typed: true });
     let plan = lines(&mapping(&[], |args| args.kind = Some("open".into())), "").unwrap();
-    let (fields, _) = plan.read(1, Cells::Object(&object(&[("contact", "c1"), ("kind", "click")]))).unwrap();
+    let (fields, _) = plan
+        .read(1, Cells::Object(&object(&[("contact", "c1"), ("kind", "click"), ("sent_at", "2026-01-05T10:00:00Z")])))
+        .unwrap();
     assert_eq!(
         fields.iter().map(|(name, value)| (*name, value.as_text())).collect::<Vec<_>>(),
         [("contact", "c1"), ("kind", "open")]
