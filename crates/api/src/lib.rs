@@ -16,7 +16,7 @@ mod console;
 mod contacts;
 mod diagnose;
 mod experiments;
-mod fields;
+pub mod fields;
 mod intake;
 mod items;
 mod keeping;

@@ -118,6 +118,18 @@ pub enum LakeError {
         /// What is wrong with it and what would be right.
         why: String,
     },
+    /// One row of a file to import cannot be read; those after it can.
+    #[error("cannot read {}, line {line}: {why}", path.display())]
+    BadRow {
+        /// The file.
+        path: PathBuf,
+        /// The line on which the row begins, from 1.
+        line: u64,
+        /// What is wrong with it and what would be right.
+        why: String,
+        /// The row's fields as far as they can be read.
+        values: Vec<Option<String>>,
+    },
     /// A test stopped the work at this point.
     #[error("stopped at {0:?}, as asked")]
     Stopped(crate::faults::Point),
@@ -127,7 +139,15 @@ impl LakeError {
     /// Whether the caller can mend it by asking for something else; all other errors are the server's.
     #[must_use]
     pub fn is_callers(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Query { .. } | Self::Limit(_) | Self::BadFile { .. } | Self::NoVersion(_))
+        matches!(
+            self,
+            Self::Refused(_)
+                | Self::Query { .. }
+                | Self::Limit(_)
+                | Self::BadFile { .. }
+                | Self::BadRow { .. }
+                | Self::NoVersion(_)
+        )
     }
 
     pub(crate) fn file(operation: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + use<> {

@@ -52,7 +52,7 @@ use tokio::sync::Mutex;
 use vocabulary::{Contact, Event, EventId, Experiment, Rates, Timestamp};
 
 pub use error::LakeError;
-pub use files::{FileRows, read_file};
+pub use files::{FileRows, LINE_BYTES_MAX, Progress, ReadOptions, TextRow, has_lines, read_file, read_file_with, read_lines};
 pub use group::Rows;
 pub use index::IndexConfig;
 pub use place::TablesAt;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use crate::cli_analyze::{AnalyzeArgs, AskedMetric, CertifyArgs, MetricValue};
+use crate::cli_import::{IMPORT_EVENTS_HELP, ImportEventsArgs};
 use crate::commands;
 
 /// Amounts are compared in this currency where nothing else is said.
@@ -54,7 +55,7 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run the server: collector, API, console, planner, senders, scorer.
     Serve(Box<ServeArgs>),
-    /// Bring in contacts or a past experiment from a file.
+    /// Bring in contacts, events or a past experiment from files.
     #[command(subcommand)]
     Import(ImportCommand),
     /// Create experiments, read them out, decide them.
@@ -199,10 +200,13 @@ pub(crate) enum Security {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImportCommand {
-    /// Contacts from CSV, CSV.gz or Parquet. Columns that are not named below become attributes.
+    /// Contacts from CSV, CSV.gz, Parquet or XLSX. Columns that are not named below become attributes.
     #[command(after_help = "Example:\n  sendlab import contacts shoppers.csv --key-column customer_id")]
     Contacts(ImportContactsArgs),
-    /// A past experiment from a flat CSV, CSV.gz or Parquet file: one row per person, with variant and outcomes.
+    /// Events from CSV, CSV.gz, Parquet, XLSX or lines of JSON: rows go through the collector, which knows what it has already.
+    #[command(after_help = IMPORT_EVENTS_HELP)]
+    Events(Box<ImportEventsArgs>),
+    /// A past experiment from a flat CSV, CSV.gz, Parquet or XLSX file: one row per person, with variant and outcomes.
     #[command(
         after_help = "Example, the MineThatData e-mail challenge:\n  sendlab import experiment hillstrom.csv.gz --variant segment \
         --control 'No E-Mail' \\\n    --attribute recency,history,zip_code,newbie,channel --click visit --order conversion=spend \\\n    \

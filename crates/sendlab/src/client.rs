@@ -15,6 +15,12 @@ use crate::{SystemClock, SystemIds};
 /// A server on this machine answers the question whether it lives within this time, or it does not live.
 const ALIVE_WAIT: Duration = Duration::from_secs(2);
 
+/// The wait when a server says "later" and not when.
+const LATER_DEFAULT: Duration = Duration::from_secs(1);
+
+/// A server that names a longer wait is asked earlier, so that an import notices when it is well again.
+const LATER_MAX: Duration = Duration::from_secs(60);
+
 /// Speaks to one server.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -91,6 +97,49 @@ impl Client {
             _ => bail!(refusal(status, &text)),
         }
     }
+
+    /// Sends newline-delimited JSON once, for a caller that sends it again when the server says so or is not heard.
+    ///
+    /// # Errors
+    /// When the server refuses the request for good.
+    pub(crate) async fn offer(&self, path: &str, body: Vec<u8>) -> anyhow::Result<Heard> {
+        let request = self.http.post(format!("{}{path}", self.door.url)).bearer_auth(&self.door.key);
+        let sent = request.header("content-type", "application/x-ndjson").body(body).send().await;
+        let answer = match sent.with_context(|| format!("the server at {} does not answer", self.door.url)) {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Heard::Broken(error)),
+        };
+        let status = answer.status();
+        let wait = answer.headers().get("retry-after").and_then(|wait| wait.to_str().ok()?.trim().parse().ok());
+        let text = match answer.text().await.context("the server's answer broke off") {
+            Ok(text) => text,
+            Err(error) => return Ok(Heard::Broken(error)),
+        };
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            let wait = wait.map_or(LATER_DEFAULT, Duration::from_secs).min(LATER_MAX);
+            return Ok(Heard::Later { wait, why: refusal(status, &text) });
+        }
+        match serde_json::from_str::<Value>(&text) {
+            Ok(answer) if answer.get("errors").is_some() => Ok(Heard::Answer(answer)),
+            _ => bail!(refusal(status, &text)),
+        }
+    }
+}
+
+/// What came of a request that may be sent again.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// The answer, with the lines that were rejected.
+    Answer(Value),
+    /// The server cannot take it now.
+    Later {
+        /// When to send it again.
+        wait: Duration,
+        /// Why, in the server's words.
+        why: String,
+    },
+    /// Nothing was heard. The request may have been taken or not.
+    Broken(anyhow::Error),
 }
 
 /// The server's refusal in words.

@@ -19,7 +19,7 @@ use crate::cli::{
 use crate::client::{Client, Session, settings};
 use crate::print::{self, say};
 use crate::server::{Server, Settings};
-use crate::{SystemClock, SystemIds, analyze, certify, demo, import, stats_command};
+use crate::{SystemClock, SystemIds, analyze, certify, demo, import, import_events, stats_command};
 
 /// How often a followed campaign is asked how far it is.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
@@ -34,6 +34,10 @@ pub(crate) fn start(cli: Cli) -> ExitCode {
     };
     match runtime.block_on(run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<import_events::SomeRejected>() => {
+            print::note(&format!("{error}"));
+            ExitCode::from(import_events::SomeRejected::EXIT_CODE)
+        }
         Err(error) => print::failure(&error),
     }
 }
@@ -49,19 +53,21 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Stats(args) => stats_command::run(&args),
         Command::Analyze(args) => analyze::run(&args).await,
         Command::Certify(args) => certify::run(&args).await,
+        Command::Import(ImportCommand::Events(args)) if args.dry_run => import_events::dry_run(&args).await,
         command => {
             let session = Session::open(&cli.place).await?;
-            let outcome = ask(&session, command).await;
+            let outcome = ask(&session, &cli.place, command).await;
             session.close().await?;
             outcome
         }
     }
 }
 
-async fn ask(session: &Session, command: Command) -> anyhow::Result<()> {
+async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Result<()> {
     let client = &session.client;
     match command {
         Command::Import(ImportCommand::Contacts(args)) => import::contacts(client, &args).await,
+        Command::Import(ImportCommand::Events(args)) => import_events::run(client, place, &args).await,
         Command::Import(ImportCommand::Experiment(args)) => import::experiment(client, &args).await,
         Command::Experiment(command) => experiment(client, command).await,
         Command::Campaign(command) => campaign(session, command).await,
