@@ -105,6 +105,12 @@ pub enum LakeError {
         /// What is wrong with it and what would be right.
         why: String,
     },
+    /// A stream of Arrow record batches cannot be read.
+    #[error("the Arrow stream cannot be read: {why}")]
+    BadStream {
+        /// What is wrong with it and what would be right.
+        why: String,
+    },
     /// A test stopped the work at this point.
     #[error("stopped at {0:?}, as asked")]
     Stopped(crate::faults::Point),
@@ -114,7 +120,7 @@ impl LakeError {
     /// Whether the caller can mend it by asking for something else; all other errors are the server's.
     #[must_use]
     pub fn is_callers(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Query { .. } | Self::Limit(_) | Self::BadFile { .. })
+        matches!(self, Self::Refused(_) | Self::Query { .. } | Self::Limit(_) | Self::BadFile { .. } | Self::BadStream { .. })
     }
 
     pub(crate) fn file(operation: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {

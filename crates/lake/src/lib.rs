@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`LakeConfig`] and [`Lake`], then `log`, `writer` and `opening` (durable before acknowledged), `schema`,
 //! `rows`, `tables` and `landing` (into the tables exactly once), `session`, `stop`, `sql`, `observe` and `contacts` (out again),
-//! and last `plan` and `files`, two file formats of their own, and `units`, the results of experiments run elsewhere.
+//! and last `plan`, `files` and `arrow_events`, three formats of their own, and `units`, the results of experiments run
+//! elsewhere.
 //!
 //! An event is first written to the durable log, then moved into one of eight Delta tables that any other engine can
 //! read too. `sql`, `observe` and `recipients` read those tables.
@@ -12,6 +13,7 @@
 //! *Invariant:* nothing outside this crate sees a DataFusion or Delta type.
 
 mod answer;
+mod arrow_events;
 mod contacts;
 mod error;
 pub mod faults;
@@ -42,6 +44,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use vocabulary::{Contact, Event, EventId, Experiment, Rates, Timestamp};
 
+pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
 pub use error::LakeError;
 pub use files::{FileRows, read_file};
 pub use plan::{PlanRow, read_plan, write_plan};
