@@ -78,6 +78,7 @@ pub struct SegmentBatch {
     /// The calls.
     pub batch: Vec<SegmentCall>,
     /// The sender's clock as it sends the batch.
+    #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(rename = "sentAt")]
     pub sent_at: Option<Timestamp>,
 }
@@ -99,6 +100,7 @@ pub struct SegmentCall {
     #[serde(rename = "anonymousId")]
     pub anonymous_id: Option<String>,
     /// When it happened; now where absent.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub timestamp: Option<Timestamp>,
     /// The event's name in the specification.
     #[schema(example = "Order Completed")]
@@ -137,6 +139,7 @@ pub struct CloudEventV1 {
     /// Names the event within its source.
     pub id: String,
     /// When it happened; it becomes `event_time`, unless `data` gives one.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub time: Option<Timestamp>,
     /// The other fields of the event.
     #[serde(default)]
