@@ -168,7 +168,7 @@ pub const FIELDS: &[Field] = &[
     required(common(
         "event_time",
         Shape::Time,
-        "When it happened, in RFC 3339. More than 5 minutes ahead of the server's clock it is kept and marked as `future`.",
+        "When it happened, in RFC 3339, between 1990 and 2262. More than 5 minutes ahead of the server's clock it is kept and marked as `future`.",
     )),
     common(
         "sent_at",

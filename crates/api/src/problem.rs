@@ -133,6 +133,11 @@ impl From<LakeError> for Problem {
                 let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_durable", message, hint);
                 Self { retry_after_seconds: Some(1), ..problem }
             }
+            LakeError::BadStream { .. } => Self::unprocessable(
+                "bad_stream",
+                error.to_string(),
+                "send an Arrow IPC stream, as `new_stream` of pyarrow writes it",
+            ),
             LakeError::Busy { retry_after_seconds } => Self::busy(retry_after_seconds),
             error => Self::internal(&error),
         }

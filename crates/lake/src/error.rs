@@ -130,6 +130,12 @@ pub enum LakeError {
         /// The row's fields as far as they can be read.
         values: Vec<Option<String>>,
     },
+    /// A stream of Arrow record batches cannot be read.
+    #[error("the Arrow stream cannot be read: {why}")]
+    BadStream {
+        /// What is wrong with it and what would be right.
+        why: String,
+    },
     /// A test stopped the work at this point.
     #[error("stopped at {0:?}, as asked")]
     Stopped(crate::faults::Point),
@@ -146,6 +152,7 @@ impl LakeError {
                 | Self::Limit(_)
                 | Self::BadFile { .. }
                 | Self::BadRow { .. }
+                | Self::BadStream { .. }
                 | Self::NoVersion(_)
         )
     }

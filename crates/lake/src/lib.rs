@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`LakeConfig`] and [`Lake`], then `group`, `rows`, `log`, `writer`, `index` and `opening` (durable before
 //! acknowledged, each event once), `place`, `delta`, `parquet`, `tail` and `landing` (into the tables exactly once), `tables`,
-//! `provider`, `session`, `stop`, `sql`, `observe` and `contacts` (out again), and last `plan` and `files`, two file formats of
+//! `provider`, `session`, `stop`, `sql`, `observe` and `contacts` (out again), and last `plan`, `files` and `arrow_events`, formats of
 //! their own, and `units`, the results of experiments run elsewhere.
 //!
 //! An event is first written to the durable log, from where on SQL sees it, then moved into one of eight Delta tables that
@@ -13,6 +13,7 @@
 //! *Invariant:* nothing outside this crate sees a DataFusion or Delta type.
 
 mod answer;
+mod arrow_events;
 mod contacts;
 mod delta;
 mod error;
@@ -51,6 +52,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use vocabulary::{Contact, Event, EventId, Experiment, Rates, Timestamp};
 
+pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
 pub use error::LakeError;
 pub use files::{FileRows, LINE_BYTES_MAX, Progress, ReadOptions, TextRow, has_lines, read_file, read_file_with, read_lines};
 pub use group::Rows;
