@@ -44,7 +44,7 @@ pub(crate) async fn replace(lake: &Lake, change: i64, contacts: Vec<Contact>, at
             actions.chain([Action::Add(add_of(&encoded.file, true)), Action::Txn(Transaction::new(APPLICATION, change))]);
         Ok((state.recorded(APPLICATION) < change).then(|| actions.collect()))
     };
-    table.commit(Purpose { operation: "WRITE", at }, plan).await?;
+    table.commit(Purpose { operation: "WRITE", at }, Box::new(plan)).await?;
     lake.faults.reached(Point::TableCommitted)
 }
 

@@ -66,10 +66,7 @@ async fn land_kind(table: &Table, segments: &[TailSegment], faults: &dyn Faults)
         return Ok(ControlFlow::Break(()));
     };
     let recorded = table.state().recorded(APPLICATION);
-    let mut lacking = segments.iter().filter(|segment| segment.number > recorded && !segment.batches[kind].is_empty()).peekable();
-    let Some(first) = lacking.peek().map(|segment| segment.number) else { return Ok(ControlFlow::Break(())) };
-    let last = segments.last().map_or(first, |segment| segment.number);
-    let batches: Vec<RecordBatch> = lacking.flat_map(|segment| segment.batches[kind].iter().cloned()).collect();
+    let Some(Lacking { first, last, batches }) = lacking(segments, kind, recorded) else { return Ok(ControlFlow::Break(())) };
     let (at, skip_by) = (newest_receipt(&batches), table.spec.skip_by);
     let files = off_thread(move || {
         let days = by_day(&batches).map_err(LakeError::internal("arrange events"))?;
@@ -88,7 +85,7 @@ async fn land_kind(table: &Table, segments: &[TailSegment], faults: &dyn Faults)
         let record = Action::Txn(Transaction::new(APPLICATION, last));
         Ok((state.recorded(APPLICATION) == recorded).then(|| adds.chain([record]).collect()))
     };
-    match table.commit(Purpose { operation: "WRITE", at }, plan).await? {
+    match table.commit(Purpose { operation: "WRITE", at }, Box::new(plan)).await? {
         Some(_) => {
             faults.reached(Point::TableCommitted)?;
             Ok(ControlFlow::Continue(1))
@@ -103,6 +100,22 @@ async fn land_kind(table: &Table, segments: &[TailSegment], faults: &dyn Faults)
             Ok(ControlFlow::Continue(0))
         }
     }
+}
+
+/// What a table lacks.
+struct Lacking {
+    /// The first segment that has something for the table, and the last there is.
+    first: i64,
+    last: i64,
+    batches: Vec<RecordBatch>,
+}
+
+fn lacking(segments: &[TailSegment], kind: usize, recorded: i64) -> Option<Lacking> {
+    let lacks = |segment: &&TailSegment| segment.number > recorded && !segment.batches[kind].is_empty();
+    let first = segments.iter().find(lacks)?.number;
+    let last = segments.last().map_or(first, |segment| segment.number);
+    let batches = segments.iter().filter(lacks).flat_map(|segment| segment.batches[kind].iter().cloned()).collect();
+    Some(Lacking { first, last, batches })
 }
 
 /// When the newest of these rows came in: commits are dated by what they bring.

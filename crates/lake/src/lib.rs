@@ -20,7 +20,7 @@ mod error;
 pub mod faults;
 mod files;
 mod group;
-mod index;
+pub mod index;
 mod landing;
 mod log;
 mod observe;
@@ -29,6 +29,7 @@ mod parquet;
 mod place;
 mod plan;
 mod provider;
+mod rewrite;
 mod rows;
 mod schema;
 mod session;
@@ -39,6 +40,7 @@ mod tables;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod units;
 mod views;
 mod writer;
@@ -48,6 +50,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use vocabulary::{Contact, Event, EventId, Experiment, Rates, Timestamp};
@@ -61,6 +64,7 @@ pub use plan::{PlanRow, read_plan, write_plan};
 pub use session::Group;
 pub use sql::{SqlAnswer, SqlFormat, SqlLimits, SqlOptions};
 pub use tables::AsOf;
+pub use tidy::{Pins, Tidied};
 pub use units::gather_units;
 
 /// Where a lake is and how it behaves.
@@ -163,6 +167,7 @@ pub struct Lake {
     tables: tables::Tables,
     /// One landing of this process at a time.
     landing: Mutex<()>,
+    tidying: Mutex<()>,
     queries: session::Queries,
     _lock: File,
 }
@@ -233,7 +238,16 @@ impl Lake {
     /// # Errors
     /// Errors of files and tables; calling again goes on where this stopped.
     pub async fn land(&self) -> Result<Landed, LakeError> {
-        landing::land(self).await
+        landing::land(self).boxed().await
+    }
+
+    /// Merges small files, writes closed days anew in the order that questions want, and forgets versions that are old at
+    /// `now` and not among `pins`. Readers and landings go on meanwhile.
+    ///
+    /// # Errors
+    /// Errors of files and tables; nothing is lost, and the next call goes on.
+    pub async fn tidy(&self, now: Timestamp, pins: &Pins) -> Result<Tidied, LakeError> {
+        tidy::tidy(self, now, pins).await
     }
 
     /// Makes `contacts` the content of the table of contacts as of `at`. Harmless when `change` is not newer than what is there.

@@ -57,6 +57,7 @@ pub(crate) async fn open(config: LakeConfig, faults: Arc<dyn Faults>) -> Result<
         tail,
         tables,
         landing: Mutex::new(()),
+        tidying: Mutex::new(()),
         queries,
         _lock: lock,
     })
