@@ -1,10 +1,12 @@
 //! Tests of the lake as a whole, and what they share.
 
+mod asking;
 mod contacts;
 mod crash;
 mod durable;
 mod files;
 mod observe;
+mod queries;
 mod sql;
 mod units;
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use bytes::Bytes;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use vocabulary::Currency;
@@ -47,12 +46,12 @@ impl Client {
         path: &str,
         content_type: &str,
         body: Vec<u8>,
-    ) -> anyhow::Result<(StatusCode, Bytes)> {
+    ) -> anyhow::Result<(StatusCode, Vec<u8>)> {
         let request = self.http.request(method, format!("{}{path}", self.door.url)).bearer_auth(&self.door.key);
         let answer = request.header("content-type", content_type).body(body).send().await;
         let answer = answer.with_context(|| format!("the server at {} does not answer", self.door.url))?;
         let status = answer.status();
-        Ok((status, answer.bytes().await.context("the server's answer broke off")?))
+        Ok((status, answer.bytes().await.context("the server's answer broke off")?.into()))
     }
 
     /// GET, answered as JSON.
@@ -78,14 +77,14 @@ impl Client {
     /// As [`Client::get`].
     pub async fn text(&self, method: Method, path: &str, content_type: &str, body: Vec<u8>) -> anyhow::Result<String> {
         let bytes = self.bytes(method, path, content_type, body).await?;
-        String::from_utf8(bytes.into()).context("the server's answer is no text")
+        String::from_utf8(bytes).context("the server's answer is no text")
     }
 
     /// Any request, answered as it is.
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub async fn bytes(&self, method: Method, path: &str, content_type: &str, body: Vec<u8>) -> anyhow::Result<Bytes> {
+    pub async fn bytes(&self, method: Method, path: &str, content_type: &str, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
         let (status, bytes) = self.request(method, path, content_type, body).await?;
         if status.is_success() { Ok(bytes) } else { bail!(refusal(status, &bytes)) }
     }
