@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use control::{KeyRow, Progress, Scope};
 use jiff::Timestamp;
-use lake::TableInfo;
+use lake::{TableInfo, TableKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vocabulary::{Experiment, Recommendation};
@@ -239,18 +239,28 @@ pub struct SqlParams {
     /// One statement that only reads.
     #[schema(example = "SELECT variant, count(*) AS assigned FROM assignments GROUP BY variant")]
     pub sql: String,
+    /// Reads all tables as they were at this time; else as they are now.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime, example = "2026-01-31T00:00:00Z")]
+    pub as_of: Option<Timestamp>,
+    /// Reads these tables at these versions, and the others as they are now.
+    #[serde(default)]
+    #[schema(example = json!({"orders": 12}))]
+    pub versions: Option<BTreeMap<String, i64>>,
 }
 
-/// A table of the lake.
+/// A table or view of the lake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Table)]
 pub struct TableView {
     /// Its name.
     pub name: String,
-    /// Its Delta version.
-    pub version: i64,
-    /// How many rows it has.
-    pub rows: u64,
+    /// `table`, or `view`: a query with a name.
+    pub kind: String,
+    /// Its Delta version; `null` for a view.
+    pub version: Option<i64>,
+    /// How many rows it has; `null` for a view, where that is a question of its own.
+    pub rows: Option<u64>,
     /// What a row is.
     pub comment: String,
     /// Its columns, in order.
@@ -274,7 +284,18 @@ impl From<TableInfo> for TableView {
         let columns = table.columns.into_iter();
         let columns =
             columns.map(|column| ColumnView { name: column.name, r#type: column.data_type, comment: column.comment }).collect();
-        Self { name: table.name, version: table.version, rows: table.rows, comment: table.comment, columns }
+        let kind = match table.kind {
+            TableKind::Table => "table",
+            TableKind::View => "view",
+        };
+        Self {
+            name: table.name,
+            kind: kind.to_owned(),
+            version: table.version,
+            rows: table.rows,
+            comment: table.comment,
+            columns,
+        }
     }
 }
 

@@ -93,6 +93,20 @@ pub enum LakeError {
     /// The query ran into a limit. The text names the limit and what to do.
     #[error("{0}")]
     Limit(String),
+    /// The query took too much time and was stopped.
+    #[error("the query ran longer than {seconds_max} seconds and was stopped; look at fewer days or columns")]
+    TooLong {
+        /// How long it was allowed to run.
+        seconds_max: u64,
+    },
+    /// The query got no place to run. The text says why.
+    #[error("{why}")]
+    Crowded {
+        /// Who is in the way.
+        why: String,
+        /// When it is worth trying again.
+        retry_after_seconds: u64,
+    },
     /// A query of the lake's own failed.
     #[error("cannot {operation}")]
     Internal {
@@ -150,6 +164,7 @@ impl LakeError {
             Self::Refused(_)
                 | Self::Query { .. }
                 | Self::Limit(_)
+                | Self::TooLong { .. }
                 | Self::BadFile { .. }
                 | Self::BadRow { .. }
                 | Self::BadStream { .. }

@@ -52,12 +52,12 @@ impl Client {
         path: &str,
         content_type: &str,
         body: Vec<u8>,
-    ) -> anyhow::Result<(StatusCode, String)> {
+    ) -> anyhow::Result<(StatusCode, Vec<u8>)> {
         let request = self.http.request(method, format!("{}{path}", self.door.url)).bearer_auth(&self.door.key);
         let answer = request.header("content-type", content_type).body(body).send().await;
         let answer = answer.with_context(|| format!("the server at {} does not answer", self.door.url))?;
         let status = answer.status();
-        Ok((status, answer.text().await.context("the server's answer broke off")?))
+        Ok((status, answer.bytes().await.context("the server's answer broke off")?.into()))
     }
 
     /// GET, answered as JSON.
@@ -82,8 +82,17 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn text(&self, method: Method, path: &str, content_type: &str, body: Vec<u8>) -> anyhow::Result<String> {
-        let (status, text) = self.request(method, path, content_type, body).await?;
-        if status.is_success() { Ok(text) } else { bail!(refusal(status, &text)) }
+        let bytes = self.bytes(method, path, content_type, body).await?;
+        String::from_utf8(bytes).context("the server's answer is no text")
+    }
+
+    /// Any request, answered as it is.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn bytes(&self, method: Method, path: &str, content_type: &str, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+        let (status, bytes) = self.request(method, path, content_type, body).await?;
+        if status.is_success() { Ok(bytes) } else { bail!(refusal(status, &bytes)) }
     }
 
     /// Sends newline-delimited JSON; an answer that lists rejected lines is no failure.
@@ -91,10 +100,10 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn lines(&self, path: &str, body: Vec<u8>) -> anyhow::Result<Value> {
-        let (status, text) = self.request(Method::POST, path, "application/x-ndjson", body).await?;
-        match serde_json::from_str::<Value>(&text) {
+        let (status, bytes) = self.request(Method::POST, path, "application/x-ndjson", body).await?;
+        match serde_json::from_slice::<Value>(&bytes) {
             Ok(answer) if answer.get("errors").is_some() => Ok(answer),
-            _ => bail!(refusal(status, &text)),
+            _ => bail!(refusal(status, &bytes)),
         }
     }
 
@@ -143,13 +152,13 @@ pub(crate) enum Heard {
 }
 
 /// The server's refusal in words.
-fn refusal(status: StatusCode, text: &str) -> String {
-    let answer: Value = serde_json::from_str(text).unwrap_or_default();
+fn refusal(status: StatusCode, bytes: &[u8]) -> String {
+    let answer: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let word = |name: &str| answer["error"][name].as_str().filter(|word| !word.is_empty());
     match (word("message"), word("hint")) {
         (Some(message), Some(hint)) => format!("{message}\n  {hint}"),
         (Some(message), None) => message.to_owned(),
-        _ => format!("the server answered {status}: {text}"),
+        _ => format!("the server answered {status}: {}", String::from_utf8_lossy(bytes)),
     }
 }
 

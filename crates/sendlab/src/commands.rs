@@ -1,5 +1,6 @@
 //! Runs the commands: each asks the server and prints the answer.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{
     CampaignCommand, Cli, Command, ExperimentCommand, Format, ImportCommand, KeysCommand, Place, Security, ServeArgs, SmtpArgs,
+    SqlArgs,
 };
 use crate::client::{Client, Session, settings};
 use crate::print::{self, say};
@@ -76,7 +78,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
             print::recommendation(&answer);
             Ok(())
         }
-        Command::Sql { query, format } => sql(client, &query, format).await,
+        Command::Sql(args) => sql(client, args).await,
         Command::Tables => {
             print::tables(&client.get("/v1/tables").await?);
             Ok(())
@@ -101,6 +103,7 @@ async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
         smtp: smtp(&args.smtp)?,
         lanes: usize::from(args.smtp.smtp_lanes),
         name: args.name,
+        slow_query: Duration::from_millis(args.slow_query_ms),
         ..settings(place)?
     };
     let sends = settings.smtp.is_some();
@@ -215,11 +218,23 @@ async fn switch(client: &Client, campaign: &str, verb: &str) -> anyhow::Result<V
     client.send(Method::POST, &path, "application/json", b"{}".to_vec()).await
 }
 
-async fn sql(client: &Client, query: &str, format: Format) -> anyhow::Result<()> {
-    let path = format!("/v1/sql?format={}", format.as_str());
-    let body = serde_json::to_vec(&json!({ "sql": query }))?;
-    let answer = client.text(Method::POST, &path, "application/json", body).await?;
-    say(answer.trim_end());
+async fn sql(client: &Client, args: SqlArgs) -> anyhow::Result<()> {
+    let path = format!("/v1/sql?format={}", args.format.as_str());
+    let mut body = json!({ "sql": args.query });
+    if let Some(at) = args.as_of {
+        body["as_of"] = json!(at);
+    }
+    if !args.version.is_empty() {
+        body["versions"] = args.version.into_iter().collect::<BTreeMap<_, _>>().into_iter().map(|(k, v)| (k, json!(v))).collect();
+    }
+    let answer = client.bytes(Method::POST, &path, "application/json", serde_json::to_vec(&body)?).await?;
+    match args.format {
+        Format::Arrow if std::io::stdout().is_terminal() => {
+            bail!("an Arrow stream is no text; write it to a file: add `> answer.arrows`")
+        }
+        Format::Arrow => print::raw(&answer),
+        _ => say(String::from_utf8_lossy(&answer).trim_end()),
+    }
     Ok(())
 }
 
