@@ -18,6 +18,7 @@ mod collect;
 mod console;
 mod contacts;
 mod diagnose;
+mod erasures;
 mod experiments;
 pub mod fields;
 mod intake;
@@ -127,8 +128,14 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
         groups.into_iter().fold(OpenApiRouter::default().routes(routes!(document)), OpenApiRouter::merge)
     };
     let manage = || {
-        let groups =
-            [contacts::routes(), experiments::managing(), recommendations::managing(), campaigns::managing(), keys::routes()];
+        let groups = [
+            contacts::routes(),
+            erasures::routes(),
+            experiments::managing(),
+            recommendations::managing(),
+            campaigns::managing(),
+            keys::routes(),
+        ];
         groups.into_iter().fold(OpenApiRouter::default(), OpenApiRouter::merge)
     };
     vec![

@@ -13,6 +13,7 @@
 mod campaigns;
 mod contact_check;
 mod contacts;
+mod erasures;
 mod error;
 mod experiments;
 mod follow_up;
@@ -29,6 +30,7 @@ mod watcher;
 
 pub use campaigns::{CampaignRow, CampaignState};
 pub use contacts::{FieldError, NewContact, RecipientRow, Upserted};
+pub use erasures::{ERASURE_CONTACTS_MAX, ErasureRow, PendingErasure};
 pub use error::ControlError;
 pub use keys::{KeyInfo, KeyRow, NewKey, Scope};
 pub use known::KnownKeys;

@@ -42,6 +42,17 @@ pub struct ErasureCertificate {
     pub units: BTreeMap<String, u64>,
 }
 
+impl ErasureCertificate {
+    /// The certificate as JSON.
+    ///
+    /// # Panics
+    /// Never: it is plain data.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a certificate is plain data")
+    }
+}
+
 /// See [`Lake::erase`].
 pub(crate) async fn erase(lake: &Lake, contacts: &[ContactKey], now: Timestamp) -> Result<ErasureCertificate, LakeError> {
     lake.land().await?;

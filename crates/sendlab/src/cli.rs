@@ -98,6 +98,9 @@ pub(crate) enum Command {
                             Examples:\n  sendlab stats --list\n  sendlab stats --explain fieller\n  sendlab stats questions.jsonl > answers.jsonl"
     )]
     Stats(StatsArgs),
+    /// Erase people: unlinkable at once, then deleted from every table and version, with a certificate.
+    #[command(after_help = "Example:\n  sendlab erase customer-17 customer-18 > certificate.json")]
+    Erase(EraseArgs),
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -115,6 +118,16 @@ pub(crate) struct StatsArgs {
     /// Explain a method: formula, reference, inputs with units, an example.
     #[arg(long, value_name = "METHOD", conflicts_with = "file")]
     pub(crate) explain: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EraseArgs {
+    /// Your own ids of the contacts.
+    #[arg(required_unless_present = "file")]
+    pub(crate) contacts: Vec<String>,
+    /// A file with one id a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

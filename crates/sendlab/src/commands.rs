@@ -84,6 +84,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
             Ok(())
         }
         Command::Keys(command) => keys(client, command).await,
+        Command::Erase(args) => erase(client, args).await,
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Openapi
@@ -252,6 +253,30 @@ async fn keys(client: &Client, command: KeysCommand) -> anyhow::Result<()> {
             say(&format!("Key {id} is revoked."));
         }
     }
+    Ok(())
+}
+
+/// How often an erasure is asked for until it is done.
+const ERASURE_POLL: std::time::Duration = std::time::Duration::from_millis(500);
+
+async fn erase(client: &Client, args: crate::cli::EraseArgs) -> anyhow::Result<()> {
+    let mut contacts = args.contacts;
+    if let Some(file) = args.file {
+        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        contacts.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+    }
+    let body = serde_json::to_vec(&json!({ "contacts": contacts }))?;
+    let mut erasure = client.send(Method::POST, "/v1/erasures", "application/json", body).await?;
+    print::note(&format!(
+        "{} contacts are unlinkable; {} ids are unknown. Deleting their rows ...",
+        erasure["contacts"], erasure["unknown"]
+    ));
+    let path = format!("/v1/erasures/{}", segment(erasure["id"].as_str().unwrap_or_default()));
+    while erasure["done_at"].is_null() {
+        tokio::time::sleep(ERASURE_POLL).await;
+        erasure = client.get(&path).await?;
+    }
+    say(&serde_json::to_string_pretty(&erasure)?);
     Ok(())
 }
 
