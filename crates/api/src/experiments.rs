@@ -127,7 +127,8 @@ async fn readout(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> R
 }
 
 async fn observed(parts: &Parts, experiment: &Experiment) -> Result<experiment::Readout, Problem> {
-    let observations = parts.lake.observe(experiment, to_micros(parts.clock.now())).await?;
+    let mut observations = parts.lake.observe(experiment, to_micros(parts.clock.now())).await?;
+    observations.erased_units = parts.control.erased_units(&experiment.experiment).await?;
     Ok(experiment::readout(experiment, &observations, &parts.ids.token()))
 }
 

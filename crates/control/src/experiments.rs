@@ -180,6 +180,7 @@ mod tests {
             crossovers: 0,
             strangers: 0,
             unconverted_orders: 0,
+            erased_units: 0,
         };
         experiment::readout(&experiment, &observations, id)
     }

@@ -19,7 +19,9 @@ const OBSERVE: &str = include_str!("sql/observe.sql");
 
 /// See [`Lake::observe`].
 pub(crate) async fn observe(lake: &Lake, experiment: &Experiment, as_of: Timestamp) -> Result<Observations, LakeError> {
-    let snapshot = lake.snapshot();
+    // What is counted must have a version, so that it can be counted again: what is acknowledged is landed first.
+    lake.land().await?;
+    let snapshot = lake.tables.landed();
     let query = query(experiment, as_of, lake.config.rates.base().minor_per_major());
     let text = format!("readout of {}", experiment.experiment);
     let asked = Asked { group: Group::Readouts, text: &text, limits: lake.config.limits };
@@ -155,6 +157,7 @@ fn sum_up(experiment: &Experiment, as_of: Timestamp, rows: Vec<Row>) -> Observat
         crossovers: 0,
         strangers: 0,
         unconverted_orders: 0,
+        erased_units: 0,
     };
     for row in rows {
         observations.crossovers += row.crossovers;

@@ -215,6 +215,9 @@ pub(crate) fn readout(readout: &Value) {
     say("");
     let ratio = &readout["sample_ratio"];
     say(&format!("  Sample ratio  p {}", p_value(&ratio["test"]["computed"]["p_value"])));
+    if let Some(erased) = readout["erased_units"].as_u64().filter(|erased| *erased > 0) {
+        say(&format!("  Erased        {erased} units, because their people asked for it; they count nowhere above"));
+    }
     if items(&readout["doubts"]).is_empty() {
         say("  Doubts        none");
     }
