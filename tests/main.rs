@@ -13,6 +13,7 @@ mod doors {
     mod analyze;
     mod certify;
     mod import_events;
+    mod lake_care;
     mod stats;
 }
 mod faults {

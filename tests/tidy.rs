@@ -156,6 +156,23 @@ fn shell_words(line: &str) -> Vec<String> {
     words
 }
 
+/// A row names a constant, the file it is in below `crates`, and its value as it is written there.
+#[test]
+fn the_limits_of_the_lake_are_as_documented() {
+    let limits = fs::read_to_string(workspace().join("crates/lake/LIMITS.md")).expect("crates/lake/LIMITS.md exists");
+    let mut checked = 0;
+    for row in limits.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let (name, file, value) = (cells[1], cells[2], cells[3]);
+        let source = fs::read_to_string(workspace().join("crates").join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let (begin, end) = (format!("const {name}: "), format!(" = {value};"));
+        let is_so = source.lines().any(|line| line.contains(&begin) && line.ends_with(&end));
+        assert!(is_so, "LIMITS.md says that {name} in crates/{file} is {value}; it is not");
+        checked += 1;
+    }
+    assert!(checked > 20, "only {checked} limits were found");
+}
+
 #[test]
 fn nothing_private_to_one_machine_is_written_down() {
     for (path, text) in sources() {

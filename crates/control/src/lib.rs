@@ -8,11 +8,12 @@
 //!
 //! Reading order: `store` (the file and who may write), `keys`, `vault`, `contacts`, `known`, `experiments`, `recommendations`,
 //! `campaigns`, `slices`, `ledger`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
-//! changed).
+//! changed), `copy` (for backups).
 
 mod campaigns;
 mod contact_check;
 mod contacts;
+mod copy;
 mod erasures;
 mod error;
 mod experiments;
@@ -30,6 +31,7 @@ mod watcher;
 
 pub use campaigns::{CampaignRow, CampaignState};
 pub use contacts::{FieldError, NewContact, RecipientRow, Upserted};
+pub use copy::copy_file;
 pub use erasures::{ERASURE_CONTACTS_MAX, ErasureRow, PendingErasure};
 pub use error::ControlError;
 pub use keys::{KeyInfo, KeyRow, NewKey, Scope};

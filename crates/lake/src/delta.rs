@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 use vocabulary::Timestamp;
 
 pub(crate) use file::{DataFile, FileStats, add_of, remove_of};
-pub(crate) use history::Forgotten;
+pub(crate) use history::{Forgotten, LOG, version_of};
 
 use crate::LakeError;
 use crate::place::{Place, Put};
@@ -121,15 +121,34 @@ impl Table {
         let place = tables.folder(spec.name);
         place.make()?;
         let delta = create_or_open(&place, &spec).await.map_err(LakeError::table("open", spec.name))?;
-        let state = read_state(&delta, applications).await.map_err(LakeError::table("read", spec.name))?;
-        if state.version == 0 {
-            place.sync(&commit_path(0))?;
+        let table = Self::of(place, spec, &delta, applications).await?;
+        if table.state().version == 0 {
+            table.place.sync(&commit_path(0))?;
         }
+        table.refresh().await?;
+        table.add_columns().await?;
+        Ok(table)
+    }
+
+    /// Opens a table that is there and changes nothing; `None` where there is none.
+    pub(crate) async fn existing(tables: &Place, spec: TableSpec, applications: &[&str]) -> Result<Option<Self>, LakeError> {
+        let place = tables.folder(spec.name);
+        let load = async { builder(&place)?.load().await };
+        let delta = match load.await {
+            Ok(delta) => delta,
+            Err(DeltaTableError::NotATable(_)) => return Ok(None),
+            Err(error) => return Err(LakeError::table("open", spec.name)(error)),
+        };
+        let table = Self::of(place, spec, &delta, applications).await?;
+        table.refresh().await?;
+        Ok(Some(table))
+    }
+
+    async fn of(place: Place, spec: TableSpec, delta: &DeltaTable, applications: &[&str]) -> Result<Self, LakeError> {
+        let state = read_state(delta, applications).await.map_err(LakeError::table("read", spec.name))?;
         let mut table = Self { spec, place, state: RwLock::new(Arc::new(state)), committing: Mutex::new(()) };
         let at = table.committed_at(table.state().version).await?;
         Arc::make_mut(table.state.get_mut().unwrap_or_else(PoisonError::into_inner)).at = at;
-        table.refresh().await?;
-        table.add_columns().await?;
         Ok(table)
     }
 

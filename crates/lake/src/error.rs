@@ -116,6 +116,14 @@ pub enum LakeError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A backup cannot be used, or not here.
+    #[error("{place}: {why}")]
+    BadBackup {
+        /// Where it is.
+        place: String,
+        /// What is wrong with it and what would be right.
+        why: String,
+    },
     /// A plan file does not hold a plan.
     #[error("{} is no plan: {why}", path.display())]
     BadPlan {

@@ -39,6 +39,7 @@ use upkeep::Work;
 
 pub use hash::IdHash;
 pub use opening::Opened;
+pub(crate) use opening::{Verified, verify};
 pub use upkeep::Maintained;
 
 /// So many of the newest runs are searched before all others: about what came in the last seconds under load.

@@ -4,7 +4,7 @@
 //! acknowledged, each event once), `place`, `delta`, `parquet`, `tail` and `landing` (into the tables exactly once), `tables`,
 //! `provider`, `views`, `catalog`, `session`, `slow`, `stop`, `sql`, `observe` and `contacts` (out again), and last `plan`,
 //! `files` and `arrow_events`, formats of
-//! their own, and `units`, the results of experiments run elsewhere.
+//! their own, `units`, the results of experiments run elsewhere, and `care`, which checks, mends and copies all of it.
 //!
 //! An event is first written to the durable log, from where on SQL sees it, then moved into one of eight Delta tables that
 //! any other engine can read too.
@@ -15,6 +15,7 @@
 
 mod answer;
 mod arrow_events;
+pub mod care;
 mod catalog;
 mod contacts;
 mod delta;

@@ -41,21 +41,11 @@ impl Segment {
     /// The log batches of a segment that is whole, in the order they were written.
     pub(crate) fn read(&self) -> Result<Vec<(EventKind, RecordBatch)>, LakeError> {
         let bytes = fs::read(&self.path).map_err(LakeError::file("read", &self.path))?;
-        let (frames, damage) = split_frames(&bytes);
-        if let Some(damage) = damage {
-            return Err(self.damaged(damage.offset, damage.why.to_owned()));
+        let (batches, damage) = read_whole_frames(&bytes);
+        match damage {
+            None => Ok(batches),
+            Some((offset, why)) => Err(LakeError::LogDamaged { path: self.path.clone(), offset, why }),
         }
-        let mut batches = Vec::new();
-        for frame in frames {
-            let damaged = |why: String| self.damaged(frame.start, why);
-            let (kind, stream) = bytes[frame.clone()].split_first().ok_or_else(|| damaged("the frame is empty".to_owned()))?;
-            let kind = *EventKind::ALL.get(usize::from(*kind)).ok_or_else(|| damaged(format!("there is no kind {kind}")))?;
-            let reader = StreamReader::try_new(stream, None).map_err(|error| damaged(error.to_string()))?;
-            for batch in reader {
-                batches.push((kind, batch.map_err(|error| damaged(error.to_string()))?));
-            }
-        }
-        Ok(batches)
     }
 
     /// Cuts off a torn frame at the end. Returns how many bytes remain.
@@ -69,10 +59,26 @@ impl Segment {
         file.set_len(damage.offset as u64).and_then(|()| file.sync_all()).map_err(LakeError::file("cut", &self.path))?;
         Ok(damage.offset as u64)
     }
+}
 
-    fn damaged(&self, offset: usize, why: String) -> LakeError {
-        LakeError::LogDamaged { path: self.path.clone(), offset: offset as u64, why }
+/// The log batches of all frames up to the first that is not whole; and where that one begins and what is wrong with it.
+pub(crate) fn read_whole_frames(bytes: &[u8]) -> (Vec<(EventKind, RecordBatch)>, Option<(u64, String)>) {
+    let (frames, torn) = split_frames(bytes);
+    let mut batches = Vec::new();
+    for frame in frames {
+        match read_frame(&bytes[frame.clone()]) {
+            Ok(mut of_frame) => batches.append(&mut of_frame),
+            Err(why) => return (batches, Some(((frame.start - HEADER_BYTES) as u64, why))),
+        }
     }
+    (batches, torn.map(|torn| (torn.offset as u64, torn.why.to_owned())))
+}
+
+fn read_frame(payload: &[u8]) -> Result<Vec<(EventKind, RecordBatch)>, String> {
+    let (kind, stream) = payload.split_first().ok_or("the frame is empty")?;
+    let kind = *EventKind::ALL.get(usize::from(*kind)).ok_or_else(|| format!("there is no kind {kind}"))?;
+    let reader = StreamReader::try_new(stream, None).map_err(|error| error.to_string())?;
+    reader.map(|batch| Ok((kind, batch.map_err(|error| error.to_string())?))).collect()
 }
 
 /// The segments in `folder`, oldest first.
@@ -146,6 +152,15 @@ fn split_frames(bytes: &[u8]) -> (Vec<Range<usize>>, Option<Damage>) {
         }
     }
     (frames, None)
+}
+
+/// Whether a whole frame stands behind the broken one at `offset`: then the disk lost what was acknowledged, as a write
+/// that was cut short leaves nothing behind it.
+pub(crate) fn goes_on_behind(bytes: &[u8], offset: u64) -> bool {
+    let offset = offset as usize;
+    let Some(length) = bytes.get(offset..offset + 4) else { return false };
+    let length = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize;
+    length > 0 && length <= FRAME_BYTES_MAX && frame_at(bytes, offset + HEADER_BYTES + length).is_ok()
 }
 
 fn frame_at(bytes: &[u8], offset: usize) -> Result<Range<usize>, &'static str> {

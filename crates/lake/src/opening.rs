@@ -75,7 +75,7 @@ pub(crate) async fn open_tables(config: &LakeConfig) -> Result<Tables, LakeError
 }
 
 /// One process writes a log. The system frees the lock when the process ends, however it ends.
-fn lock(root: &Path) -> Result<File, LakeError> {
+pub(crate) fn lock(root: &Path) -> Result<File, LakeError> {
     let path = root.join("lock");
     let mut file = File::options()
         .read(true)

@@ -15,7 +15,7 @@ use jiff::civil::Date;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::SortingColumn;
+use parquet::file::metadata::{FileMetaData, KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use serde_json::Value;
@@ -173,10 +173,32 @@ pub(crate) fn encode(
         writer.write(batch)?;
         stats.add(batch, skip_by);
     }
+    note_content(&mut writer)?;
     writer.close()?;
     let file =
         DataFile { path, date, bytes: bytes.len() as u64, rows: stats.num_records, modified_ms: at.as_millisecond(), stats };
     Ok(Encoded { file, bytes: bytes.into() })
+}
+
+/// Under this name a file's footer says how many of its first bytes have which CRC-32C, as `LENGTH:CHECKSUM`. Parquet's
+/// own checksums of pages are read by few.
+pub(crate) const CONTENT: &str = "sendlab.content";
+
+/// Notes the checksum of everything written so far in the footer: all rows, when this is called before closing.
+fn note_content(writer: &mut ArrowWriter<&mut Vec<u8>>) -> Result<(), ParquetError> {
+    writer.flush()?;
+    writer.sync()?;
+    let content = writer.inner();
+    let note = format!("{}:{:08x}", content.len(), crc32c::crc32c(content));
+    writer.append_key_value_metadata(KeyValue::new(CONTENT.to_owned(), note));
+    Ok(())
+}
+
+/// What a footer says of the content: its length and its checksum.
+pub(crate) fn noted_content(footer: &FileMetaData) -> Option<(u64, u32)> {
+    let note = footer.key_value_metadata()?.iter().find(|entry| entry.key == CONTENT)?.value.as_ref()?;
+    let (length, checksum) = note.split_once(':')?;
+    Some((length.parse().ok()?, u32::from_str_radix(checksum, 16).ok()?))
 }
 
 impl FileStats {

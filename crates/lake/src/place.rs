@@ -58,6 +58,8 @@ pub(crate) struct Listed {
     /// Relative to the place.
     pub(crate) path: String,
     pub(crate) bytes: u64,
+    /// When it was last written, in milliseconds since 1970 by the clock of the store.
+    pub(crate) modified_ms: i64,
 }
 
 /// What became of a conditional put.
@@ -77,7 +79,8 @@ impl Place {
         }
     }
 
-    fn local(folder: &FsPath) -> Result<Self, LakeError> {
+    /// A local folder, made where there is none.
+    pub(crate) fn local(folder: &FsPath) -> Result<Self, LakeError> {
         let open = || -> std::io::Result<(PathBuf, Path, Url)> {
             std::fs::create_dir_all(folder)?;
             let whole = std::fs::canonicalize(folder)?;
@@ -89,7 +92,8 @@ impl Place {
         Ok(Self { root: Arc::new(LocalFileSystem::new()), prefix, url, local: Some(local) })
     }
 
-    fn s3(url: &str, options: &BTreeMap<String, String>) -> Result<Self, LakeError> {
+    /// A bucket, or a folder of one.
+    pub(crate) fn s3(url: &str, options: &BTreeMap<String, String>) -> Result<Self, LakeError> {
         let bad = |why: String| LakeError::BadPlace { place: url.to_owned(), why };
         let parsed = Url::parse(url).map_err(|error| bad(error.to_string()))?;
         if parsed.scheme() != "s3" || parsed.host_str().is_none() {
@@ -175,6 +179,15 @@ impl Place {
         }
     }
 
+    /// How large an object is; `None` where there is none.
+    pub(crate) async fn size(&self, path: &str) -> Result<Option<u64>, LakeError> {
+        match self.root.head(&self.at(path)).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed("look at", path)(error)),
+        }
+    }
+
     /// Everything below `folder`, by path.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Listed>, LakeError> {
         let prefix = if folder.is_empty() { self.prefix.clone() } else { self.at(folder) };
@@ -182,7 +195,7 @@ impl Place {
         let skip = self.prefix.as_ref().len() + 1;
         let listed = |object: ObjectMeta| {
             let path = object.location.as_ref().get(skip..).unwrap_or_default().to_owned();
-            Listed { path, bytes: object.size }
+            Listed { path, bytes: object.size, modified_ms: object.last_modified.timestamp_millis() }
         };
         let mut found: Vec<Listed> = found.map_err(self.failed("list", folder))?.into_iter().map(listed).collect();
         found.sort_by(|a, b| a.path.cmp(&b.path));

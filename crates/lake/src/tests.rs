@@ -1,6 +1,7 @@
 //! Tests of the lake as a whole, and what they share.
 
 mod asking;
+mod care;
 mod contacts;
 mod crash;
 mod durable;

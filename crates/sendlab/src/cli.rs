@@ -9,6 +9,7 @@ use vocabulary::Timestamp;
 
 pub(crate) use crate::cli_analyze::{AnalyzeArgs, AskedMetric, CertifyArgs, MetricValue};
 use crate::cli_import::{IMPORT_EVENTS_HELP, ImportEventsArgs};
+pub(crate) use crate::cli_lake::LakeCommand;
 use crate::commands;
 
 /// Amounts are compared in this currency where nothing else is said.
@@ -101,6 +102,9 @@ pub(crate) enum Command {
     /// Erase people: unlinkable at once, then deleted from every table and version, with a certificate.
     #[command(after_help = "Example:\n  sendlab erase customer-17 customer-18 > certificate.json")]
     Erase(EraseArgs),
+    /// Check, repair, back up and restore the data folder. Needs no server.
+    #[command(subcommand)]
+    Lake(LakeCommand),
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Keys(KeysCommand),

@@ -21,7 +21,7 @@ use crate::cli::{
 use crate::client::{Client, Session, settings};
 use crate::print::{self, say};
 use crate::server::{Server, Settings};
-use crate::{SystemClock, SystemIds, analyze, certify, demo, import, import_events, stats_command};
+use crate::{SystemClock, SystemIds, analyze, certify, demo, import, import_events, lake_command, stats_command};
 
 /// How often a followed campaign is asked how far it is.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
@@ -56,6 +56,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Analyze(args) => analyze::run(&args).await,
         Command::Certify(args) => certify::run(&args).await,
         Command::Import(ImportCommand::Events(args)) if args.dry_run => import_events::dry_run(&args).await,
+        Command::Lake(command) => lake_command::run(&cli.place, &command).await,
         command => {
             let session = Session::open(&cli.place).await?;
             let outcome = ask(&session, &cli.place, command).await;
@@ -90,7 +91,8 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         | Command::Openapi
         | Command::Stats(_)
         | Command::Analyze(_)
-        | Command::Certify(_) => {
+        | Command::Certify(_)
+        | Command::Lake(_) => {
             unreachable!("these run without a session")
         }
     }

@@ -1,5 +1,6 @@
 //! The binary: reads settings, builds the parts, runs them. Everything the command line does, it does over HTTP as a
-//! client of its own public API, with a server that runs already or one that it starts for the command.
+//! client of its own public API, with a server that runs already or one that it starts for the command. Only `sendlab lake`
+//! works on the data folder itself.
 //!
 //! *Invariant:* only this crate reads files and the environment, and only it knows the real clock and real randomness.
 
@@ -8,12 +9,14 @@ mod certify;
 pub mod cli;
 mod cli_analyze;
 mod cli_import;
+mod cli_lake;
 mod client;
 mod commands;
 mod demo;
 mod import;
 mod import_events;
 mod import_mapping;
+mod lake_command;
 mod print;
 pub mod server;
 mod stats_command;

@@ -157,10 +157,10 @@ impl Table {
 }
 
 /// The folder of commits and checkpoints.
-const LOG: &str = "_delta_log";
+pub(crate) const LOG: &str = "_delta_log";
 
 /// The version a file of the log belongs to.
-fn version_of(path: &str) -> Option<i64> {
+pub(crate) fn version_of(path: &str) -> Option<i64> {
     path.strip_prefix(LOG)?.strip_prefix('/')?.get(..20)?.parse().ok()
 }
 

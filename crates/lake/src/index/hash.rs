@@ -24,7 +24,7 @@ impl IdHash {
         Self(bits.max(1))
     }
 
-    pub(super) fn bits(self) -> u128 {
+    pub(crate) fn bits(self) -> u128 {
         self.0
     }
 

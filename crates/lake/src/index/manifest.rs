@@ -67,6 +67,11 @@ impl Manifest {
         }
     }
 
+    /// Whether a folder has none.
+    pub(super) fn is_missing(folder: &Path) -> bool {
+        !folder.join(NAME).exists()
+    }
+
     /// Makes this what counts. The runs it names must be durable; their names become so here.
     ///
     /// After an error either may count, the old one or this one: neither's runs may be deleted.

@@ -55,6 +55,48 @@ impl Index {
     }
 }
 
+/// Reads an index to its end without changing anything, also beside whoever has it open.
+///
+/// # Errors
+/// If the system does not let it be read.
+pub(crate) fn verify(folder: &Path) -> Result<Verified, LakeError> {
+    loop {
+        let manifest = match Manifest::read(folder)? {
+            Ok(manifest) if manifest.complete => manifest,
+            Ok(_) => return Ok(Verified::Absent("it was being made anew and did not come to its end".to_owned())),
+            Err(why) if Manifest::is_missing(folder) => return Ok(Verified::Absent(why)),
+            Err(why) => return Ok(Verified::Damaged(why)),
+        };
+        let mut ids = 0;
+        let mut fault = None;
+        for number in &manifest.runs {
+            match Run::load(folder, *number, &mut |hashes| ids += hashes.len() as u64) {
+                Ok(_) => {}
+                Err(Unusable::Damaged(why)) => fault = fault.or(Some(why)),
+                Err(Unusable::Unread(error)) => return Err(error),
+            }
+        }
+        match fault {
+            None => return Ok(Verified::Whole { ids }),
+            // Whoever has the index open may have put other runs in the place of these.
+            Some(_) if Manifest::read(folder)?.is_ok_and(|now| now != manifest) => {}
+            Some(why) => return Ok(Verified::Damaged(why)),
+        }
+    }
+}
+
+/// What [`verify`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verified {
+    Whole {
+        ids: u64,
+    },
+    /// Not made yet; why.
+    Absent(String),
+    /// What is wrong.
+    Damaged(String),
+}
+
 struct Loaded {
     manifest: Manifest,
     filter: Filter,
