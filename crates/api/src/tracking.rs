@@ -144,6 +144,12 @@ async fn record(parts: &Parts, link: &Link, seen: Seen, body: impl FnOnce(&Ledge
         }
         Err(error) => return drop(Problem::internal(&error)),
     };
+    match parts.control.is_erased(row.contact).await {
+        Ok(false) => {}
+        // Whoever follows a link in an old mail after an erasure gets there, and nothing is kept of it.
+        Ok(true) => return,
+        Err(error) => return drop(Problem::internal(&error)),
+    }
     let body = body(&row, &seen);
     let Ok(id) = EventId::new(&format!("link:{}", parts.ids.token())) else { return };
     if let Err(error) = parts.lake.append(vec![event(id, &row, body, seen.now)]).await {

@@ -121,6 +121,16 @@ impl Control {
         Ok(found)
     }
 
+    /// The surrogate keys of those of the customer's own ids that are known, in no order.
+    ///
+    /// # Errors
+    /// [`ControlError::InvalidContact`] for an id that cannot be one.
+    pub(crate) async fn existing(&self, own_ids: &[String]) -> Result<Vec<ContactKey>, ControlError> {
+        let new = |key: &String| NewContact { key: key.clone(), ..NewContact::default() };
+        let hashes = self.check_all(&own_ids.iter().map(new).collect::<Vec<_>>())?;
+        Ok(self.find(&hashes).await?.into_values().collect())
+    }
+
     /// A number that grows with each upsert that changed something; 0 before the first.
     ///
     /// # Errors

@@ -148,6 +148,20 @@ async fn refuse_if_started(connection: &mut SqliteConnection, experiment: &Exper
     Err(ControlError::Frozen { noun: "experiment", id: experiment.experiment.to_string(), reason })
 }
 
+impl Control {
+    /// The table versions that stored readouts name, one map a readout.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn readout_versions(&self) -> Result<Vec<std::collections::BTreeMap<String, i64>>, ControlError> {
+        let versions: Vec<Option<String>> = sqlx::query_scalar("SELECT json_extract(body, '$.versions') FROM readouts")
+            .fetch_all(&mut *self.reader().await)
+            .await
+            .map_err(ControlError::query("reading the versions of readouts"))?;
+        versions.into_iter().flatten().map(|text| from_json("the versions of a readout", &text)).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +180,7 @@ mod tests {
             crossovers: 0,
             strangers: 0,
             unconverted_orders: 0,
+            erased_units: 0,
         };
         experiment::readout(&experiment, &observations, id)
     }

@@ -38,7 +38,8 @@ const OPEN_PAUSE: Duration = Duration::from_millis(50);
 const MASTER_KEY_CHECK: &str = "master_key_check";
 
 /// The steps of the schema. A step that was released is never edited; a change is a new step at the end.
-const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../migrations/0001_start.sql"))];
+const MIGRATIONS: &[(i64, &str)] =
+    &[(1, include_str!("../migrations/0001_start.sql")), (2, include_str!("../migrations/0002_erasures.sql"))];
 
 /// What control needs to open.
 #[derive(Clone)]
@@ -185,6 +186,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(true)
+        // What is deleted is overwritten: an erasure leaves nothing to be found in free pages.
+        .pragma("secure_delete", "ON")
         .disable_statement_logging()
 }
 

@@ -25,6 +25,8 @@ pub struct Observations {
     pub strangers: u64,
     /// Orders and refunds without a rate to the base currency; they are missing from amounts.
     pub unconverted_orders: u64,
+    /// Units that were erased because their people asked for it; nothing is known of them any more.
+    pub erased_units: u64,
 }
 
 impl Observations {

@@ -37,6 +37,9 @@ pub struct Readout {
     pub verdict: Verdict,
     /// What a careful reader should know before believing the verdict.
     pub doubts: Vec<Doubt>,
+    /// Units that were erased because their people asked for it: what is shown is what is left.
+    #[serde(default)]
+    pub erased_units: u64,
     /// The version of each table that was read.
     pub versions: BTreeMap<String, i64>,
     /// What computed it.
@@ -225,6 +228,7 @@ pub fn readout(experiment: &Experiment, observations: &Observations, id: &str) -
         sample_ratio,
         verdict,
         doubts,
+        erased_units: observations.erased_units,
         versions: observations.versions.clone(),
         engine: observations.engine.clone(),
         plan_hash: plan_hash(experiment, observations),

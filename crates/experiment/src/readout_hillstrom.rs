@@ -61,6 +61,7 @@ pub(crate) fn observations() -> Observations {
         crossovers: 0,
         strangers: 0,
         unconverted_orders: 0,
+        erased_units: 0,
     }
 }
 

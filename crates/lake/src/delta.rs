@@ -119,6 +119,7 @@ impl Table {
     /// Opens the table of that name, making it where there is none, and adds the columns it lacks.
     pub(crate) async fn open(tables: &Place, spec: TableSpec, applications: &[&str]) -> Result<Self, LakeError> {
         let place = tables.folder(spec.name);
+        place.make()?;
         let delta = create_or_open(&place, &spec).await.map_err(LakeError::table("open", spec.name))?;
         let table = Self::of(place, spec, &delta, applications).await?;
         if table.state().version == 0 {

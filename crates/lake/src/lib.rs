@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`LakeConfig`] and [`Lake`], then `group`, `rows`, `log`, `writer`, `index` and `opening` (durable before
 //! acknowledged, each event once), `place`, `delta`, `parquet`, `tail` and `landing` (into the tables exactly once), `tables`,
-//! `provider`, `session`, `stop`, `sql`, `observe` and `contacts` (out again), and last `plan` and `files`, two file formats of
+//! `provider`, `views`, `catalog`, `session`, `slow`, `stop`, `sql`, `observe` and `contacts` (out again), and last `plan`,
+//! `files` and `arrow_events`, formats of
 //! their own, `units`, the results of experiments run elsewhere, and `care`, which checks, mends and copies all of it.
 //!
 //! An event is first written to the durable log, from where on SQL sees it, then moved into one of eight Delta tables that
@@ -13,9 +14,12 @@
 //! *Invariant:* nothing outside this crate sees a DataFusion or Delta type.
 
 mod answer;
+mod arrow_events;
 pub mod care;
+mod catalog;
 mod contacts;
 mod delta;
+mod erasure;
 mod error;
 pub mod faults;
 mod files;
@@ -33,6 +37,7 @@ mod rewrite;
 mod rows;
 mod schema;
 mod session;
+mod slow;
 mod sql;
 mod stop;
 mod tables;
@@ -41,24 +46,29 @@ mod tail;
 mod tests;
 mod tidy;
 mod units;
+mod views;
 mod writer;
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use vocabulary::{Contact, Event, EventId, Experiment, Rates, Timestamp};
 
+pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
+pub use erasure::ErasureCertificate;
 pub use error::LakeError;
-pub use files::{FileRows, read_file};
+pub use files::{FileRows, LINE_BYTES_MAX, Progress, ReadOptions, TextRow, has_lines, read_file, read_file_with, read_lines};
 pub use group::Rows;
 pub use index::IndexConfig;
 pub use place::TablesAt;
 pub use plan::{PlanRow, read_plan, write_plan};
-pub use sql::{SqlAnswer, SqlFormat, SqlLimits};
+pub use session::Group;
+pub use sql::{SqlAnswer, SqlFormat, SqlLimits, SqlOptions};
 pub use tables::AsOf;
 pub use tidy::{Pins, Tidied};
 pub use units::gather_units;
@@ -76,13 +86,22 @@ pub struct LakeConfig {
     pub limits: SqlLimits,
     /// How long events told again are known, and what that may take.
     pub index: IndexConfig,
+    /// Queries that take as long or longer are kept in the log of slow queries.
+    pub slow_query: Duration,
 }
 
 impl LakeConfig {
     /// A lake in a local folder with the defaults.
     #[must_use]
     pub fn new(root: PathBuf, rates: Rates) -> Self {
-        Self { root, tables: TablesAt::Folder, rates, limits: SqlLimits::default(), index: IndexConfig::default() }
+        Self {
+            root,
+            tables: TablesAt::Folder,
+            rates,
+            limits: SqlLimits::default(),
+            index: IndexConfig::default(),
+            slow_query: Duration::from_secs(1),
+        }
     }
 }
 
@@ -104,15 +123,27 @@ pub struct Landed {
     pub commits: u64,
 }
 
-/// One table, for people who want to query it.
+/// What can stand behind `FROM`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableKind {
+    /// A Delta table.
+    Table,
+    /// A query with a name, or what the lake says of itself.
+    View,
+}
+
+/// One table or view, for people who want to query it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TableInfo {
     /// Its name.
     pub name: String,
-    /// Its Delta version.
-    pub version: i64,
-    /// How many rows it has.
-    pub rows: u64,
+    /// Whether it is a table or a view.
+    pub kind: TableKind,
+    /// Its Delta version; `None` for a view.
+    pub version: Option<i64>,
+    /// How many rows it has; `None` for a view, where that is a question of its own.
+    pub rows: Option<u64>,
     /// What a row is.
     pub comment: String,
     /// Its columns, in order.
@@ -222,7 +253,16 @@ impl Lake {
     /// # Errors
     /// Errors of files and tables; nothing is lost, and the next call goes on.
     pub async fn tidy(&self, now: Timestamp, pins: &Pins) -> Result<Tidied, LakeError> {
-        tidy::tidy(self, now, pins).await
+        tidy::tidy(self, now, pins).boxed().await
+    }
+
+    /// Deletes all rows of these contacts from the tables, from all older versions and from the log, and says what it did.
+    /// Make them unlinkable first, and erase again after the callers that know their keys are gone.
+    ///
+    /// # Errors
+    /// Errors of files and tables; what is deleted stays deleted, and calling again goes on.
+    pub async fn erase(&self, contacts: &[vocabulary::ContactKey], now: Timestamp) -> Result<ErasureCertificate, LakeError> {
+        erasure::erase(self, contacts, now).boxed().await
     }
 
     /// Makes `contacts` the content of the table of contacts as of `at`. Harmless when `change` is not newer than what is there.
@@ -244,9 +284,11 @@ impl Lake {
     /// Answers a query over the tables.
     ///
     /// # Errors
-    /// [`LakeError::Refused`] for what is no query, [`LakeError::Query`] for a wrong one, [`LakeError::Limit`].
-    pub async fn sql(&self, query: &str, format: SqlFormat, limits: SqlLimits) -> Result<SqlAnswer, LakeError> {
-        sql::sql(self, query, format, limits).await
+    /// [`LakeError::Refused`] for what is no query, [`LakeError::Query`] for a wrong one, [`LakeError::NoVersion`] for a past
+    /// that never was or is forgotten, [`LakeError::Crowded`] when it got no place, [`LakeError::Limit`] and
+    /// [`LakeError::TooLong`].
+    pub async fn sql(&self, query: &str, format: SqlFormat, options: &SqlOptions) -> Result<SqlAnswer, LakeError> {
+        sql::sql(self, query, format, options).await
     }
 
     /// The contacts a query names in its column `contact_key`, all where there is no query; by key.
@@ -265,12 +307,12 @@ impl Lake {
         observe::observe(self, experiment, as_of).await
     }
 
-    /// The tables, by name.
+    /// The tables and behind them the views, each by name.
     ///
     /// # Errors
     /// Errors of the tables.
     pub async fn tables(&self) -> Result<Vec<TableInfo>, LakeError> {
-        Ok(self.snapshot().describe())
+        self.queries.describe(&self.snapshot(), self.config.limits).await
     }
 
     /// What SQL reads now.

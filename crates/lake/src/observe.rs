@@ -11,6 +11,7 @@ use experiment::{ArmObservations, Funnel, Observations};
 use stats::Moments;
 use vocabulary::{Experiment, Measure, Metric, Outcome, Timestamp, VariantName};
 
+use crate::session::{Asked, Group};
 use crate::{Lake, LakeError};
 
 /// The query, with `$experiment`, `$window`, `$as_of` and `$metrics` to be filled in.
@@ -18,13 +19,17 @@ const OBSERVE: &str = include_str!("sql/observe.sql");
 
 /// See [`Lake::observe`].
 pub(crate) async fn observe(lake: &Lake, experiment: &Experiment, as_of: Timestamp) -> Result<Observations, LakeError> {
-    let snapshot = lake.snapshot();
+    // What is counted must have a version, so that it can be counted again: what is acknowledged is landed first.
+    lake.land().await?;
+    let snapshot = lake.tables.landed();
     let query = query(experiment, as_of, lake.config.rates.base().minor_per_major());
+    let text = format!("readout of {}", experiment.experiment);
+    let asked = Asked { group: Group::Readouts, text: &text, limits: lake.config.limits };
     let run = move |context: SessionContext| async move {
         let run = async { context.sql(&query).await?.collect().await };
         run.await.map_err(LakeError::internal("observe the experiment"))
     };
-    let batches = lake.queries.run(&snapshot, lake.config.limits, run).await?;
+    let batches = lake.queries.run(&snapshot, asked, run).await?;
     let mut rows = Vec::new();
     for batch in &batches {
         let columns = Columns::new(batch, experiment.metrics.len()).map_err(LakeError::internal("read what was observed"))?;
@@ -152,6 +157,7 @@ fn sum_up(experiment: &Experiment, as_of: Timestamp, rows: Vec<Row>) -> Observat
         crossovers: 0,
         strangers: 0,
         unconverted_orders: 0,
+        erased_units: 0,
     };
     for row in rows {
         observations.crossovers += row.crossovers;

@@ -26,6 +26,7 @@ use crate::landing::off_thread;
 use crate::parquet::{Encoded, encode, is_landed, rewritten_path};
 use crate::rows::date_of;
 use crate::schema::EVENT_DATE;
+use crate::session::{Asked, Group};
 use crate::tables::Snapshot;
 use crate::{Lake, LakeError};
 
@@ -197,7 +198,8 @@ async fn write_merged(lake: &Lake, table: &Table, merge: &Merge, now: Timestamp)
         };
         run.await.map_err(LakeError::internal("merge files"))
     };
-    let running = lake.queries.run(&snapshot, lake.config.limits, read);
+    let asked = Asked { group: Group::Internal, text: "merge files", limits: lake.config.limits };
+    let running = lake.queries.run(&snapshot, asked, read);
     let write = async {
         let mut written = Vec::new();
         while let Some(batches) = parts.recv().await {

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use vocabulary::Timestamp;
 
 pub(crate) use crate::cli_analyze::{AnalyzeArgs, AskedMetric, CertifyArgs, MetricValue};
+use crate::cli_import::{IMPORT_EVENTS_HELP, ImportEventsArgs};
 pub(crate) use crate::cli_lake::LakeCommand;
 use crate::commands;
 
@@ -55,7 +57,7 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run the server: collector, API, console, planner, senders, scorer.
     Serve(Box<ServeArgs>),
-    /// Bring in contacts or a past experiment from a file.
+    /// Bring in contacts, events or a past experiment from files.
     #[command(subcommand)]
     Import(ImportCommand),
     /// Create experiments, read them out, decide them.
@@ -70,15 +72,10 @@ pub(crate) enum Command {
         experiment: String,
     },
     /// Ask the lake a question in SQL. Queries only: nothing can be changed.
-    #[command(after_help = "Example:\n  sendlab sql \"select variant, count(*) from assignments group by variant\"")]
-    Sql {
-        /// The query.
-        query: String,
-        /// How to print the answer.
-        #[arg(long, default_value = "table")]
-        format: Format,
-    },
-    /// List the lake's tables and columns.
+    #[command(after_help = "Examples:\n  sendlab sql \"select variant, count(*) from assignments group by variant\"\n  \
+                            sendlab sql \"select sum(amount_base_minor) from orders\" --as-of 2026-01-31T00:00:00Z")]
+    Sql(SqlArgs),
+    /// List the lake's tables and views with their columns.
     Tables,
     /// Read out an experiment that was run elsewhere, from a file of units or of sums. Needs no server and no data folder.
     #[command(
@@ -102,6 +99,9 @@ pub(crate) enum Command {
                             Examples:\n  sendlab stats --list\n  sendlab stats --explain fieller\n  sendlab stats questions.jsonl > answers.jsonl"
     )]
     Stats(StatsArgs),
+    /// Erase people: unlinkable at once, then deleted from every table and version, with a certificate.
+    #[command(after_help = "Example:\n  sendlab erase customer-17 customer-18 > certificate.json")]
+    Erase(EraseArgs),
     /// Check, repair, back up and restore the data folder. Needs no server.
     #[command(subcommand)]
     Lake(LakeCommand),
@@ -124,11 +124,23 @@ pub(crate) struct StatsArgs {
     pub(crate) explain: Option<String>,
 }
 
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EraseArgs {
+    /// Your own ids of the contacts.
+    #[arg(required_unless_present = "file")]
+    pub(crate) contacts: Vec<String>,
+    /// A file with one id a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Format {
     Table,
     Csv,
     Json,
+    /// An Arrow IPC stream, for a file or a pipe.
+    Arrow,
 }
 
 impl Format {
@@ -137,6 +149,7 @@ impl Format {
             Self::Table => "table",
             Self::Csv => "csv",
             Self::Json => "json",
+            Self::Arrow => "arrow",
         }
     }
 }
@@ -158,6 +171,26 @@ pub(crate) struct DemoArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct SqlArgs {
+    /// The query.
+    pub(crate) query: String,
+    /// How to print the answer.
+    #[arg(long, default_value = "table")]
+    pub(crate) format: Format,
+    /// Read all tables as they were at this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) as_of: Option<Timestamp>,
+    /// Read a table at this version; may be given for several tables.
+    #[arg(long, value_name = "TABLE=VERSION", value_parser = version, conflicts_with = "as_of")]
+    pub(crate) version: Vec<(String, i64)>,
+}
+
+fn version(text: &str) -> Result<(String, i64), String> {
+    let parsed = text.split_once('=').and_then(|(table, version)| Some((table.trim().to_owned(), version.trim().parse().ok()?)));
+    parsed.ok_or_else(|| format!("`{text}` is no table with its version; write orders=12"))
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ServeArgs {
     /// Where to listen.
     #[arg(long, env = "SENDLAB_LISTEN", default_value = "127.0.0.1:8080")]
@@ -170,6 +203,9 @@ pub(crate) struct ServeArgs {
     /// The name of this process, unique among processes that send from the same control store.
     #[arg(long, default_value = "sender")]
     pub(crate) name: String,
+    /// Queries that take longer are logged, and listed by `SELECT * FROM slow_queries`.
+    #[arg(long, env = "SENDLAB_SLOW_QUERY_MS", value_name = "MS", default_value_t = 1_000)]
+    pub(crate) slow_query_ms: u64,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -203,10 +239,13 @@ pub(crate) enum Security {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImportCommand {
-    /// Contacts from CSV, CSV.gz or Parquet. Columns that are not named below become attributes.
+    /// Contacts from CSV, CSV.gz, Parquet or XLSX. Columns that are not named below become attributes.
     #[command(after_help = "Example:\n  sendlab import contacts shoppers.csv --key-column customer_id")]
     Contacts(ImportContactsArgs),
-    /// A past experiment from a flat CSV, CSV.gz or Parquet file: one row per person, with variant and outcomes.
+    /// Events from CSV, CSV.gz, Parquet, XLSX or lines of JSON: rows go through the collector, which knows what it has already.
+    #[command(after_help = IMPORT_EVENTS_HELP)]
+    Events(Box<ImportEventsArgs>),
+    /// A past experiment from a flat CSV, CSV.gz, Parquet or XLSX file: one row per person, with variant and outcomes.
     #[command(
         after_help = "Example, the MineThatData e-mail challenge:\n  sendlab import experiment hillstrom.csv.gz --variant segment \
         --control 'No E-Mail' \\\n    --attribute recency,history,zip_code,newbie,channel --click visit --order conversion=spend \\\n    \

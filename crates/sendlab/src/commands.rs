@@ -1,5 +1,6 @@
 //! Runs the commands: each asks the server and prints the answer.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,11 +16,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{
     CampaignCommand, Cli, Command, ExperimentCommand, Format, ImportCommand, KeysCommand, Place, Security, ServeArgs, SmtpArgs,
+    SqlArgs,
 };
 use crate::client::{Client, Session, settings};
 use crate::print::{self, say};
 use crate::server::{Server, Settings};
-use crate::{SystemClock, SystemIds, analyze, certify, demo, import, lake_command, stats_command};
+use crate::{SystemClock, SystemIds, analyze, certify, demo, import, import_events, lake_command, stats_command};
 
 /// How often a followed campaign is asked how far it is.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
@@ -34,6 +36,10 @@ pub(crate) fn start(cli: Cli) -> ExitCode {
     };
     match runtime.block_on(run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<import_events::SomeRejected>() => {
+            print::note(&format!("{error}"));
+            ExitCode::from(import_events::SomeRejected::EXIT_CODE)
+        }
         Err(error) => print::failure(&error),
     }
 }
@@ -49,20 +55,22 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Stats(args) => stats_command::run(&args),
         Command::Analyze(args) => analyze::run(&args).await,
         Command::Certify(args) => certify::run(&args).await,
+        Command::Import(ImportCommand::Events(args)) if args.dry_run => import_events::dry_run(&args).await,
         Command::Lake(command) => lake_command::run(&cli.place, &command).await,
         command => {
             let session = Session::open(&cli.place).await?;
-            let outcome = ask(&session, command).await;
+            let outcome = ask(&session, &cli.place, command).await;
             session.close().await?;
             outcome
         }
     }
 }
 
-async fn ask(session: &Session, command: Command) -> anyhow::Result<()> {
+async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Result<()> {
     let client = &session.client;
     match command {
         Command::Import(ImportCommand::Contacts(args)) => import::contacts(client, &args).await,
+        Command::Import(ImportCommand::Events(args)) => import_events::run(client, place, &args).await,
         Command::Import(ImportCommand::Experiment(args)) => import::experiment(client, &args).await,
         Command::Experiment(command) => experiment(client, command).await,
         Command::Campaign(command) => campaign(session, command).await,
@@ -71,12 +79,13 @@ async fn ask(session: &Session, command: Command) -> anyhow::Result<()> {
             print::recommendation(&answer);
             Ok(())
         }
-        Command::Sql { query, format } => sql(client, &query, format).await,
+        Command::Sql(args) => sql(client, args).await,
         Command::Tables => {
             print::tables(&client.get("/v1/tables").await?);
             Ok(())
         }
         Command::Keys(command) => keys(client, command).await,
+        Command::Erase(args) => erase(client, args).await,
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Openapi
@@ -97,6 +106,7 @@ async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
         smtp: smtp(&args.smtp)?,
         lanes: usize::from(args.smtp.smtp_lanes),
         name: args.name,
+        slow_query: Duration::from_millis(args.slow_query_ms),
         ..settings(place)?
     };
     let sends = settings.smtp.is_some();
@@ -211,11 +221,23 @@ async fn switch(client: &Client, campaign: &str, verb: &str) -> anyhow::Result<V
     client.send(Method::POST, &path, "application/json", b"{}".to_vec()).await
 }
 
-async fn sql(client: &Client, query: &str, format: Format) -> anyhow::Result<()> {
-    let path = format!("/v1/sql?format={}", format.as_str());
-    let body = serde_json::to_vec(&json!({ "sql": query }))?;
-    let answer = client.text(Method::POST, &path, "application/json", body).await?;
-    say(answer.trim_end());
+async fn sql(client: &Client, args: SqlArgs) -> anyhow::Result<()> {
+    let path = format!("/v1/sql?format={}", args.format.as_str());
+    let mut body = json!({ "sql": args.query });
+    if let Some(at) = args.as_of {
+        body["as_of"] = json!(at);
+    }
+    if !args.version.is_empty() {
+        body["versions"] = args.version.into_iter().collect::<BTreeMap<_, _>>().into_iter().map(|(k, v)| (k, json!(v))).collect();
+    }
+    let answer = client.bytes(Method::POST, &path, "application/json", serde_json::to_vec(&body)?).await?;
+    match args.format {
+        Format::Arrow if std::io::stdout().is_terminal() => {
+            bail!("an Arrow stream is no text; write it to a file: add `> answer.arrows`")
+        }
+        Format::Arrow => print::raw(&answer),
+        _ => say(String::from_utf8_lossy(&answer).trim_end()),
+    }
     Ok(())
 }
 
@@ -233,6 +255,30 @@ async fn keys(client: &Client, command: KeysCommand) -> anyhow::Result<()> {
             say(&format!("Key {id} is revoked."));
         }
     }
+    Ok(())
+}
+
+/// How often an erasure is asked for until it is done.
+const ERASURE_POLL: std::time::Duration = std::time::Duration::from_millis(500);
+
+async fn erase(client: &Client, args: crate::cli::EraseArgs) -> anyhow::Result<()> {
+    let mut contacts = args.contacts;
+    if let Some(file) = args.file {
+        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        contacts.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+    }
+    let body = serde_json::to_vec(&json!({ "contacts": contacts }))?;
+    let mut erasure = client.send(Method::POST, "/v1/erasures", "application/json", body).await?;
+    print::note(&format!(
+        "{} contacts are unlinkable; {} ids are unknown. Deleting their rows ...",
+        erasure["contacts"], erasure["unknown"]
+    ));
+    let path = format!("/v1/erasures/{}", segment(erasure["id"].as_str().unwrap_or_default()));
+    while erasure["done_at"].is_null() {
+        tokio::time::sleep(ERASURE_POLL).await;
+        erasure = client.get(&path).await?;
+    }
+    say(&serde_json::to_string_pretty(&erasure)?);
     Ok(())
 }
 

@@ -45,6 +45,8 @@ pub struct Settings {
     pub campaigns: bool,
     /// What a query may use.
     pub sql_limits: SqlLimits,
+    /// Queries that take as long or longer are logged.
+    pub slow_query: Duration,
 }
 
 /// Where exchange rates come from.
@@ -74,6 +76,7 @@ impl Settings {
             name: "sender".into(),
             campaigns: true,
             sql_limits: SqlLimits::default(),
+            slow_query: Duration::from_secs(1),
         }
     }
 }
@@ -114,7 +117,9 @@ impl Server {
         fs::create_dir_all(data.join("plans")).with_context(|| format!("cannot make the data folder {}", data.display()))?;
         let base_currency = base_currency(data, settings.base_currency)?;
         let rates = rates(&settings.rates, base_currency)?;
-        let lake = Lake::open(LakeConfig { limits: settings.sql_limits, ..LakeConfig::new(data.join("lake"), rates) }).await?;
+        let config = LakeConfig::new(data.join("lake"), rates);
+        let config = LakeConfig { limits: settings.sql_limits, slow_query: settings.slow_query, ..config };
+        let lake = Lake::open(config).await?;
         let master_key = master_key(data, ids.as_ref())?;
         let config = ControlConfig { path: data.join("control.sqlite"), master_key, ids: ids.clone(), clock: clock.clone() };
         let control = Control::open(config).await?;

@@ -8,6 +8,8 @@
 
 mod begun;
 mod contacts;
+mod eraser;
+mod keeper;
 mod lander;
 mod planner;
 mod scorer;
@@ -108,7 +110,9 @@ impl Workers {
         let mut workers = Self { stop: CancellationToken::new(), tasks: JoinSet::new() };
         let stop = workers.stop.clone();
         workers.spawn(lander::run(parts.clone(), stop.clone()));
-        workers.spawn(contacts::run(parts.clone(), stop));
+        workers.spawn(contacts::run(parts.clone(), stop.clone()));
+        workers.spawn(keeper::run(parts.clone(), stop.clone()));
+        workers.spawn(eraser::run(parts.clone(), stop));
         if config.campaigns {
             workers.start_campaigns(&parts, &config).await?;
         }

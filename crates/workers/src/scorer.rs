@@ -42,8 +42,7 @@ async fn step(parts: &Parts) -> Result<(), WorkerError> {
     for (experiment_id, last_due) in parts.control.undecided_tests().await? {
         let Some(experiment) = parts.control.experiment(&experiment_id).await? else { continue };
         let over = last_due.checked_add(i64::from(experiment.window_hours).hours()).unwrap_or(last_due);
-        // Outcomes of the last minute may still be in the log.
-        if now >= over && parts.lake.unlanded() == 0 {
+        if now >= over {
             decide(parts, &experiment).await?;
         }
     }
@@ -52,7 +51,8 @@ async fn step(parts: &Parts) -> Result<(), WorkerError> {
 
 async fn decide(parts: &Parts, experiment: &Experiment) -> Result<(), WorkerError> {
     let now = parts.clock.now();
-    let observations = parts.lake.observe(experiment, now).await?;
+    let mut observations = parts.lake.observe(experiment, now).await?;
+    observations.erased_units = parts.control.erased_units(&experiment.experiment).await?;
     let readout = experiment::readout(experiment, &observations, &parts.ids.token());
     parts.control.put_readout(&readout).await?;
     let current = parts.control.current(&experiment.experiment).await?;

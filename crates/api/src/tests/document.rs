@@ -122,6 +122,7 @@ fn readout(experiment: &vocabulary::Experiment, count: u64, conversions: u64) ->
         crossovers: 0,
         strangers: 0,
         unconverted_orders: 0,
+        erased_units: 0,
     };
     experiment::readout(experiment, &observations, "r1")
 }

@@ -48,12 +48,52 @@ async fn only_queries_are_answered() {
     server.sql("?format=xml", "SELECT 1").await.expect(StatusCode::UNPROCESSABLE_ENTITY);
 }
 
+/// What was read can be asked for again, and the past is refused in words.
+#[tokio::test]
+async fn an_answer_tells_its_versions_and_the_past_can_be_asked() {
+    let server = Server::start().await;
+    let ask = |body: Value| {
+        let server = &server;
+        async move {
+            let headers = [("content-type", "application/json")];
+            server.call(Scope::Read, Method::POST, "/v1/sql", &headers, body.to_string()).await
+        }
+    };
+    let sql = "SELECT count(*) AS n FROM human_opens JOIN orders USING (contact_key)";
+    let answer = ask(json!({ "sql": sql })).await.expect(StatusCode::OK);
+    assert_eq!(answer.headers["sendlab-versions"], "opens=0,orders=0");
+    let timing = answer.headers["server-timing"].to_str().unwrap();
+    let ms = timing.strip_prefix("wait;dur=").and_then(|rest| rest.split_once(", query;dur=")).unwrap();
+    assert!(ms.0.parse::<f64>().unwrap() >= 0.0 && ms.1.parse::<f64>().unwrap() > 0.0, "{timing}");
+
+    let again = ask(json!({ "sql": sql, "versions": { "opens": 0, "orders": 0 } })).await.expect(StatusCode::OK);
+    assert_eq!(again.json(), json!([{ "n": 0 }]));
+    ask(json!({ "sql": sql, "as_of": "2100-01-01T00:00:00+08:00" })).await.expect(StatusCode::OK);
+    let refused = async |body: Value, kind: &str, part: &str| {
+        let answer = ask(body.clone()).await.expect(StatusCode::UNPROCESSABLE_ENTITY).json();
+        assert_eq!(answer["error"]["kind"], kind, "{body}: {answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(part), "{body}: {answer}");
+    };
+    refused(json!({ "sql": sql, "as_of": "1999-01-01T00:00:00Z" }), "no_version", "no version as old as 1999-01-01").await;
+    refused(json!({ "sql": sql, "versions": { "orders": 12 } }), "no_version", "the table orders has no version 12").await;
+    refused(json!({ "sql": sql, "versions": { "clicks ": 1 } }), "no_version", "there is no table `clicks `").await;
+    refused(json!({ "sql": sql, "as_of": "2100-01-01T00:00:00Z", "versions": {} }), "two_pasts", "both").await;
+    refused(json!({ "sql": sql, "as_of": "yesterday" }), "bad_body", "yesterday").await;
+}
+
 #[tokio::test]
 async fn the_lake_describes_itself() {
     let server = Server::start().await;
     let tables = server.get("/v1/tables").await.expect(StatusCode::OK).json();
-    let names: Vec<&str> = tables.as_array().unwrap().iter().map(|table| table["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["assignments", "clicks", "contacts", "deliveries", "feedback", "messages", "opens", "orders"]);
+    let of_kind = |kind: &str| {
+        let of_kind = tables.as_array().unwrap().iter().filter(|table| table["kind"] == kind);
+        of_kind.map(|table| table["name"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    let expect = ["assignments", "clicks", "contacts", "deliveries", "feedback", "messages", "opens", "orders"];
+    assert_eq!(of_kind("table"), expect);
+    let expect = ["columns", "contact_facts", "funnel", "human_clicks", "human_opens", "message_outcomes", "slow_queries"];
+    assert_eq!(of_kind("view"), expect);
+    assert_eq!((&tables[0]["version"], &tables[0]["rows"], &tables[8]["version"]), (&json!(0), &json!(0), &Value::Null));
     assert!(tables[0]["columns"].as_array().unwrap().iter().all(|column| !column["comment"].as_str().unwrap().is_empty()));
     assert_eq!(server.get("/v1/lake").await.expect(StatusCode::OK).json(), json!({"unlanded": 0, "base_currency": "EUR"}));
 }

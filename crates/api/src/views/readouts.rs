@@ -269,6 +269,8 @@ document!(
         verdict: VerdictDocument,
         /// What a careful reader should know before believing the verdict.
         doubts: Vec<DoubtDocument>,
+        /// Units that were erased because their people asked for it: what is shown is what is left.
+        erased_units: u64,
         /// The version of each table that was read.
         versions: BTreeMap<String, i64>,
         /// What computed it.

@@ -243,6 +243,7 @@ impl StandIn {
             crossovers: 0,
             strangers: 0,
             unconverted_orders: 0,
+            erased_units: 0,
         };
         readout(&experiment(), &observations, "stand-in")
     }
