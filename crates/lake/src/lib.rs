@@ -1,7 +1,7 @@
 //! Everything that happened, kept for ever and open to SQL.
 //!
 //! Reading order: [`LakeConfig`] and [`Lake`], then `group`, `rows`, `log`, `writer`, `index` and `opening` (durable before
-//! acknowledged, each event once), `place`, `delta`, `parquet`, `tail` and `landing` (into the tables exactly once), `tables`,
+//! acknowledged, each event once), `place`, `delta`, `parquet`, `tail`, `landing` and `log_lander` (into the tables exactly once), `tables`,
 //! `provider`, `session`, `stop`, `sql`, `observe` and `contacts` (out again), and last `plan` and `files`, two file formats of
 //! their own, and `units`, the results of experiments run elsewhere.
 //!
@@ -22,6 +22,7 @@ mod group;
 mod index;
 mod landing;
 mod log;
+mod log_lander;
 mod observe;
 mod opening;
 mod parquet;
@@ -52,6 +53,7 @@ pub use error::LakeError;
 pub use files::{FileRows, read_file};
 pub use group::Rows;
 pub use index::IndexConfig;
+pub use log_lander::LogLander;
 pub use place::TablesAt;
 pub use plan::{PlanRow, read_plan, write_plan};
 pub use sql::{SqlAnswer, SqlFormat, SqlLimits};

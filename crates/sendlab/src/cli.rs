@@ -46,6 +46,11 @@ pub struct Place {
     /// buys from that date on.
     #[arg(long, global = true, env = "SENDLAB_RATES", value_name = "FILE")]
     pub rates: Option<PathBuf>,
+    /// Keep the lake's tables in this bucket of S3, or of a server that speaks its API and knows `If-None-Match`; fixed when
+    /// the data folder is first used. How to reach it is taken from the usual variables: AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT, AWS_ALLOW_HTTP and so on [default: the data folder].
+    #[arg(long, global = true, env = "SENDLAB_LAKE", value_name = "s3://BUCKET/PREFIX")]
+    pub lake: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,6 +84,9 @@ pub(crate) enum Command {
     },
     /// List the lake's tables and columns.
     Tables,
+    /// Look after the lake itself.
+    #[command(subcommand)]
+    Lake(LakeCommand),
     /// Read out an experiment that was run elsewhere, from a file of units or of sums. Needs no server and no data folder.
     #[command(
         after_help = "Examples:\n  sendlab analyze visitors.parquet --variant arm --control A --metric revenue --metric bought:binary\n  \
@@ -106,6 +114,19 @@ pub(crate) enum Command {
     Keys(KeysCommand),
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum LakeCommand {
+    /// Bring what a running server has written to its log into the tables, from a process of its own: a second lander.
+    ///
+    /// The server lands by itself; this takes work off it. Needs the data folder, and the same --rates and --lake as the
+    /// server. Stopping it at any moment, in any way, loses and doubles nothing.
+    Land {
+        /// Go on until Ctrl-C, instead of stopping when all is landed that can be.
+        #[arg(long)]
+        follow: bool,
+    },
 }
 
 #[derive(Debug, Clone, Args)]

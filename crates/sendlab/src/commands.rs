@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{
-    CampaignCommand, Cli, Command, ExperimentCommand, Format, ImportCommand, KeysCommand, Place, Security, ServeArgs, SmtpArgs,
+    CampaignCommand, Cli, Command, ExperimentCommand, Format, ImportCommand, KeysCommand, LakeCommand, Place, Security,
+    ServeArgs, SmtpArgs,
 };
 use crate::client::{Client, Session, settings};
 use crate::print::{self, say};
 use crate::server::{Server, Settings};
-use crate::{SystemClock, SystemIds, analyze, certify, demo, import, stats_command};
+use crate::{SystemClock, SystemIds, analyze, certify, demo, import, land, stats_command};
 
 /// How often a followed campaign is asked how far it is.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
@@ -49,6 +50,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Stats(args) => stats_command::run(&args),
         Command::Analyze(args) => analyze::run(&args).await,
         Command::Certify(args) => certify::run(&args).await,
+        Command::Lake(LakeCommand::Land { follow }) => land::run(&cli.place, follow).await,
         command => {
             let session = Session::open(&cli.place).await?;
             let outcome = ask(&session, command).await;
@@ -81,6 +83,7 @@ async fn ask(session: &Session, command: Command) -> anyhow::Result<()> {
         | Command::Openapi
         | Command::Stats(_)
         | Command::Analyze(_)
+        | Command::Lake(_)
         | Command::Certify(_) => {
             unreachable!("these run without a session")
         }

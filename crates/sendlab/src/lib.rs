@@ -12,6 +12,7 @@ mod commands;
 mod demo;
 mod import;
 mod import_mapping;
+mod land;
 mod print;
 pub mod server;
 mod stats_command;
