@@ -14,6 +14,7 @@ mod doors {
     mod certify;
     mod stats;
 }
+mod contracts;
 mod faults {
     //! One file per failure.
     mod bad_batch;

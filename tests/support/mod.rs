@@ -4,6 +4,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -148,4 +149,38 @@ pub(crate) fn smtp_server(folder: &Path) -> (Process, u16, PathBuf) {
 pub(crate) fn mails(file: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).expect("a mail is one line of JSON")).collect()
+}
+
+/// The server of the S3 API that is not ours, with one bucket. It ends with the test binary, when its input is closed.
+pub(crate) struct S3Server {
+    pub(crate) bucket: &'static str,
+    port: u16,
+    _process: std::sync::Mutex<Process>,
+}
+
+impl S3Server {
+    /// How to reach it, as environment variables say it.
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        let endpoint = format!("http://127.0.0.1:{}", self.port);
+        let variables = [
+            ("AWS_ENDPOINT", endpoint.as_str()),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "false"),
+        ];
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+}
+
+/// One server for all tests of this binary: it takes a second to start.
+pub(crate) fn s3_server() -> &'static S3Server {
+    static SERVER: OnceLock<S3Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let (bucket, script) = ("lake", workspace().join("tests/support/s3_server.py"));
+        let mut process = Process::start(Command::new(python()).arg(script).arg(bucket).stdin(Stdio::piped()));
+        let port = process.first_line().parse().expect("the S3 server prints its port");
+        S3Server { bucket, port, _process: std::sync::Mutex::new(process) }
+    })
 }
