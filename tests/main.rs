@@ -18,6 +18,7 @@ mod contracts;
 mod faults {
     //! One file per failure.
     mod bad_batch;
+    mod kill_lake;
     mod kill_nine;
     mod server_says_later;
 }

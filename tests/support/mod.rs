@@ -1,6 +1,8 @@
 //! A hermetic place to run the real binary and real peers in: own folder, cleared environment, processes that end with
 //! the test.
 
+pub(crate) mod kills;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -80,13 +82,18 @@ impl Drop for Process {
 
 /// A `sendlab serve` on a folder.
 pub(crate) async fn serve(data: &Path, smtp: Option<u16>) -> (Process, Client) {
-    drop(std::fs::remove_file(data.join("server.json")));
     let mut command = sendlab(data);
     command.args(["serve", "--listen", "127.0.0.1:0"]);
     if let Some(port) = smtp {
         command.arg("--smtp").arg(format!("127.0.0.1:{port}"));
     }
-    let mut process = Process::start(&mut command);
+    started(&mut command, data).await
+}
+
+/// A server that listens.
+pub(crate) async fn started(command: &mut Command, data: &Path) -> (Process, Client) {
+    drop(std::fs::remove_file(data.join("server.json")));
+    let mut process = Process::start(command);
     let door = until("the server to listen", async || {
         if let Some(status) = process.0.try_wait().expect("the process is ours") {
             panic!("the server ended with {status}");
@@ -119,9 +126,14 @@ pub(crate) async fn landed(client: &Client) {
 
 /// The rows of a query.
 pub(crate) async fn sql(client: &Client, query: &str) -> Vec<Value> {
+    try_sql(client, query).await.unwrap_or_else(|error| panic!("{query}: {error:#}"))
+}
+
+/// The rows of a query, or why there are none.
+pub(crate) async fn try_sql(client: &Client, query: &str) -> anyhow::Result<Vec<Value>> {
     let body = serde_json::to_vec(&json!({ "sql": query })).expect("a query is JSON");
-    let answer = client.send(Method::POST, "/v1/sql?format=json", "application/json", body).await;
-    answer.unwrap_or_else(|error| panic!("{query}: {error:#}")).as_array().expect("rows come as an array").clone()
+    let answer = client.send(Method::POST, "/v1/sql?format=json", "application/json", body).await?;
+    Ok(answer.as_array().expect("rows come as an array").clone())
 }
 
 /// The only number a query gives.

@@ -182,6 +182,10 @@ pub(crate) struct ServeArgs {
     /// The address at which readers of your mail reach this server, for tracking and unsubscribe links.
     #[arg(long, env = "SENDLAB_BASE_URL", value_name = "URL")]
     pub(crate) base_url: Option<String>,
+    /// Events wait so many milliseconds for others before they are brought into the tables together. Sendlab's own SQL sees
+    /// them at once; other engines see them then.
+    #[arg(long, env = "SENDLAB_LAND_AFTER_MS", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(10..=600_000))]
+    pub(crate) land_after_ms: u64,
     #[command(flatten)]
     pub(crate) smtp: SmtpArgs,
     /// The name of this process, unique among processes that send from the same control store.

@@ -98,6 +98,7 @@ async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
         smtp: smtp(&args.smtp)?,
         lanes: usize::from(args.smtp.smtp_lanes),
         name: args.name,
+        land_after: Duration::from_millis(args.land_after_ms),
         ..settings(place)?
     };
     let sends = settings.smtp.is_some();

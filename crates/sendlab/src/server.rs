@@ -47,6 +47,8 @@ pub struct Settings {
     pub lanes: usize,
     /// The name of this process in leases.
     pub name: String,
+    /// How long events gather before they are landed.
+    pub land_after: Duration,
     /// Whether campaigns are planned, sent and scored; a server that lives for one command leaves them alone.
     pub campaigns: bool,
     /// What a query may use.
@@ -80,6 +82,7 @@ impl Settings {
             smtp: None,
             lanes: 4,
             name: "sender".into(),
+            land_after: workers::LAND_AFTER,
             campaigns: true,
             sql_limits: SqlLimits::default(),
         }
@@ -143,6 +146,7 @@ impl Server {
             smtp: settings.smtp,
             lanes: settings.lanes,
             name: settings.name,
+            land_after: settings.land_after,
             campaigns: settings.campaigns,
             boot: boot(),
         };
