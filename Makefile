@@ -4,12 +4,13 @@ CACHE ?= $(HOME)/.cache/sendlab
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export SENDLAB_TEST_PYTHON := $(CACHE)/venv/bin/python
 
-.PHONY: demo test lint bench console console-check setup tools help
+.PHONY: demo test lint bench bench-lake console console-check setup tools help
 help:
 	@echo "make demo     build Sendlab and watch a simulated experiment run (add ARGS='--contacts 10000 --exit')"
 	@echo "make test     install what the tests need and run all of them"
 	@echo "make lint     formatting, clippy, types of the console"
 	@echo "make bench    hot paths against a peer or a physical limit, release build"
+	@echo "make bench-lake  of these, the lake: ingest and questions beside DuckDB, chdb and Polars (DELIVERIES=70720000: 100 M events)"
 	@echo "make console  build the console into dashboards/dist"
 
 demo: tools console
@@ -23,13 +24,35 @@ lint: console-check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-bench: $(CACHE)/bench-venv/ready
+bench: $(CACHE)/bench-venv/ready bench-lake
 	cargo bench --workspace
 	cargo bench --workspace --bench peers -- --python $(CACHE)/bench-venv/bin/python
-	cargo build --release --workspace --bin sendlab
 	$(CARGO_TARGET_DIR)/release/sendlab certify
 
+# 20,000,000 deliveries give 28 million events: 8 GB of lines and 1 GB in each of two lakes.
+DELIVERIES ?= 20000000
+LAKE := $(CACHE)/bench-lake/$(DELIVERIES)
+LAKE_PYTHON := $(CACHE)/lake-venv/bin/python
+LAKE_BENCHES := crates/sendlab/benches
+SENDLAB := $(CARGO_TARGET_DIR)/release/sendlab
+
+bench-lake: $(CACHE)/lake-venv/ready $(LAKE)/made
+	cargo build --release --workspace --bin sendlab
+	cargo bench --workspace --bench ingest -- shapes own fresh peers --python $(LAKE_PYTHON)
+	rm -rf $(LAKE)/ours $(LAKE)/arrival
+	$(LAKE_PYTHON) $(LAKE_BENCHES)/lake_data.py feed $(LAKE)/events --data $(LAKE)/ours --sendlab $(SENDLAB)
+	$(LAKE_PYTHON) $(LAKE_BENCHES)/lake_data.py attach $(LAKE)/events --data $(LAKE)/arrival --sendlab $(SENDLAB)
+	$(LAKE_PYTHON) $(LAKE_BENCHES)/lake_queries.py --data $(LAKE)/ours --arrival $(LAKE)/arrival --sendlab $(SENDLAB)
+	$(LAKE_PYTHON) $(LAKE_BENCHES)/lake_readers.py --data $(LAKE)/ours
+	$(LAKE_PYTHON) $(LAKE_BENCHES)/lake_commits.py --folder $(LAKE) --sendlab $(SENDLAB)
+
+$(LAKE)/made: $(LAKE_BENCHES)/lake_data.py $(CACHE)/lake-venv/ready
+	$(LAKE_PYTHON) $< make $(LAKE)/events --deliveries $(DELIVERIES) --ndjson
+	touch $@
+
 $(CACHE)/bench-venv/ready: crates/sendlab/benches/requirements.txt
+$(CACHE)/lake-venv/ready: crates/sendlab/benches/lake_requirements.txt
+$(CACHE)/%-venv/ready:
 	rm -rf $(@D)
 	python3 -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<

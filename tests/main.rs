@@ -9,9 +9,10 @@ mod story {
     mod winner_reaches_sender;
 }
 mod doors {
-    //! For people who do not run the platform: statistics from the command line.
+    //! For files of other people: statistics without the platform, and the ways in.
     mod analyze;
     mod certify;
+    mod import_events;
     mod stats;
 }
 mod contracts;

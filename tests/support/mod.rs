@@ -1,7 +1,9 @@
 //! A hermetic place to run the real binary and real peers in: own folder, cleared environment, processes that end with
 //! the test.
 
+pub(crate) mod collector;
 pub(crate) mod kills;
+pub(crate) mod workbook;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

@@ -1,14 +1,18 @@
-//! Who may do what: a bearer key gives scopes, and each group of routes asks for one.
+//! Who may do what: a key gives scopes, and each group of routes asks for one. A key comes as a bearer, or as the user name of
+//! Basic authorization, which is all that some libraries can send.
 //!
 //! A group is guarded and documented by the same value, [`Access`], so that the document cannot promise what the guard
 //! does not hold.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use control::Scope;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::Ref;
@@ -45,8 +49,8 @@ async fn require(State((parts, scopes)): State<Guard>, request: Request, next: N
     let wanted = scopes.iter().map(|scope| format!("`{scope}`")).collect::<Vec<_>>().join(" or ");
     let hint = format!("send `Authorization: Bearer KEY` with a key of scope {wanted}; `sendlab keys create` makes one");
     let secret =
-        bearer(request.headers()).ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "no_key", "this needs a key", &hint))?;
-    let known = parts.control.authenticate(secret).await?;
+        secret(request.headers()).ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "no_key", "this needs a key", &hint))?;
+    let known = parts.control.authenticate(&secret).await?;
     let info =
         known.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "unknown_key", "the key is unknown or was revoked", &hint))?;
     if !scopes.iter().any(|scope| info.scopes.contains(scope)) {
@@ -57,11 +61,19 @@ async fn require(State((parts, scopes)): State<Guard>, request: Request, next: N
     Ok(next.run(request).await)
 }
 
-/// The secret of `Authorization: Bearer SECRET`.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, secret) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let secret = secret.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then_some(secret)
+/// The secret of `Authorization: Bearer SECRET`, or the user name of `Authorization: Basic`.
+fn secret(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let (scheme, given) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let given = given.trim();
+    let secret = if scheme.eq_ignore_ascii_case("bearer") {
+        Cow::Borrowed(given)
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let pair = String::from_utf8(BASE64_STANDARD.decode(given).ok()?).ok()?;
+        Cow::Owned(pair.split_once(':')?.0.to_owned())
+    } else {
+        return None;
+    };
+    (!secret.is_empty()).then_some(secret)
 }
 
 /// Writes the guard into the document: the scopes, and the answers it and every handler can give.
@@ -91,7 +103,10 @@ fn add_error(operation: &mut Operation, status: StatusCode, description: &str) {
 /// The security scheme of the document.
 pub(crate) fn scheme() -> (&'static str, SecurityScheme) {
     let words: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
-    let description = format!("A key made by `sendlab keys create` or POST /v1/keys. Its scopes are among {}.", words.join(", "));
+    let description = format!(
+        "A key made by `sendlab keys create` or POST /v1/keys. It may also be the user name of Basic authorization. Its scopes are among {}.",
+        words.join(", ")
+    );
     (SCHEME, SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build()))
 }
 
@@ -104,11 +119,15 @@ mod tests {
     fn the_key_is_read_from_the_header() {
         let check = |value: &'static str, expect: Option<&str>| {
             let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
-            assert_eq!(bearer(&headers), expect, "{value:?}");
+            assert_eq!(secret(&headers).as_deref(), expect, "{value:?}");
         };
         check("Bearer sl_abc", Some("sl_abc"));
         check("bearer  sl_abc ", Some("sl_abc"));
+        check("Basic c2xfYWJjOg==", Some("sl_abc"));
+        check("basic c2xfYWJjOnBhc3N3b3Jk", Some("sl_abc"));
+        check("Basic c2xfYWJj", None);
         check("Basic sl_abc", None);
+        check("Digest sl_abc", None);
         check("Bearer ", None);
         check("sl_abc", None);
     }

@@ -6,7 +6,7 @@ use vocabulary::world::to_micros;
 use vocabulary::{BodyRef, ContactKey, ContextRef, Currency, EventKind, Money};
 
 use crate::fields::{Name, fields_of, nearest};
-use crate::line::{Fault, Line, TEXT_BYTES_MAX, TIME_MIN, Told, URL_BYTES_MAX, Value, Who, clip};
+use crate::line::{Fault, Line, TEXT_BYTES_MAX, TIME_MAX, TIME_MIN, Told, URL_BYTES_MAX, Value, Who, clip};
 use crate::times;
 
 impl<'a> Line<'a> {
@@ -30,7 +30,7 @@ impl<'a> Line<'a> {
     fn happened(&self, now: Timestamp) -> Result<(Timestamp, Option<vocabulary::TimeDoubt>), Fault> {
         let told = self.time(Name::EventTime)?.ok_or_else(|| missing(Name::EventTime))?;
         let judged = times::judge(told, self.time(Name::SentAt)?, now);
-        judged.filter(|(time, _)| *time >= TIME_MIN).ok_or_else(|| {
+        judged.filter(|(time, _)| (TIME_MIN..TIME_MAX).contains(time)).ok_or_else(|| {
             Fault::new(
                 "sent_at",
                 format!("is so far from the server's clock ({now}) that `event_time` cannot be corrected by it"),
@@ -155,6 +155,9 @@ impl<'a> Line<'a> {
         };
         if time < TIME_MIN {
             return Err(Fault::new(name.as_str(), format!("{time} lies before {TIME_MIN}; check its unit; {example}")));
+        }
+        if time >= TIME_MAX {
+            return Err(Fault::new(name.as_str(), format!("{time} lies after {TIME_MAX}; check its unit; {example}")));
         }
         Ok(Some(to_micros(time)))
     }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use control::ControlError;
 use futures::TryStreamExt;
-use lake::SqlFormat;
+use lake::{Group, SqlFormat, SqlOptions};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -88,7 +88,9 @@ async fn assigned(parts: &Parts) -> Result<HashMap<String, u64>, Problem> {
         experiment_id: String,
         assigned: u64,
     }
-    let answer = parts.lake.sql(ASSIGNED, SqlFormat::Json, parts.settings.sql_limits).await?;
+    let limits = parts.settings.sql_limits;
+    let options = SqlOptions { limits, group: Group::Internal, asked_at: Some(parts.clock.now()), ..SqlOptions::default() };
+    let answer = parts.lake.sql(ASSIGNED, SqlFormat::Json, &options).await?;
     let chunks: Vec<bytes::Bytes> = answer.body.try_collect().await?;
     let rows: Vec<Row> = serde_json::from_slice(&chunks.concat()).map_err(|error| Problem::internal(&error))?;
     Ok(rows.into_iter().map(|row| (row.experiment_id, row.assigned)).collect())

@@ -96,7 +96,7 @@ pub(crate) const fn fields_of(kind: EventKind) -> u64 {
 
 /// What the value of a field looks like in JSON.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Shape {
+pub enum Shape {
     /// Text.
     Text,
     /// Text from a fixed list of words.
@@ -115,22 +115,23 @@ pub(crate) enum Shape {
 
 /// One field.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Field {
+pub struct Field {
     /// Its name.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// What its value looks like.
-    pub(crate) shape: Shape,
+    pub shape: Shape,
     /// The kinds of event that have it; all where empty.
-    pub(crate) kinds: &'static [EventKind],
+    pub kinds: &'static [EventKind],
     /// Whether an event of these kinds must have it.
-    pub(crate) required: bool,
+    pub required: bool,
     /// What it means.
-    pub(crate) about: &'static str,
+    pub about: &'static str,
 }
 
 impl Field {
     /// Whether events of this kind have the field.
-    pub(crate) fn belongs_to(&self, kind: EventKind) -> bool {
+    #[must_use]
+    pub fn belongs_to(&self, kind: EventKind) -> bool {
         self.kinds.is_empty() || self.kinds.contains(&kind)
     }
 }
@@ -157,7 +158,7 @@ macro_rules! words_of {
 use EventKind::{Assignment, Click, Delivery, Feedback, Message, Open, Order};
 
 /// Every field of every kind, in the order of the documentation.
-pub(crate) const FIELDS: &[Field] = &[
+pub const FIELDS: &[Field] = &[
     required(common(
         "event_id",
         Shape::Text,
@@ -167,7 +168,7 @@ pub(crate) const FIELDS: &[Field] = &[
     required(common(
         "event_time",
         Shape::Time,
-        "When it happened, in RFC 3339. More than 5 minutes ahead of the server's clock it is kept and marked as `future`.",
+        "When it happened, in RFC 3339, between 1990 and 2262. More than 5 minutes ahead of the server's clock it is kept and marked as `future`.",
     )),
     common(
         "sent_at",
@@ -245,12 +246,13 @@ pub(crate) const FIELDS: &[Field] = &[
 ];
 
 /// The field of that name.
-pub(crate) fn field(name: &str) -> Option<&'static Field> {
+#[must_use]
+pub fn field(name: &str) -> Option<&'static Field> {
     Name::find(name.as_bytes()).map(Name::field)
 }
 
 /// The candidate most like `word`, if any is like it at all.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Below this similarity a suggestion confuses more than it helps: it still pairs `evnt_time` with `event_time`.
     const SIMILARITY_MIN: f64 = 0.8;
     let scored = candidates.into_iter().map(|candidate| (strsim::jaro_winkler(word, candidate), candidate));

@@ -32,6 +32,11 @@ pub(crate) fn items(body: &[u8], lines: bool) -> Result<Vec<Item<'_>>, Problem> 
         Some(_) if !lines && is_one_value(body) => vec![Item { line: 1, json: body.trim_ascii() }],
         _ => split_lines(body),
     };
+    counted(found)
+}
+
+/// Refuses a batch without an item, or with too many.
+pub(crate) fn counted(found: Vec<Item<'_>>) -> Result<Vec<Item<'_>>, Problem> {
     if found.is_empty() {
         let hint = "send one JSON object per line (application/x-ndjson), or a JSON array of objects";
         return Err(Problem::unprocessable("empty_batch", "the body holds no line", hint));
@@ -65,10 +70,24 @@ fn split_lines(body: &[u8]) -> Vec<Item<'_>> {
     found
 }
 
-/// The elements of a body that begins with `[`. An array that ends too early gives what there is: its torn last element
+/// The value of a member of a JSON object, cut out without parsing it. Names with escapes are not found.
+pub(crate) fn member<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let object = object.strip_prefix(b"\xef\xbb\xbf").unwrap_or(object).trim_ascii();
+    if object.first() != Some(&b'{') {
+        return None;
+    }
+    let value = |item: Item<'a>| {
+        let rest = item.json.strip_prefix(b"\"")?.strip_prefix(name.as_bytes())?.strip_prefix(b"\"")?;
+        Some(rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii())
+    };
+    elements(object).into_iter().find_map(value)
+}
+
+/// The elements of a body that begins with `[`, or the members of one that begins with `{`. A body that ends too early gives what there is: its torn last element
 /// is then reported like any broken line.
-fn elements(body: &[u8]) -> Vec<Item<'_>> {
+pub(crate) fn elements(body: &[u8]) -> Vec<Item<'_>> {
     let mut cut = Cut { body, from: 1, found: Vec::new() };
+    let close = if body.first() == Some(&b'{') { b'}' } else { b']' };
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     for (at, byte) in body.iter().enumerate().skip(1) {
         match (in_text, byte) {
@@ -78,7 +97,7 @@ fn elements(body: &[u8]) -> Vec<Item<'_>> {
             (true, _) => {}
             (false, b'{' | b'[') => depth += 1,
             (false, b',') if depth == 0 => cut.end_at(at, true),
-            (false, b']') if depth == 0 => {
+            (false, byte) if depth == 0 && *byte == close => {
                 cut.end_at(at, !cut.found.is_empty());
                 cut.end_at(body.len(), false);
                 return cut.found;
@@ -144,6 +163,21 @@ mod tests {
         check(r#"[{"a":1},{"b":"#, false, &[(1, r#"{"a":1}"#), (2, r#"{"b":"#)]);
         check(r#"[{"a":1},]"#, false, &[(1, r#"{"a":1}"#), (2, "")]);
         check(r#"[{"a":1}] tail"#, false, &[(1, r#"{"a":1}"#), (2, "tail")]);
+    }
+
+    #[test]
+    fn members_are_cut_out() {
+        let check = |body: &str, name: &str, expect: Option<&str>| {
+            assert_eq!(member(body.as_bytes(), name), expect.map(str::as_bytes), "{body} {name}");
+        };
+        let body = r#" {"a" : [1, {"b": "}"}], "sentAt":"x,y", "n": null} "#;
+        check(body, "a", Some(r#"[1, {"b": "}"}]"#));
+        check(body, "sentAt", Some(r#""x,y""#));
+        check(body, "n", Some("null"));
+        check(body, "b", None);
+        check(r#"{"batch":[{"a":1},"#, "batch", Some(r#"[{"a":1},"#));
+        check("[1]", "a", None);
+        check("", "a", None);
     }
 
     #[test]

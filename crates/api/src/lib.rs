@@ -5,18 +5,21 @@
 //! *Invariant:* a route is open only where [`groups`] says so.
 //!
 //! Reading order: [`request`] and [`problem`] (what comes in, what goes wrong), [`auth`], [`collect`] with [`intake`],
-//! [`items`], [`line`], [`scan`], [`check`], [`diagnose`] and [`keeping`], [`contacts`], [`tracking`], [`sql`], [`experiments`], [`recommendations`], [`campaigns`],
+//! [`items`], [`line`], [`scan`], [`check`], [`diagnose`] and [`keeping`], its other
+//! formats [`cloud_events`], [`segment`] and [`arrow`], [`contacts`], [`tracking`], [`sql`], [`experiments`], [`recommendations`], [`campaigns`],
 //! [`keys`], [`console`], [`views`].
 
+mod arrow;
 mod auth;
 mod campaigns;
 mod check;
+mod cloud_events;
 mod collect;
 mod console;
 mod contacts;
 mod diagnose;
 mod experiments;
-mod fields;
+pub mod fields;
 mod intake;
 mod items;
 mod keeping;
@@ -28,6 +31,7 @@ mod recommendations;
 mod request;
 mod scan;
 mod schema;
+mod segment;
 mod serve;
 mod sql;
 mod statistics;
@@ -55,6 +59,7 @@ use auth::Access;
 use problem::Problem;
 use views::{ErrorBody, ErrorView, Health};
 
+pub use arrow::ARROW_ROWS_MAX;
 pub use intake::BYTES_IN_FLIGHT_MAX;
 pub use items::{BATCH_LINES_MAX, BODY_BYTES_MAX, LINE_BYTES_MAX};
 pub use recommendations::WAIT_SECONDS_MAX;
@@ -128,7 +133,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
     };
     vec![
         (Access::Open, OpenApiRouter::default().merge(system()).merge(tracking::routes())),
-        (Access::AnyOf(&[Scope::Collect]), collect::routes()),
+        (Access::AnyOf(&[Scope::Collect]), collect::routes().merge(segment::routes())),
         (Access::AnyOf(&[Scope::Read]), read()),
         (Access::AnyOf(&[Scope::Send, Scope::Read]), recommendations::sending()),
         (Access::AnyOf(&[Scope::Manage]), manage()),

@@ -13,7 +13,7 @@ use crate::fields::Name;
 use crate::items::LINE_BYTES_MAX;
 use crate::scan::scan;
 
-pub use crate::times::{FUTURE_MAX, SKEW_MAX, TIME_MIN};
+pub use crate::times::{FUTURE_MAX, SKEW_MAX, TIME_MAX, TIME_MIN};
 
 /// The longest URL that is kept; browsers and mail programs cut longer ones.
 pub const URL_BYTES_MAX: usize = 4096;

@@ -153,7 +153,13 @@ fn wrong_values_name_the_fix() {
     check(json!({"contact": "x".repeat(129)}), "contact", "is 129 bytes long; the limit is 128");
     check(json!({"event_time": "yesterday"}), "event_time", "`yesterday` is no time");
     check(json!({"sent_at": "now"}), "sent_at", "`now` is no time");
-    check(json!({"sent_at": "9999-01-01T00:00:00Z"}), "sent_at", "cannot be corrected by it");
+    check(json!({"sent_at": "2261-01-01T00:00:00Z"}), "sent_at", "cannot be corrected by it");
+    check(
+        json!({"event_time": "2261-01-01T00:00:00Z", "sent_at": "1990-01-01T00:00:00Z"}),
+        "sent_at",
+        "cannot be corrected by it",
+    );
+    check(json!({"event_time": "2262-01-01T00:00:00Z"}), "event_time", "lies after 2262");
     check(json!({"event_time": "1970-01-01T00:00:00Z"}), "event_time", "lies before 1990");
     check(json!({"contact": null}), "contact", "give `contact`");
     check(json!({"contact_key": "42"}), "contact_key", "one of the two");
@@ -176,7 +182,7 @@ fn doubtful_times_are_marked() {
         assert_eq!(told, (time.parse().unwrap(), doubt), "{changes}");
     };
     check(json!({"event_time": "2026-03-01T12:05:00Z"}), "2026-03-01T12:05:00Z", None);
-    check(json!({"event_time": "2999-01-01T00:00:00Z"}), "2999-01-01T00:00:00Z", Some(TimeDoubt::Future));
+    check(json!({"event_time": "2261-12-31T23:59:59Z"}), "2261-12-31T23:59:59Z", Some(TimeDoubt::Future));
     check(json!({"sent_at": "2026-03-01T12:04:00Z"}), "2026-03-01T08:30:00Z", None);
     check(json!({"sent_at": "2026-03-01T14:00:00Z"}), "2026-03-01T06:30:00Z", Some(TimeDoubt::Skewed));
 }

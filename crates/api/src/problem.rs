@@ -125,6 +125,19 @@ impl From<LakeError> for Problem {
                 message,
                 hint.unwrap_or_else(|| "GET /v1/tables lists the tables and their columns".into()),
             ),
+            LakeError::NoVersion(why) => Self::unprocessable(
+                "no_version",
+                why,
+                "GET /v1/tables names the newest version of each table; older ones are kept for a while",
+            ),
+            LakeError::Crowded { why, retry_after_seconds } => {
+                let hint = "send it again after the seconds that `Retry-After` says";
+                let crowded = Self::new(StatusCode::TOO_MANY_REQUESTS, "queries_busy", why, hint);
+                Self { retry_after_seconds: Some(retry_after_seconds), ..crowded }
+            }
+            LakeError::TooLong { .. } => {
+                Self::unprocessable("query_limit", error.to_string(), "ask for less: filter, aggregate, or add LIMIT")
+            }
             LakeError::Limit(why) => Self::unprocessable("query_limit", why, "ask for less: filter, aggregate, or add LIMIT"),
             LakeError::NotDurable { .. } => {
                 tracing::error!(%error, "events were not stored");
@@ -133,6 +146,11 @@ impl From<LakeError> for Problem {
                 let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_durable", message, hint);
                 Self { retry_after_seconds: Some(1), ..problem }
             }
+            LakeError::BadStream { .. } => Self::unprocessable(
+                "bad_stream",
+                error.to_string(),
+                "send an Arrow IPC stream, as `new_stream` of pyarrow writes it",
+            ),
             LakeError::Busy { retry_after_seconds } => Self::busy(retry_after_seconds),
             error => Self::internal(&error),
         }

@@ -1,14 +1,15 @@
 //! SQL for people and programs: `POST /v1/sql`, read only and limited by the lake.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use lake::SqlFormat;
+use lake::{AsOf, Group, SqlAnswer, SqlFormat, SqlOptions};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -38,7 +39,8 @@ struct Format {
 /// Ask in SQL.
 ///
 /// One statement that only reads, over the tables that `GET /v1/tables` lists. Rows, memory and time are limited; a
-/// limit that is reached while rows are already on their way ends the answer early and breaks the connection.
+/// limit that is reached while rows are already on their way ends the answer early and breaks the connection. Closing the
+/// connection stops the query.
 #[utoipa::path(
     post,
     path = "/v1/sql",
@@ -51,9 +53,13 @@ struct Format {
             (String = "text/csv"),
             (String = "text/plain"),
             (String = "application/vnd.apache.arrow.stream"),
+        ), headers(
+            ("Server-Timing" = String, description = "How long the query waited for a place, and ran until its first rows, in milliseconds: `wait;dur=0.0, query;dur=12.5`."),
+            ("Sendlab-Versions" = String, description = "The version of each table that was read: `opens=7,orders=12`. Given back as `versions`, they read the same again, without what had not landed."),
         )),
         (status = 406, description = "None of the formats in `Accept` is offered.", body = ErrorBody),
-        (status = 422, description = "Not a query, a wrong one, or one beyond the limits.", body = ErrorBody),
+        (status = 422, description = "Not a query, a wrong one, one of a past that is not kept, or one beyond the limits.", body = ErrorBody),
+        (status = 429, description = "Too many queries run already; `Retry-After` says when to come back.", body = ErrorBody),
     )
 )]
 async fn query(
@@ -63,8 +69,15 @@ async fn query(
     Text(body): Text,
 ) -> Result<Response, Problem> {
     let format = format(asked.format.as_deref(), &headers)?;
-    let sql = statement(body, &headers)?;
-    let mut answer = parts.lake.sql(&sql, format, parts.settings.sql_limits).await?;
+    let params = params(body, &headers)?;
+    let options = SqlOptions {
+        limits: parts.settings.sql_limits,
+        as_of: as_of(&params)?,
+        group: Group::Analysts,
+        asked_at: Some(parts.clock.now()),
+    };
+    let mut answer = parts.lake.sql(&params.sql, format, &options).await?;
+    let facts = facts(&answer);
     // Waiting for the first rows turns a query that fails at once into an error answer instead of a torn one.
     let first = answer.body.next().await.transpose()?;
     let rest = answer.body.inspect(|chunk| {
@@ -73,7 +86,30 @@ async fn query(
         }
     });
     let body = Body::from_stream(futures::stream::iter(first.map(Ok)).chain(rest));
-    Ok(([(header::CONTENT_TYPE, answer.content_type), (header::CACHE_CONTROL, "no-store")], body).into_response())
+    let kind = [(header::CONTENT_TYPE, answer.content_type), (header::CACHE_CONTROL, "no-store")];
+    Ok((kind, facts, body).into_response())
+}
+
+/// What the headers say of an answer.
+fn facts(answer: &SqlAnswer) -> [(HeaderName, String); 2] {
+    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let timing = format!("wait;dur={:.1}, query;dur={:.1}", ms(answer.waited), ms(answer.ran));
+    let versions: Vec<String> = answer.versions.iter().map(|(table, version)| format!("{table}={version}")).collect();
+    [(HeaderName::from_static("server-timing"), timing), (HeaderName::from_static("sendlab-versions"), versions.join(","))]
+}
+
+/// Which moment is asked for.
+fn as_of(params: &SqlParams) -> Result<AsOf, Problem> {
+    match (params.as_of, &params.versions) {
+        (None, None) => Ok(AsOf::Now),
+        (Some(at), None) => Ok(AsOf::Time(at)),
+        (None, Some(versions)) => Ok(AsOf::Versions(versions.clone())),
+        (Some(_), Some(_)) => Err(Problem::unprocessable(
+            "two_pasts",
+            "`as_of` and `versions` cannot both be given",
+            "give `as_of` for all tables at a time, or `versions` for single tables",
+        )),
+    }
 }
 
 fn format(word: Option<&str>, headers: &HeaderMap) -> Result<SqlFormat, Problem> {
@@ -93,23 +129,22 @@ fn format(word: Option<&str>, headers: &HeaderMap) -> Result<SqlFormat, Problem>
     })
 }
 
-/// The statement: an object's `sql`, or the body as it is.
-fn statement(body: String, headers: &HeaderMap) -> Result<String, Problem> {
+/// The question: an object, or the query as it is.
+fn params(body: String, headers: &HeaderMap) -> Result<SqlParams, Problem> {
     if media_type(headers) != "application/json" {
-        return Ok(body);
+        return Ok(SqlParams { sql: body, as_of: None, versions: None });
     }
-    let params: SqlParams = serde_json::from_str(&body).map_err(|error| {
+    serde_json::from_str(&body).map_err(|error| {
         Problem::unprocessable(
             "bad_body",
             format!("the body cannot be read: {error}"),
-            "send {\"sql\": \"SELECT …\"}, or the query as text/plain",
+            "send {\"sql\": \"SELECT …\", \"as_of\": \"2026-01-31T00:00:00Z\"} or \"versions\": {\"orders\": 12}, or the query as text/plain",
         )
-    })?;
-    Ok(params.sql)
+    })
 }
 
-/// The tables one can ask.
-#[utoipa::path(get, path = "/v1/tables", tag = "lake", responses((status = 200, description = "The tables, by name.", body = Vec<TableView>)))]
+/// The tables and views one can ask.
+#[utoipa::path(get, path = "/v1/tables", tag = "lake", responses((status = 200, description = "The tables and behind them the views, each by name.", body = Vec<TableView>)))]
 async fn tables(State(parts): State<Arc<Parts>>) -> Result<Json<Vec<TableView>>, Problem> {
     Ok(Json(parts.lake.tables().await?.into_iter().map(TableView::from).collect()))
 }

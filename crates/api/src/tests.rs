@@ -3,6 +3,7 @@
 mod access;
 mod batches;
 mod document;
+mod formats;
 mod links;
 mod looking;
 mod recommending;

@@ -13,6 +13,9 @@ pub const FUTURE_MAX: SignedDuration = SignedDuration::from_mins(5);
 pub const SKEW_MAX: SignedDuration = SignedDuration::from_mins(5);
 /// Nothing this system measures happened before; such a time is a wrong unit or an unset clock.
 pub const TIME_MIN: Timestamp = Timestamp::constant(631_152_000, 0); // 1990-01-01
+/// A later time is a wrong unit too. It could not be kept: 64 bits of nanoseconds end in that year, and a query that compares
+/// times in nanoseconds would fail for everybody over one such row.
+pub const TIME_MAX: Timestamp = Timestamp::constant(9_214_646_400, 0); // 2262-01-01
 
 const DAY_SECONDS: i64 = 86_400;
 

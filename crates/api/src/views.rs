@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use control::{KeyRow, Progress, Scope};
 use jiff::Timestamp;
-use lake::TableInfo;
+use lake::{TableInfo, TableKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vocabulary::{Experiment, Recommendation};
@@ -70,6 +70,80 @@ pub struct Collected {
     pub errors: Vec<LineError>,
     /// One for each duplicate.
     pub duplicates: Vec<Duplicate>,
+}
+
+/// A batch of calls by Segment's public specification. Fields that are not listed are left aside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SegmentBatch {
+    /// The calls.
+    pub batch: Vec<SegmentCall>,
+    /// The sender's clock as it sends the batch.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(rename = "sentAt")]
+    pub sent_at: Option<Timestamp>,
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SegmentCall {
+    /// `track`; the others are named in the answer and not kept.
+    #[serde(rename = "type")]
+    #[schema(example = "track")]
+    pub call: String,
+    /// Names the call for ever; it becomes `event_id`.
+    #[serde(rename = "messageId")]
+    pub message_id: String,
+    /// The contact.
+    #[serde(rename = "userId")]
+    pub user_id: Option<String>,
+    /// The contact, where there is no `userId`.
+    #[serde(rename = "anonymousId")]
+    pub anonymous_id: Option<String>,
+    /// When it happened; now where absent.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub timestamp: Option<Timestamp>,
+    /// The event's name in the specification.
+    #[schema(example = "Order Completed")]
+    pub event: String,
+    /// What the specification says of this event.
+    #[serde(default)]
+    pub properties: BTreeMap<String, serde_json::Value>,
+    /// Where it happened; `userAgent` is read.
+    #[serde(default)]
+    pub context: BTreeMap<String, serde_json::Value>,
+}
+
+/// What became of a batch of calls. Accepted events are on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SegmentAnswer {
+    /// `true`: the batch was read, whatever became of each call.
+    pub success: bool,
+    /// What became of the calls.
+    #[serde(flatten)]
+    pub collected: Collected,
+}
+
+/// An event in the envelope of CloudEvents 1.0. Attributes that are not listed are left aside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CloudEventV1 {
+    /// `1.0`.
+    #[schema(example = "1.0")]
+    pub specversion: String,
+    /// `sendlab.` and the kind of event.
+    #[serde(rename = "type")]
+    #[schema(example = "sendlab.order")]
+    pub kind: String,
+    /// Who tells it; together with `id` it becomes `event_id`, unless `data` gives one.
+    #[schema(example = "/shop/orders")]
+    pub source: String,
+    /// Names the event within its source.
+    pub id: String,
+    /// When it happened; it becomes `event_time`, unless `data` gives one.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub time: Option<Timestamp>,
+    /// The other fields of the event.
+    #[serde(default)]
+    pub data: BTreeMap<String, serde_json::Value>,
 }
 
 /// Why nothing of a batch of events was kept: every line is bad, or the batch as a whole is.
@@ -165,18 +239,28 @@ pub struct SqlParams {
     /// One statement that only reads.
     #[schema(example = "SELECT variant, count(*) AS assigned FROM assignments GROUP BY variant")]
     pub sql: String,
+    /// Reads all tables as they were at this time; else as they are now.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime, example = "2026-01-31T00:00:00Z")]
+    pub as_of: Option<Timestamp>,
+    /// Reads these tables at these versions, and the others as they are now.
+    #[serde(default)]
+    #[schema(example = json!({"orders": 12}))]
+    pub versions: Option<BTreeMap<String, i64>>,
 }
 
-/// A table of the lake.
+/// A table or view of the lake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Table)]
 pub struct TableView {
     /// Its name.
     pub name: String,
-    /// Its Delta version.
-    pub version: i64,
-    /// How many rows it has.
-    pub rows: u64,
+    /// `table`, or `view`: a query with a name.
+    pub kind: String,
+    /// Its Delta version; `null` for a view.
+    pub version: Option<i64>,
+    /// How many rows it has; `null` for a view, where that is a question of its own.
+    pub rows: Option<u64>,
     /// What a row is.
     pub comment: String,
     /// Its columns, in order.
@@ -200,7 +284,18 @@ impl From<TableInfo> for TableView {
         let columns = table.columns.into_iter();
         let columns =
             columns.map(|column| ColumnView { name: column.name, r#type: column.data_type, comment: column.comment }).collect();
-        Self { name: table.name, version: table.version, rows: table.rows, comment: table.comment, columns }
+        let kind = match table.kind {
+            TableKind::Table => "table",
+            TableKind::View => "view",
+        };
+        Self {
+            name: table.name,
+            kind: kind.to_owned(),
+            version: table.version,
+            rows: table.rows,
+            comment: table.comment,
+            columns,
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::landing::{APPLICATION, off_thread};
 use crate::parquet::{encode, landed_path};
 use crate::rows::contact_rows;
 use crate::schema::CONTACTS;
-use crate::session::{explain, plan};
+use crate::session::{Asked, Group, explain, plan};
 use crate::{Lake, LakeError, SqlLimits};
 
 /// The column by which an audience names its contacts.
@@ -44,7 +44,7 @@ pub(crate) async fn replace(lake: &Lake, change: i64, contacts: Vec<Contact>, at
             actions.chain([Action::Add(add_of(&encoded.file, true)), Action::Txn(Transaction::new(APPLICATION, change))]);
         Ok((state.recorded(APPLICATION) < change).then(|| actions.collect()))
     };
-    table.commit(Purpose { operation: "WRITE", at }, plan).await?;
+    table.commit(Purpose { operation: "WRITE", at }, Box::new(plan)).await?;
     lake.faults.reached(Point::TableCommitted)
 }
 
@@ -56,6 +56,7 @@ pub(crate) async fn change(lake: &Lake) -> Result<i64, LakeError> {
 /// See [`Lake::recipients`].
 pub(crate) async fn recipients(lake: &Lake, audience: Option<&str>) -> Result<Vec<Contact>, LakeError> {
     let limits = lake.config.limits;
+    let asked = Asked { group: Group::Internal, text: audience.unwrap_or("all contacts"), limits };
     let audience = audience.map(str::to_owned);
     let run = move |context: SessionContext| async move {
         let failed = |error| explain(&context, error, limits);
@@ -69,7 +70,7 @@ pub(crate) async fn recipients(lake: &Lake, audience: Option<&str>) -> Result<Ve
         };
         chosen.collect().await.map_err(failed)
     };
-    let batches = lake.queries.run(&lake.snapshot(), limits, run).await?;
+    let batches = lake.queries.run(&lake.snapshot(), asked, run).await?;
     let mut contacts = Vec::new();
     for batch in &batches {
         read_contacts(batch, &mut contacts).map_err(LakeError::internal("read the contacts"))?;

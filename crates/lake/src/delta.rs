@@ -24,6 +24,7 @@ use tokio::sync::Mutex;
 use vocabulary::Timestamp;
 
 pub(crate) use file::{DataFile, FileStats, add_of, remove_of};
+pub(crate) use history::Forgotten;
 
 use crate::LakeError;
 use crate::place::{Place, Put};
@@ -102,6 +103,9 @@ pub(crate) struct Purpose {
     pub(crate) at: Timestamp,
 }
 
+/// What a commit wants of the newest state.
+pub(crate) type Plan<'a> = Box<dyn FnMut(&TableState) -> Result<Option<Vec<Action>>, LakeError> + Send + 'a>;
+
 /// One Delta table of the lake.
 pub(crate) struct Table {
     pub(crate) spec: TableSpec,
@@ -117,13 +121,16 @@ impl Table {
     /// Opens the table of that name, making it where there is none, and adds the columns it lacks.
     pub(crate) async fn open(tables: &Place, spec: TableSpec, applications: &[&str]) -> Result<Self, LakeError> {
         let place = tables.folder(spec.name);
+        place.make()?;
         let delta = create_or_open(&place, &spec).await.map_err(LakeError::table("open", spec.name))?;
         let state = read_state(&delta, applications).await.map_err(LakeError::table("read", spec.name))?;
         if state.version == 0 {
             place.sync(&commit_path(0))?;
         }
         let applications = applications.iter().map(|application| (*application).to_owned()).collect();
-        let table = Self { spec, place, applications, state: RwLock::new(Arc::new(state)), committing: Mutex::new(()) };
+        let mut table = Self { spec, place, applications, state: RwLock::new(Arc::new(state)), committing: Mutex::new(()) };
+        let at = table.committed_at(table.state().version).await?;
+        Arc::make_mut(table.state.get_mut().unwrap_or_else(PoisonError::into_inner)).at = at;
         table.refresh().await?;
         table.add_columns().await?;
         Ok(table)
@@ -156,17 +163,14 @@ impl Table {
     async fn reload(&self) -> Result<Arc<TableState>, LakeError> {
         let applications: Vec<&str> = self.applications.iter().map(String::as_str).collect();
         let read = async { read_state(&self.delta()?.load().await?, &applications).await };
-        let next = read.await.map_err(LakeError::table("read", self.spec.name))?;
+        let mut next = read.await.map_err(LakeError::table("read", self.spec.name))?;
+        next.at = self.committed_at(next.version).await?;
         Ok(self.take(next))
     }
 
     /// Commits what `plan` wants of the newest state. It is called again with a newer one when somebody else was first;
     /// `None` means that there is nothing to do any more. Returns the state with the commit in it.
-    pub(crate) async fn commit(
-        &self,
-        purpose: Purpose,
-        mut plan: impl FnMut(&TableState) -> Result<Option<Vec<Action>>, LakeError>,
-    ) -> Result<Option<Arc<TableState>>, LakeError> {
+    pub(crate) async fn commit(&self, purpose: Purpose, mut plan: Plan<'_>) -> Result<Option<Arc<TableState>>, LakeError> {
         let _one = self.committing.lock().await;
         for _ in 0..RACES_MAX {
             let state = self.state();
@@ -218,7 +222,7 @@ impl Table {
         }
         let name = self.spec.name;
         let purpose = Purpose { operation: "ADD COLUMNS", at: self.state().at };
-        self.commit(purpose, |state| {
+        let plan = |state: &TableState| {
             if !missing(state) {
                 return Ok(None);
             }
@@ -226,9 +230,8 @@ impl Table {
             let schema: StructType = (&merged).try_into_kernel().map_err(LakeError::table("describe", name))?;
             let metadata = state.metadata.as_ref().clone().with_schema(&schema);
             Ok(Some(vec![Action::Metadata(metadata.map_err(LakeError::table("add columns to", name))?)]))
-        })
-        .await
-        .map(drop)
+        };
+        self.commit(purpose, Box::new(plan)).await.map(drop)
     }
 
     /// A checkpoint makes opening faster and is nothing more, so that a failure is only noted.
@@ -328,10 +331,10 @@ async fn read_state(delta: &DeltaTable, applications: &[&str]) -> Result<TableSt
         }
     }
     let version = snapshot.version() as i64;
-    let at = snapshot.snapshot().version_timestamp(snapshot.version()).and_then(|at| Timestamp::from_millisecond(at).ok());
     Ok(TableState {
         version,
-        at: at.unwrap_or(Timestamp::UNIX_EPOCH),
+        // Who needs it reads it from the commit: files are dated by the clock of their disk.
+        at: Timestamp::UNIX_EPOCH,
         files: Arc::new(files),
         recorded: Arc::new(recorded),
         schema: schema_of(snapshot.metadata()).map_err(refused)?,

@@ -93,6 +93,20 @@ pub enum LakeError {
     /// The query ran into a limit. The text names the limit and what to do.
     #[error("{0}")]
     Limit(String),
+    /// The query took too much time and was stopped.
+    #[error("the query ran longer than {seconds_max} seconds and was stopped; look at fewer days or columns")]
+    TooLong {
+        /// How long it was allowed to run.
+        seconds_max: u64,
+    },
+    /// The query got no place to run. The text says why.
+    #[error("{why}")]
+    Crowded {
+        /// Who is in the way.
+        why: String,
+        /// When it is worth trying again.
+        retry_after_seconds: u64,
+    },
     /// A query of the lake's own failed.
     #[error("cannot {operation}")]
     Internal {
@@ -118,6 +132,24 @@ pub enum LakeError {
         /// What is wrong with it and what would be right.
         why: String,
     },
+    /// One row of a file to import cannot be read; those after it can.
+    #[error("cannot read {}, line {line}: {why}", path.display())]
+    BadRow {
+        /// The file.
+        path: PathBuf,
+        /// The line on which the row begins, from 1.
+        line: u64,
+        /// What is wrong with it and what would be right.
+        why: String,
+        /// The row's fields as far as they can be read.
+        values: Vec<Option<String>>,
+    },
+    /// A stream of Arrow record batches cannot be read.
+    #[error("the Arrow stream cannot be read: {why}")]
+    BadStream {
+        /// What is wrong with it and what would be right.
+        why: String,
+    },
     /// A test stopped the work at this point.
     #[error("stopped at {0:?}, as asked")]
     Stopped(crate::faults::Point),
@@ -127,7 +159,17 @@ impl LakeError {
     /// Whether the caller can mend it by asking for something else; all other errors are the server's.
     #[must_use]
     pub fn is_callers(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Query { .. } | Self::Limit(_) | Self::BadFile { .. } | Self::NoVersion(_))
+        matches!(
+            self,
+            Self::Refused(_)
+                | Self::Query { .. }
+                | Self::Limit(_)
+                | Self::TooLong { .. }
+                | Self::BadFile { .. }
+                | Self::BadRow { .. }
+                | Self::BadStream { .. }
+                | Self::NoVersion(_)
+        )
     }
 
     pub(crate) fn file(operation: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + use<> {

@@ -67,19 +67,13 @@ async fn land_kind(table: &Table, segments: &[TailSegment], faults: &dyn Faults)
     let Some(kind) = EventKind::ALL.iter().position(|kind| kind.table() == table.spec.name) else {
         return Ok(ControlFlow::Break(()));
     };
-    let lacks = |recorded: i64| {
-        let lacking = move |segment: &&TailSegment| segment.number > recorded && !segment.batches[kind].is_empty();
-        segments.iter().filter(lacking)
-    };
-    if lacks(table.state().recorded(APPLICATION)).next().is_none() {
+    let lacks = |state: &TableState| lacking(segments, kind, state.recorded(APPLICATION));
+    if lacks(&table.state()).is_none() {
         return Ok(ControlFlow::Break(()));
     }
     // Another lander may have been here since: its work is not done again.
     let state = table.refresh().await?;
-    let recorded = state.recorded(APPLICATION);
-    let Some(first) = lacks(recorded).next().map(|segment| segment.number) else { return Ok(ControlFlow::Break(())) };
-    let last = segments.last().map_or(first, |segment| segment.number);
-    let batches: Vec<RecordBatch> = lacks(recorded).flat_map(|segment| segment.batches[kind].iter().cloned()).collect();
+    let Some(Lacking { first, last, batches }) = lacks(&state) else { return Ok(ControlFlow::Break(())) };
     let (at, skip_by) = (newest_receipt(&batches), table.spec.skip_by);
     let files = off_thread(move || {
         let days = by_day(&batches).map_err(LakeError::internal("arrange events"))?;
@@ -100,7 +94,7 @@ async fn land_kind(table: &Table, segments: &[TailSegment], faults: &dyn Faults)
         // What others landed before the first of these segments takes nothing from them.
         Ok((state.recorded(APPLICATION) < first).then(|| adds.chain([record]).collect()))
     };
-    if table.commit(Purpose { operation: "WRITE", at }, plan).await?.is_some() {
+    if table.commit(Purpose { operation: "WRITE", at }, Box::new(plan)).await?.is_some() {
         faults.reached(Point::TableCommitted)?;
         return Ok(ControlFlow::Continue(1));
     }
@@ -120,6 +114,22 @@ async fn take_back(table: &Table, planned_at: i64, files: &[Encoded]) -> Result<
         table.place.delete(&file.path).await?;
     }
     Ok(())
+}
+
+/// What a table lacks.
+struct Lacking {
+    /// The first segment that has something for the table, and the last there is.
+    first: i64,
+    last: i64,
+    batches: Vec<RecordBatch>,
+}
+
+fn lacking(segments: &[TailSegment], kind: usize, recorded: i64) -> Option<Lacking> {
+    let lacks = |segment: &&TailSegment| segment.number > recorded && !segment.batches[kind].is_empty();
+    let first = segments.iter().find(lacks)?.number;
+    let last = segments.last().map_or(first, |segment| segment.number);
+    let batches = segments.iter().filter(lacks).flat_map(|segment| segment.batches[kind].iter().cloned()).collect();
+    Some(Lacking { first, last, batches })
 }
 
 /// When the newest of these rows came in: commits are dated by what they bring.

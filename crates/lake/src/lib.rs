@@ -1,8 +1,9 @@
 //! Everything that happened, kept for ever and open to SQL.
 //!
 //! Reading order: [`LakeConfig`] and [`Lake`], then `group`, `rows`, `log`, `writer`, `index` and `opening` (durable before
-//! acknowledged, each event once), `place`, `delta`, `parquet`, `tail`, `landing` and `log_lander` (into the tables exactly once), `tables`,
-//! `provider`, `session`, `stop`, `sql`, `observe` and `contacts` (out again), and last `plan` and `files`, two file formats of
+//! acknowledged, each event once), `place`, `delta`, `parquet`, `tail`, `landing` and `log_lander` (into the tables exactly
+//! once), `tables`, `provider`, `views`, `catalog`, `session`, `slow`, `stop`, `sql`, `observe` and `contacts` (out again), and
+//! last `plan`, `files` and `arrow_events`, formats of
 //! their own, and `units`, the results of experiments run elsewhere.
 //!
 //! An event is first written to the durable log, from where on SQL sees it, then moved into one of eight Delta tables that
@@ -13,13 +14,15 @@
 //! *Invariant:* nothing outside this crate sees a DataFusion or Delta type.
 
 mod answer;
+mod arrow_events;
+mod catalog;
 mod contacts;
 mod delta;
 mod error;
 pub mod faults;
 mod files;
 mod group;
-mod index;
+pub mod index;
 mod landing;
 mod log;
 mod log_lander;
@@ -29,35 +32,44 @@ mod parquet;
 mod place;
 mod plan;
 mod provider;
+mod rewrite;
 mod rows;
 mod schema;
 mod session;
+mod slow;
 mod sql;
 mod stop;
 mod tables;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod units;
+mod views;
 mod writer;
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::FutureExt;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use vocabulary::{Contact, Event, EventId, Experiment, Rates, Timestamp};
 
+pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
 pub use error::LakeError;
-pub use files::{FileRows, read_file};
+pub use files::{FileRows, LINE_BYTES_MAX, Progress, ReadOptions, TextRow, has_lines, read_file, read_file_with, read_lines};
 pub use group::Rows;
 pub use index::IndexConfig;
 pub use log_lander::LogLander;
 pub use place::TablesAt;
 pub use plan::{PlanRow, read_plan, write_plan};
-pub use sql::{SqlAnswer, SqlFormat, SqlLimits};
+pub use session::Group;
+pub use sql::{SqlAnswer, SqlFormat, SqlLimits, SqlOptions};
 pub use tables::AsOf;
+pub use tidy::{Pins, Tidied};
 pub use units::gather_units;
 
 /// Where a lake is and how it behaves.
@@ -73,13 +85,22 @@ pub struct LakeConfig {
     pub limits: SqlLimits,
     /// How long events told again are known, and what that may take.
     pub index: IndexConfig,
+    /// Queries that take as long or longer are kept in the log of slow queries.
+    pub slow_query: Duration,
 }
 
 impl LakeConfig {
     /// A lake in a local folder with the defaults.
     #[must_use]
     pub fn new(root: PathBuf, rates: Rates) -> Self {
-        Self { root, tables: TablesAt::Folder, rates, limits: SqlLimits::default(), index: IndexConfig::default() }
+        Self {
+            root,
+            tables: TablesAt::Folder,
+            rates,
+            limits: SqlLimits::default(),
+            index: IndexConfig::default(),
+            slow_query: Duration::from_secs(1),
+        }
     }
 }
 
@@ -101,15 +122,27 @@ pub struct Landed {
     pub commits: u64,
 }
 
-/// One table, for people who want to query it.
+/// What can stand behind `FROM`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableKind {
+    /// A Delta table.
+    Table,
+    /// A query with a name, or what the lake says of itself.
+    View,
+}
+
+/// One table or view, for people who want to query it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TableInfo {
     /// Its name.
     pub name: String,
-    /// Its Delta version.
-    pub version: i64,
-    /// How many rows it has.
-    pub rows: u64,
+    /// Whether it is a table or a view.
+    pub kind: TableKind,
+    /// Its Delta version; `None` for a view.
+    pub version: Option<i64>,
+    /// How many rows it has; `None` for a view, where that is a question of its own.
+    pub rows: Option<u64>,
     /// What a row is.
     pub comment: String,
     /// Its columns, in order.
@@ -139,6 +172,7 @@ pub struct Lake {
     tables: tables::Tables,
     /// One landing of this process at a time.
     landing: Mutex<()>,
+    tidying: Mutex<()>,
     queries: session::Queries,
     _lock: File,
 }
@@ -209,7 +243,16 @@ impl Lake {
     /// # Errors
     /// Errors of files and tables; calling again goes on where this stopped.
     pub async fn land(&self) -> Result<Landed, LakeError> {
-        landing::land(self).await
+        landing::land(self).boxed().await
+    }
+
+    /// Merges small files, writes closed days anew in the order that questions want, and forgets versions that are old at
+    /// `now` and not among `pins`. Readers and landings go on meanwhile.
+    ///
+    /// # Errors
+    /// Errors of files and tables; nothing is lost, and the next call goes on.
+    pub async fn tidy(&self, now: Timestamp, pins: &Pins) -> Result<Tidied, LakeError> {
+        tidy::tidy(self, now, pins).await
     }
 
     /// Makes `contacts` the content of the table of contacts as of `at`. Harmless when `change` is not newer than what is there.
@@ -231,9 +274,11 @@ impl Lake {
     /// Answers a query over the tables.
     ///
     /// # Errors
-    /// [`LakeError::Refused`] for what is no query, [`LakeError::Query`] for a wrong one, [`LakeError::Limit`].
-    pub async fn sql(&self, query: &str, format: SqlFormat, limits: SqlLimits) -> Result<SqlAnswer, LakeError> {
-        sql::sql(self, query, format, limits).await
+    /// [`LakeError::Refused`] for what is no query, [`LakeError::Query`] for a wrong one, [`LakeError::NoVersion`] for a past
+    /// that never was or is forgotten, [`LakeError::Crowded`] when it got no place, [`LakeError::Limit`] and
+    /// [`LakeError::TooLong`].
+    pub async fn sql(&self, query: &str, format: SqlFormat, options: &SqlOptions) -> Result<SqlAnswer, LakeError> {
+        sql::sql(self, query, format, options).await
     }
 
     /// The contacts a query names in its column `contact_key`, all where there is no query; by key.
@@ -252,12 +297,12 @@ impl Lake {
         observe::observe(self, experiment, as_of).await
     }
 
-    /// The tables, by name.
+    /// The tables and behind them the views, each by name.
     ///
     /// # Errors
     /// Errors of the tables.
     pub async fn tables(&self) -> Result<Vec<TableInfo>, LakeError> {
-        Ok(self.snapshot().describe())
+        self.queries.describe(&self.snapshot(), self.config.limits).await
     }
 
     /// What SQL reads now.

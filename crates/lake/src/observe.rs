@@ -11,6 +11,7 @@ use experiment::{ArmObservations, Funnel, Observations};
 use stats::Moments;
 use vocabulary::{Experiment, Measure, Metric, Outcome, Timestamp, VariantName};
 
+use crate::session::{Asked, Group};
 use crate::{Lake, LakeError};
 
 /// The query, with `$experiment`, `$window`, `$as_of` and `$metrics` to be filled in.
@@ -20,11 +21,13 @@ const OBSERVE: &str = include_str!("sql/observe.sql");
 pub(crate) async fn observe(lake: &Lake, experiment: &Experiment, as_of: Timestamp) -> Result<Observations, LakeError> {
     let snapshot = lake.snapshot();
     let query = query(experiment, as_of, lake.config.rates.base().minor_per_major());
+    let text = format!("readout of {}", experiment.experiment);
+    let asked = Asked { group: Group::Readouts, text: &text, limits: lake.config.limits };
     let run = move |context: SessionContext| async move {
         let run = async { context.sql(&query).await?.collect().await };
         run.await.map_err(LakeError::internal("observe the experiment"))
     };
-    let batches = lake.queries.run(&snapshot, lake.config.limits, run).await?;
+    let batches = lake.queries.run(&snapshot, asked, run).await?;
     let mut rows = Vec::new();
     for batch in &batches {
         let columns = Columns::new(batch, experiment.metrics.len()).map_err(LakeError::internal("read what was observed"))?;

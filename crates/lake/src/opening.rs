@@ -22,7 +22,8 @@ use crate::landing::APPLICATION;
 use crate::log::{list_segments, sync_folder};
 use crate::place::Place;
 use crate::schema::{contacts_table, event_table};
-use crate::session::Queries;
+use crate::session::{Asked, Group, Queries};
+use crate::slow::SlowLog;
 use crate::tables::Tables;
 use crate::tail::Tail;
 use crate::writer::{Writer, WriterConfig};
@@ -43,7 +44,7 @@ pub(crate) async fn open(config: LakeConfig, faults: Arc<dyn Faults>) -> Result<
     let tables = open_tables(&config).await?;
     let tail = Arc::new(Tail::new(config.rates.clone()));
     let (segments, newest) = read_back(&log, &tables, &tail)?;
-    let queries = Queries::new(spill, &tables)?;
+    let queries = Queries::new(spill, &tables, SlowLog::new(config.slow_query))?;
     let recorded = tables.events.iter().map(|table| table.state().recorded(APPLICATION)).max().unwrap_or_default();
     let index = open_index(&config, &config.root.join("index"), &tables, &queries, segments, recorded).await?;
     let next = newest.max(recorded).max(index.persisted()) + 1;
@@ -56,6 +57,7 @@ pub(crate) async fn open(config: LakeConfig, faults: Arc<dyn Faults>) -> Result<
         tail,
         tables,
         landing: Mutex::new(()),
+        tidying: Mutex::new(()),
         queries,
         _lock: lock,
     })
@@ -148,6 +150,15 @@ async fn open_index(
     landed: i64,
 ) -> Result<Arc<Index>, LakeError> {
     let opened = Index::open(folder, config.index)?;
+    let newest = segments.last().map_or(0, |newest| newest.number);
+    // Tables that know of later segments than index and log: one of them comes from a backup.
+    let opened = if landed > newest.max(opened.index.persisted()) && opened.rebuild.is_none() {
+        drop(opened);
+        fs::remove_dir_all(folder).map_err(LakeError::file("delete", folder))?;
+        Index::open(folder, config.index)?
+    } else {
+        opened
+    };
     let index = Arc::new(opened.index);
     if let Some(why) = opened.rebuild {
         tracing::info!(why, "reading the ids of past events from the tables");
@@ -156,7 +167,8 @@ async fn open_index(
         let failed = LakeError::internal("read the ids of past events");
         let (knowing, days) = (index.clone(), config.index.window_days);
         let read = move |context| async move { know_landed(context, &knowing, days).await.map_err(failed) };
-        queries.run(&tables.landed(), limits, read).await?;
+        let asked = Asked { group: Group::Internal, text: "ids of past events", limits };
+        queries.run(&tables.landed(), asked, read).await?;
         index.restored(segments.first().map_or(landed, |oldest| oldest.number - 1))?;
     }
     for segment in segments.iter().filter(|segment| segment.number > index.persisted()) {

@@ -48,6 +48,11 @@ fn folder_of(date: Option<Date>) -> String {
     date.map(|date| format!("{EVENT_DATE}={date}/")).unwrap_or_default()
 }
 
+/// Whether a file is as a landing wrote it.
+pub(crate) fn is_landed(path: &str) -> bool {
+    path.rsplit_once('/').map_or(path, |(_, name)| name).starts_with(LANDED)
+}
+
 /// Whether a file comes from a landing that is not committed (yet).
 pub(crate) fn is_unlanded(path: &str, state: &TableState) -> bool {
     let parts = || {

@@ -131,6 +131,12 @@ impl Place {
         Self { root: self.root.clone(), prefix: self.at(name), url, local }
     }
 
+    /// Makes the folder where the place is a local one; object stores have none.
+    pub(crate) fn make(&self) -> Result<(), LakeError> {
+        let Some(local) = &self.local else { return Ok(()) };
+        std::fs::create_dir_all(local).and_then(|()| sync_folder(local)).map_err(LakeError::file("create", local))
+    }
+
     /// The store itself, of which this is one folder.
     pub(crate) fn root(&self) -> Arc<dyn ObjectStore> {
         self.root.clone()

@@ -1,10 +1,16 @@
 //! DataFusion sessions over one snapshot of the tables, with limits, on threads of their own; and what DataFusion's
 //! errors mean for people.
+//!
+//! Three groups ask: analysts, readouts and the lake itself. Each has places, memory and threads of its own, so that none
+//! waits for another. What they share is the processors, which the system divides fairly between threads.
 
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
@@ -14,15 +20,22 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
+use crate::catalog::LakeSchema;
+use crate::slow::{Outcome, SlowLog, Watch};
 use crate::stop::{JoinsGiveWay, Stop, StopConditions};
 use crate::tables::{Snapshot, Tables};
-use crate::{LakeError, SqlLimits};
+use crate::{LakeError, SqlLimits, TableInfo};
 
-/// Each query has memory of its own up to its limit, so only a few run at once; the others wait.
-const QUERIES_AT_ONCE_MAX: usize = 4;
+/// Each query has memory of its own up to its limit, so only a few of a group run at once; the others wait. Analysts ask
+/// most, and what takes a readout long is one query over much rather than many.
+const QUERIES_AT_ONCE_MAX: [usize; Group::ALL.len()] = [4, 2, 2];
+/// So many of a group may wait for a place. More are told to come back: a longer queue only makes everybody wait in vain.
+const QUERIES_WAITING_MAX: [usize; Group::ALL.len()] = [32, 256, 256];
+/// When it is worth trying again after one found no place.
+const RETRY_AFTER_SECONDS: u64 = 5;
 /// A query uses at most so many processors, which leaves others for the collector and the senders.
 const PARTITIONS_PER_QUERY: usize = 2;
 /// What queries may put on disk when memory is short.
@@ -40,34 +53,128 @@ const SCHEMA: &str = "lake";
 const ALLOWED: &str =
     "the lake is read only: use SELECT, WITH, VALUES, EXPLAIN, DESCRIBE or SHOW TABLES, one statement at a time";
 
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Group {
+    /// People and programs, with questions that nobody foresaw.
+    #[default]
+    Analysts,
+    /// The results of experiments, which senders follow.
+    Readouts,
+    /// What the platform needs to go on: audiences, and opening the lake.
+    Internal,
+}
+
+impl Group {
+    /// All groups.
+    pub const ALL: [Self; 3] = [Self::Analysts, Self::Readouts, Self::Internal];
+
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Analysts => "analysts",
+            Self::Readouts => "readouts",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// A question of the lake's own.
+pub(crate) struct Asked<'a> {
+    pub(crate) group: Group,
+    /// As the log of slow queries shows it.
+    pub(crate) text: &'a str,
+    pub(crate) limits: SqlLimits,
+}
+
 /// Runs queries on threads of their own, so that a heavy one does not hold up requests.
 pub(crate) struct Queries {
-    /// `Some` until dropped.
-    runtime: Option<Runtime>,
-    permits: Arc<Semaphore>,
+    rooms: [Room; Group::ALL.len()],
     spill: PathBuf,
     /// Knows the stores, and keeps the footers of files from one query to the next.
     shared: Arc<RuntimeEnv>,
+    slow: Arc<SlowLog>,
+}
+
+/// Where one group's queries run.
+struct Room {
+    group: Group,
+    /// `Some` until dropped.
+    runtime: Option<Runtime>,
+    places: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+/// The right to run, given back when dropped.
+pub(crate) struct Place {
+    group: Group,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Room {
+    fn new(group: Group) -> std::io::Result<Self> {
+        let name = format!("query-{}", group.as_str());
+        let runtime = Builder::new_multi_thread().worker_threads(PARTITIONS_PER_QUERY).thread_name(name).enable_all().build()?;
+        Ok(Self {
+            group,
+            runtime: Some(runtime),
+            places: Arc::new(Semaphore::new(QUERIES_AT_ONCE_MAX[group as usize])),
+            waiting: Semaphore::new(QUERIES_WAITING_MAX[group as usize]),
+        })
+    }
+
+    /// A place, waited for in order of asking.
+    async fn place(&self, seconds_max: u64) -> Result<Place, LakeError> {
+        let place = |permit| Place { group: self.group, _permit: permit };
+        if let Ok(permit) = self.places.clone().try_acquire_owned() {
+            return Ok(place(permit));
+        }
+        let crowded = |why| LakeError::Crowded { why, retry_after_seconds: RETRY_AFTER_SECONDS };
+        let running = QUERIES_AT_ONCE_MAX[self.group as usize];
+        let Ok(_waiting) = self.waiting.try_acquire() else {
+            let waiting = QUERIES_WAITING_MAX[self.group as usize];
+            return Err(crowded(format!(
+                "{running} queries run and {waiting} wait for their place; ask again when some are done"
+            )));
+        };
+        match tokio::time::timeout(Duration::from_secs(seconds_max), self.places.clone().acquire_owned()).await {
+            Ok(permit) => permit.map(place).map_err(LakeError::internal("queue a query")),
+            Err(_) => Err(crowded(format!(
+                "the query waited {seconds_max} seconds for one of {running} places and got none; ask again when others are done"
+            ))),
+        }
+    }
 }
 
 impl Queries {
     /// Queries that put on disk under `spill` what they have no memory for.
-    pub(crate) fn new(spill: PathBuf, tables: &Tables) -> Result<Self, LakeError> {
-        let runtime =
-            Builder::new_multi_thread().worker_threads(PARTITIONS_PER_QUERY).thread_name("lake-query").enable_all().build();
-        let runtime = runtime.map_err(LakeError::file("start threads for", &spill))?;
+    pub(crate) fn new(spill: PathBuf, tables: &Tables, slow: SlowLog) -> Result<Self, LakeError> {
+        let room = |group| Room::new(group).map_err(LakeError::file("start threads for", &spill));
+        let rooms = [room(Group::Analysts)?, room(Group::Readouts)?, room(Group::Internal)?];
         let cache = CacheManagerConfig::default().with_metadata_cache_limit(FOOTER_BYTES_MAX);
         let shared = RuntimeEnvBuilder::new().with_cache_manager(cache).build_arc();
         let shared = shared.map_err(LakeError::internal("prepare queries"))?;
         for place in tables.places() {
             shared.register_object_store(place.url().as_ref(), place.store());
         }
-        Ok(Self { runtime: Some(runtime), permits: Arc::new(Semaphore::new(QUERIES_AT_ONCE_MAX)), spill, shared })
+        Ok(Self { rooms, spill, shared, slow: Arc::new(slow) })
     }
 
-    /// Starts `work` in a session over `snapshot` as soon as there is room.
-    pub(crate) async fn start<T, F>(
+    /// The log of slow queries.
+    pub(crate) fn slow(&self) -> &Arc<SlowLog> {
+        &self.slow
+    }
+
+    /// A place to run, as soon as there is room.
+    pub(crate) async fn enter(&self, group: Group, limits: SqlLimits) -> Result<Place, LakeError> {
+        self.rooms[group as usize].place(limits.wait_seconds_max).await
+    }
+
+    /// Starts `work` in a session over `snapshot`.
+    pub(crate) fn start<T, F>(
         &self,
+        place: Place,
         snapshot: &Snapshot,
         limits: SqlLimits,
         work: impl FnOnce(SessionContext) -> F,
@@ -76,14 +183,13 @@ impl Queries {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        let permit = self.permits.clone().acquire_owned().await.map_err(LakeError::internal("queue a query"))?;
         let stop = Stop::default();
         let context = self.session(snapshot, limits, &stop)?;
-        let runtime = self.runtime.as_ref().expect("threads run until the lake is dropped");
+        let runtime = self.rooms[place.group as usize].runtime.as_ref().expect("threads run until the lake is dropped");
         let work = work(context);
         let task = runtime.spawn(async move {
             // The place is free when the work has really ended, however long that takes after it was told to stop.
-            let _permit = permit;
+            let _place = place;
             work.await
         });
         Ok(Running { task, stop })
@@ -93,18 +199,61 @@ impl Queries {
     pub(crate) async fn run<T, F>(
         &self,
         snapshot: &Snapshot,
-        limits: SqlLimits,
+        asked: Asked<'_>,
         work: impl FnOnce(SessionContext) -> F,
     ) -> Result<T, LakeError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, LakeError>> + Send + 'static,
     {
+        let Asked { group, text, limits } = asked;
+        let mut watch = Watch::start(&self.slow, text, group, None);
         let run = async {
-            let mut running = self.start(snapshot, limits, work).await?;
-            (&mut running.task).await.map_err(LakeError::internal("finish a query"))?
+            let place = self.enter(group, limits).await?;
+            watch.began();
+            let run = async {
+                let mut running = self.start(place, snapshot, limits, work)?;
+                (&mut running.task).await.map_err(LakeError::internal("finish a query"))?
+            };
+            tokio::time::timeout(Duration::from_secs(limits.seconds_max), run).await.map_err(|_| too_long(limits))?
         };
-        tokio::time::timeout(Duration::from_secs(limits.seconds_max), run).await.map_err(|_| too_long(limits))?
+        let result = run.await;
+        watch.ended(Outcome::of(&result));
+        result
+    }
+
+    #[cfg(test)]
+    pub(crate) fn measure(&self, snapshot: &Snapshot) {
+        use tokio::time::Instant;
+        let t = Instant::now();
+        for _ in 0..50 {
+            self.session(snapshot, SqlLimits::default(), &Stop::default()).unwrap();
+        }
+        eprintln!("session {:?}", t.elapsed() / 50);
+        let context = self.session(snapshot, SqlLimits::default(), &Stop::default()).unwrap();
+        let t = Instant::now();
+        for _ in 0..50 {
+            drop(context.state());
+        }
+        eprintln!("clone state {:?}", t.elapsed() / 50);
+        let t = Instant::now();
+        for _ in 0..50 {
+            drop(SessionStateBuilder::new().with_default_features().build());
+        }
+        eprintln!("default features {:?}", t.elapsed() / 50);
+        let t = Instant::now();
+        for _ in 0..50 {
+            drop(SessionStateBuilder::new_from_existing(context.state()).build());
+        }
+        eprintln!("from existing {:?}", t.elapsed() / 50);
+    }
+
+    /// The tables, the views and their columns.
+    pub(crate) async fn describe(&self, snapshot: &Snapshot, limits: SqlLimits) -> Result<Vec<TableInfo>, LakeError> {
+        // Planning the views takes milliseconds, for which no place is needed.
+        let context = self.session(snapshot, limits, &Stop::default())?;
+        let schema = schema_of(&context);
+        lake_schema(&schema).describe().await.map_err(LakeError::internal("describe the tables"))
     }
 
     /// A session that knows the tables of `snapshot` and no file, table or server besides.
@@ -119,6 +268,7 @@ impl Queries {
         let mut config = SessionConfig::new()
             .with_target_partitions(PARTITIONS_PER_QUERY)
             .with_information_schema(true)
+            .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema(CATALOG, SCHEMA);
         let options = config.options_mut();
         // Files are sorted by experiment, so that filters skip most of their pages before other columns are decoded.
@@ -136,14 +286,32 @@ impl Queries {
             .with_physical_optimizer_rule(Arc::new(JoinsGiveWay))
             .build();
         let context = SessionContext::new_with_state(state);
-        for (name, table) in &snapshot.0 {
-            context.register_table(*name, Arc::new(table.provider.clone())).map_err(failed())?;
-        }
+        let schema = Arc::new(LakeSchema::new(snapshot.clone(), self.slow.clone()));
+        schema.belongs_to(&context);
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema(SCHEMA, schema).map_err(failed())?;
+        context.register_catalog(CATALOG, Arc::new(catalog));
         Ok(context)
     }
 }
 
-impl Drop for Queries {
+/// The names that a session knows.
+fn schema_of(context: &SessionContext) -> Arc<dyn SchemaProvider> {
+    let schema = context.catalog(CATALOG).and_then(|catalog| catalog.schema(SCHEMA));
+    schema.expect("every session has the schema of the lake")
+}
+
+/// The versions of the tables that a session's queries named.
+pub(crate) fn versions_read(context: &SessionContext) -> BTreeMap<String, i64> {
+    lake_schema(&schema_of(context)).versions_read()
+}
+
+fn lake_schema(schema: &Arc<dyn SchemaProvider>) -> &LakeSchema {
+    let schema: &dyn Any = schema.as_ref();
+    schema.downcast_ref().expect("the schema of the lake is the lake's")
+}
+
+impl Drop for Room {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             // Waiting for threads is not allowed where this may be dropped, and nothing is lost: they only read.
@@ -175,10 +343,7 @@ pub(crate) async fn plan(context: &SessionContext, query: &str, limits: SqlLimit
 }
 
 pub(crate) fn too_long(limits: SqlLimits) -> LakeError {
-    LakeError::Limit(format!(
-        "the query ran longer than {} seconds and was stopped; look at fewer days or columns",
-        limits.seconds_max
-    ))
+    LakeError::TooLong { seconds_max: limits.seconds_max }
 }
 
 /// Says in our words what is wrong with a query.
@@ -206,10 +371,7 @@ pub(crate) fn explain(context: &SessionContext, error: DataFusionError, limits: 
 /// An unknown table is answered with the tables there are.
 fn hint_for(context: &SessionContext, text: &str) -> Option<String> {
     let unknown_table = text.contains("table '") && text.contains("not found");
-    let schema = context.catalog(CATALOG).and_then(|catalog| catalog.schema(SCHEMA)).filter(|_| unknown_table)?;
-    let mut names = schema.table_names();
-    names.sort_unstable();
-    Some(format!("the tables are {}", names.join(", ")))
+    unknown_table.then(|| format!("the tables are {}", schema_of(context).table_names().join(", ")))
 }
 
 fn text_of(error: &DataFusionError) -> String {

@@ -11,7 +11,7 @@ use crate::landing::APPLICATION;
 use crate::provider::{LakeTable, ReadFrom};
 use crate::schema::COMMENT;
 use crate::tail::{Tail, TailSegment};
-use crate::{ColumnInfo, LakeError, TableInfo};
+use crate::{ColumnInfo, LakeError, TableInfo, TableKind};
 
 /// Which moment of the lake a query reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -123,6 +123,13 @@ pub(crate) struct TableSnapshot {
     comment: &'static str,
 }
 
+impl TableSnapshot {
+    /// What a column holds.
+    pub(crate) fn comment_of(&self, column: &str) -> Option<&str> {
+        self.schema.field_with_name(column).ok()?.metadata().get(COMMENT).map(String::as_str)
+    }
+}
+
 /// All tables as SQL sees them, by name. It never changes.
 #[derive(Clone, Default)]
 pub(crate) struct Snapshot(pub(crate) BTreeMap<&'static str, TableSnapshot>);
@@ -135,8 +142,9 @@ impl Snapshot {
     pub(crate) fn describe(&self) -> Vec<TableInfo> {
         let describe = |(name, table): (&&str, &TableSnapshot)| TableInfo {
             name: (*name).to_owned(),
-            version: table.provider.version(),
-            rows: table.provider.rows(),
+            kind: TableKind::Table,
+            version: Some(table.provider.version()),
+            rows: Some(table.provider.rows()),
             comment: table.comment.to_owned(),
             columns: columns_of(&table.schema),
         };
@@ -144,7 +152,8 @@ impl Snapshot {
     }
 }
 
-fn columns_of(schema: &SchemaRef) -> Vec<ColumnInfo> {
+/// The columns of a table with what they hold.
+pub(crate) fn columns_of(schema: &SchemaRef) -> Vec<ColumnInfo> {
     let describe = |field: &Field| ColumnInfo {
         name: field.name().clone(),
         data_type: type_name(field.data_type()),
@@ -156,7 +165,7 @@ fn columns_of(schema: &SchemaRef) -> Vec<ColumnInfo> {
 /// The name of a type that people know; Arrow's own spelling of a map fills three lines.
 fn type_name(data_type: &DataType) -> String {
     match data_type {
-        DataType::Utf8 => "text".to_owned(),
+        DataType::Utf8 | DataType::Utf8View => "text".to_owned(),
         DataType::Int64 => "bigint".to_owned(),
         DataType::Float64 => "double".to_owned(),
         DataType::Boolean => "boolean".to_owned(),

@@ -136,8 +136,9 @@ impl Tail {
 
     /// Completes when at least so many rows wait.
     pub(crate) async fn wait_for(&self, rows: u64) {
+        let mut unlanded = self.unlanded.subscribe();
         // It fails only without a sender, which is this.
-        let _ = self.unlanded.subscribe().wait_for(|unlanded| *unlanded >= rows).await;
+        while *unlanded.borrow_and_update() < rows && unlanded.changed().await.is_ok() {}
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<TailSegment>> {

@@ -1,10 +1,12 @@
 //! Tests of the lake as a whole, and what they share.
 
+mod asking;
 mod contacts;
 mod crash;
 mod durable;
 mod files;
 mod observe;
+mod queries;
 mod sql;
 mod units;
 
@@ -18,7 +20,7 @@ use vocabulary::{
 };
 
 use crate::faults::{Faults, Point};
-use crate::{Lake, LakeConfig, LakeError, SqlFormat, SqlLimits};
+use crate::{Lake, LakeConfig, LakeError, SqlFormat, SqlLimits, SqlOptions};
 
 const START: i64 = 1_767_225_600_000_000; // 2026-01-01T00:00:00Z
 const HOUR: i64 = 3_600_000_000;
@@ -85,7 +87,8 @@ async fn ask(lake: &Lake, query: &str, format: SqlFormat) -> Result<String, Lake
 }
 
 async fn ask_within(lake: &Lake, query: &str, format: SqlFormat, limits: SqlLimits) -> Result<String, LakeError> {
-    let parts: Vec<bytes::Bytes> = lake.sql(query, format, limits).await?.body.try_collect().await?;
+    let parts: Vec<bytes::Bytes> =
+        lake.sql(query, format, &SqlOptions { limits, ..SqlOptions::default() }).await?.body.try_collect().await?;
     Ok(String::from_utf8(parts.concat()).unwrap())
 }
 

@@ -59,6 +59,15 @@ impl Inbox {
         self.wake.notify_one();
     }
 
+    /// Answers nobody any more: who waits hears that the writer has stopped.
+    fn close(&self) {
+        self.change(|state| {
+            state.closed = true;
+            state.seals.clear();
+        });
+        drop(self.groups.take());
+    }
+
     /// Waits for work. `None` when there will be none any more.
     fn next(&self) -> Option<(Vec<Group>, Vec<oneshot::Sender<Result<(), LakeError>>>)> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,7 +136,12 @@ impl Writer {
     /// Seals the open segment if it has events.
     pub(crate) async fn seal(&self) -> Result<(), LakeError> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.change(|state| state.seals.push(reply));
+        // Where the thread has ended, nobody would take the question.
+        self.inbox.change(|state| {
+            if !state.closed {
+                state.seals.push(reply);
+            }
+        });
         answer.await.map_err(|_| stopped())?
     }
 }
@@ -181,7 +195,7 @@ impl Loop {
             self.inbox.state.lock().unwrap_or_else(PoisonError::into_inner).waiting_bytes -= bytes;
             if outcome.is_err() {
                 // Only a test that plays a crash comes here: nothing may be tidied up behind it.
-                self.inbox.change(|state| state.closed = true);
+                self.inbox.close();
                 return;
             }
             if !seals.is_empty() {

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use vocabulary::Timestamp;
 
 pub(crate) use crate::cli_analyze::{AnalyzeArgs, AskedMetric, CertifyArgs, MetricValue};
+use crate::cli_import::{IMPORT_EVENTS_HELP, ImportEventsArgs};
 use crate::commands;
 
 /// Amounts are compared in this currency where nothing else is said.
@@ -59,7 +61,7 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run the server: collector, API, console, planner, senders, scorer.
     Serve(Box<ServeArgs>),
-    /// Bring in contacts or a past experiment from a file.
+    /// Bring in contacts, events or a past experiment from files.
     #[command(subcommand)]
     Import(ImportCommand),
     /// Create experiments, read them out, decide them.
@@ -74,15 +76,10 @@ pub(crate) enum Command {
         experiment: String,
     },
     /// Ask the lake a question in SQL. Queries only: nothing can be changed.
-    #[command(after_help = "Example:\n  sendlab sql \"select variant, count(*) from assignments group by variant\"")]
-    Sql {
-        /// The query.
-        query: String,
-        /// How to print the answer.
-        #[arg(long, default_value = "table")]
-        format: Format,
-    },
-    /// List the lake's tables and columns.
+    #[command(after_help = "Examples:\n  sendlab sql \"select variant, count(*) from assignments group by variant\"\n  \
+                            sendlab sql \"select sum(amount_base_minor) from orders\" --as-of 2026-01-31T00:00:00Z")]
+    Sql(SqlArgs),
+    /// List the lake's tables and views with their columns.
     Tables,
     /// Look after the lake itself.
     #[command(subcommand)]
@@ -146,6 +143,8 @@ pub(crate) enum Format {
     Table,
     Csv,
     Json,
+    /// An Arrow IPC stream, for a file or a pipe.
+    Arrow,
 }
 
 impl Format {
@@ -154,6 +153,7 @@ impl Format {
             Self::Table => "table",
             Self::Csv => "csv",
             Self::Json => "json",
+            Self::Arrow => "arrow",
         }
     }
 }
@@ -175,6 +175,26 @@ pub(crate) struct DemoArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct SqlArgs {
+    /// The query.
+    pub(crate) query: String,
+    /// How to print the answer.
+    #[arg(long, default_value = "table")]
+    pub(crate) format: Format,
+    /// Read all tables as they were at this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) as_of: Option<Timestamp>,
+    /// Read a table at this version; may be given for several tables.
+    #[arg(long, value_name = "TABLE=VERSION", value_parser = version, conflicts_with = "as_of")]
+    pub(crate) version: Vec<(String, i64)>,
+}
+
+fn version(text: &str) -> Result<(String, i64), String> {
+    let parsed = text.split_once('=').and_then(|(table, version)| Some((table.trim().to_owned(), version.trim().parse().ok()?)));
+    parsed.ok_or_else(|| format!("`{text}` is no table with its version; write orders=12"))
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ServeArgs {
     /// Where to listen.
     #[arg(long, env = "SENDLAB_LISTEN", default_value = "127.0.0.1:8080")]
@@ -191,6 +211,9 @@ pub(crate) struct ServeArgs {
     /// The name of this process, unique among processes that send from the same control store.
     #[arg(long, default_value = "sender")]
     pub(crate) name: String,
+    /// Queries that take longer are logged, and listed by `SELECT * FROM slow_queries`.
+    #[arg(long, env = "SENDLAB_SLOW_QUERY_MS", value_name = "MS", default_value_t = 1_000)]
+    pub(crate) slow_query_ms: u64,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -224,10 +247,13 @@ pub(crate) enum Security {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImportCommand {
-    /// Contacts from CSV, CSV.gz or Parquet. Columns that are not named below become attributes.
+    /// Contacts from CSV, CSV.gz, Parquet or XLSX. Columns that are not named below become attributes.
     #[command(after_help = "Example:\n  sendlab import contacts shoppers.csv --key-column customer_id")]
     Contacts(ImportContactsArgs),
-    /// A past experiment from a flat CSV, CSV.gz or Parquet file: one row per person, with variant and outcomes.
+    /// Events from CSV, CSV.gz, Parquet, XLSX or lines of JSON: rows go through the collector, which knows what it has already.
+    #[command(after_help = IMPORT_EVENTS_HELP)]
+    Events(Box<ImportEventsArgs>),
+    /// A past experiment from a flat CSV, CSV.gz, Parquet or XLSX file: one row per person, with variant and outcomes.
     #[command(
         after_help = "Example, the MineThatData e-mail challenge:\n  sendlab import experiment hillstrom.csv.gz --variant segment \
         --control 'No E-Mail' \\\n    --attribute recency,history,zip_code,newbie,channel --click visit --order conversion=spend \\\n    \

@@ -15,6 +15,12 @@ use crate::{SystemClock, SystemIds};
 /// A server on this machine answers the question whether it lives within this time, or it does not live.
 const ALIVE_WAIT: Duration = Duration::from_secs(2);
 
+/// The wait when a server says "later" and not when.
+const LATER_DEFAULT: Duration = Duration::from_secs(1);
+
+/// A server that names a longer wait is asked earlier, so that an import notices when it is well again.
+const LATER_MAX: Duration = Duration::from_secs(60);
+
 /// Speaks to one server.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -46,12 +52,12 @@ impl Client {
         path: &str,
         content_type: &str,
         body: Vec<u8>,
-    ) -> anyhow::Result<(StatusCode, String)> {
+    ) -> anyhow::Result<(StatusCode, Vec<u8>)> {
         let request = self.http.request(method, format!("{}{path}", self.door.url)).bearer_auth(&self.door.key);
         let answer = request.header("content-type", content_type).body(body).send().await;
         let answer = answer.with_context(|| format!("the server at {} does not answer", self.door.url))?;
         let status = answer.status();
-        Ok((status, answer.text().await.context("the server's answer broke off")?))
+        Ok((status, answer.bytes().await.context("the server's answer broke off")?.into()))
     }
 
     /// GET, answered as JSON.
@@ -76,8 +82,17 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn text(&self, method: Method, path: &str, content_type: &str, body: Vec<u8>) -> anyhow::Result<String> {
-        let (status, text) = self.request(method, path, content_type, body).await?;
-        if status.is_success() { Ok(text) } else { bail!(refusal(status, &text)) }
+        let bytes = self.bytes(method, path, content_type, body).await?;
+        String::from_utf8(bytes).context("the server's answer is no text")
+    }
+
+    /// Any request, answered as it is.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn bytes(&self, method: Method, path: &str, content_type: &str, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+        let (status, bytes) = self.request(method, path, content_type, body).await?;
+        if status.is_success() { Ok(bytes) } else { bail!(refusal(status, &bytes)) }
     }
 
     /// Sends newline-delimited JSON; an answer that lists rejected lines is no failure.
@@ -85,22 +100,65 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn lines(&self, path: &str, body: Vec<u8>) -> anyhow::Result<Value> {
-        let (status, text) = self.request(Method::POST, path, "application/x-ndjson", body).await?;
-        match serde_json::from_str::<Value>(&text) {
+        let (status, bytes) = self.request(Method::POST, path, "application/x-ndjson", body).await?;
+        match serde_json::from_slice::<Value>(&bytes) {
             Ok(answer) if answer.get("errors").is_some() => Ok(answer),
+            _ => bail!(refusal(status, &bytes)),
+        }
+    }
+
+    /// Sends newline-delimited JSON once, for a caller that sends it again when the server says so or is not heard.
+    ///
+    /// # Errors
+    /// When the server refuses the request for good.
+    pub(crate) async fn offer(&self, path: &str, body: Vec<u8>) -> anyhow::Result<Heard> {
+        let request = self.http.post(format!("{}{path}", self.door.url)).bearer_auth(&self.door.key);
+        let sent = request.header("content-type", "application/x-ndjson").body(body).send().await;
+        let answer = match sent.with_context(|| format!("the server at {} does not answer", self.door.url)) {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Heard::Broken(error)),
+        };
+        let status = answer.status();
+        let wait = answer.headers().get("retry-after").and_then(|wait| wait.to_str().ok()?.trim().parse().ok());
+        let text = match answer.text().await.context("the server's answer broke off") {
+            Ok(text) => text,
+            Err(error) => return Ok(Heard::Broken(error)),
+        };
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            let wait = wait.map_or(LATER_DEFAULT, Duration::from_secs).min(LATER_MAX);
+            return Ok(Heard::Later { wait, why: refusal(status, &text) });
+        }
+        match serde_json::from_str::<Value>(&text) {
+            Ok(answer) if answer.get("errors").is_some() => Ok(Heard::Answer(answer)),
             _ => bail!(refusal(status, &text)),
         }
     }
 }
 
+/// What came of a request that may be sent again.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// The answer, with the lines that were rejected.
+    Answer(Value),
+    /// The server cannot take it now.
+    Later {
+        /// When to send it again.
+        wait: Duration,
+        /// Why, in the server's words.
+        why: String,
+    },
+    /// Nothing was heard. The request may have been taken or not.
+    Broken(anyhow::Error),
+}
+
 /// The server's refusal in words.
-fn refusal(status: StatusCode, text: &str) -> String {
-    let answer: Value = serde_json::from_str(text).unwrap_or_default();
+fn refusal(status: StatusCode, bytes: &[u8]) -> String {
+    let answer: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let word = |name: &str| answer["error"][name].as_str().filter(|word| !word.is_empty());
     match (word("message"), word("hint")) {
         (Some(message), Some(hint)) => format!("{message}\n  {hint}"),
         (Some(message), None) => message.to_owned(),
-        _ => format!("the server answered {status}: {text}"),
+        _ => format!("the server answered {status}: {}", String::from_utf8_lossy(bytes)),
     }
 }
 

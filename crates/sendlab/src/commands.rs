@@ -1,5 +1,6 @@
 //! Runs the commands: each asks the server and prints the answer.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,12 +16,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{
     CampaignCommand, Cli, Command, ExperimentCommand, Format, ImportCommand, KeysCommand, LakeCommand, Place, Security,
-    ServeArgs, SmtpArgs,
+    ServeArgs, SmtpArgs, SqlArgs,
 };
 use crate::client::{Client, Session, settings};
 use crate::print::{self, say};
 use crate::server::{Server, Settings};
-use crate::{SystemClock, SystemIds, analyze, certify, demo, import, land, stats_command};
+use crate::{SystemClock, SystemIds, analyze, certify, demo, import, import_events, land, stats_command};
 
 /// How often a followed campaign is asked how far it is.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
@@ -35,6 +36,10 @@ pub(crate) fn start(cli: Cli) -> ExitCode {
     };
     match runtime.block_on(run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<import_events::SomeRejected>() => {
+            print::note(&format!("{error}"));
+            ExitCode::from(import_events::SomeRejected::EXIT_CODE)
+        }
         Err(error) => print::failure(&error),
     }
 }
@@ -51,19 +56,21 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Analyze(args) => analyze::run(&args).await,
         Command::Certify(args) => certify::run(&args).await,
         Command::Lake(LakeCommand::Land { follow }) => land::run(&cli.place, follow).await,
+        Command::Import(ImportCommand::Events(args)) if args.dry_run => import_events::dry_run(&args).await,
         command => {
             let session = Session::open(&cli.place).await?;
-            let outcome = ask(&session, command).await;
+            let outcome = ask(&session, &cli.place, command).await;
             session.close().await?;
             outcome
         }
     }
 }
 
-async fn ask(session: &Session, command: Command) -> anyhow::Result<()> {
+async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Result<()> {
     let client = &session.client;
     match command {
         Command::Import(ImportCommand::Contacts(args)) => import::contacts(client, &args).await,
+        Command::Import(ImportCommand::Events(args)) => import_events::run(client, place, &args).await,
         Command::Import(ImportCommand::Experiment(args)) => import::experiment(client, &args).await,
         Command::Experiment(command) => experiment(client, command).await,
         Command::Campaign(command) => campaign(session, command).await,
@@ -72,7 +79,7 @@ async fn ask(session: &Session, command: Command) -> anyhow::Result<()> {
             print::recommendation(&answer);
             Ok(())
         }
-        Command::Sql { query, format } => sql(client, &query, format).await,
+        Command::Sql(args) => sql(client, args).await,
         Command::Tables => {
             print::tables(&client.get("/v1/tables").await?);
             Ok(())
@@ -99,6 +106,7 @@ async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
         lanes: usize::from(args.smtp.smtp_lanes),
         name: args.name,
         land_after: Duration::from_millis(args.land_after_ms),
+        slow_query: Duration::from_millis(args.slow_query_ms),
         ..settings(place)?
     };
     let sends = settings.smtp.is_some();
@@ -213,11 +221,23 @@ async fn switch(client: &Client, campaign: &str, verb: &str) -> anyhow::Result<V
     client.send(Method::POST, &path, "application/json", b"{}".to_vec()).await
 }
 
-async fn sql(client: &Client, query: &str, format: Format) -> anyhow::Result<()> {
-    let path = format!("/v1/sql?format={}", format.as_str());
-    let body = serde_json::to_vec(&json!({ "sql": query }))?;
-    let answer = client.text(Method::POST, &path, "application/json", body).await?;
-    say(answer.trim_end());
+async fn sql(client: &Client, args: SqlArgs) -> anyhow::Result<()> {
+    let path = format!("/v1/sql?format={}", args.format.as_str());
+    let mut body = json!({ "sql": args.query });
+    if let Some(at) = args.as_of {
+        body["as_of"] = json!(at);
+    }
+    if !args.version.is_empty() {
+        body["versions"] = args.version.into_iter().collect::<BTreeMap<_, _>>().into_iter().map(|(k, v)| (k, json!(v))).collect();
+    }
+    let answer = client.bytes(Method::POST, &path, "application/json", serde_json::to_vec(&body)?).await?;
+    match args.format {
+        Format::Arrow if std::io::stdout().is_terminal() => {
+            bail!("an Arrow stream is no text; write it to a file: add `> answer.arrows`")
+        }
+        Format::Arrow => print::raw(&answer),
+        _ => say(String::from_utf8_lossy(&answer).trim_end()),
+    }
     Ok(())
 }
 

@@ -125,6 +125,10 @@ pub(crate) async fn contacts(client: &Client, args: &ImportContactsArgs) -> anyh
     while let Some(rows) = file.batches.next().await {
         for row in rows? {
             row_number += 1;
+            // Sheets have empty rows between others.
+            if row.iter().all(Option::is_none) {
+                continue;
+            }
             let mut line = Map::new();
             let mut attributes = Map::new();
             for (name, value) in columns.iter().zip(row) {

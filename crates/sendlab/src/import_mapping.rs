@@ -200,7 +200,7 @@ pub(crate) fn is_yes(text: &str) -> bool {
 pub(crate) struct Template(Vec<Piece>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+pub(crate) enum Piece {
     Text(String),
     Column(String),
 }
@@ -224,6 +224,19 @@ impl Template {
             Piece::Text(_) => None,
             Piece::Column(name) => Some(name.as_str()),
         })
+    }
+
+    /// Texts and columns in their order.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.0.iter()
+    }
+
+    /// The text, where there is no column in it.
+    pub(crate) fn constant(&self) -> Option<&str> {
+        match &self.0[..] {
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
     }
 
     pub(crate) fn fill(&self, row: &Row<'_>) -> String {

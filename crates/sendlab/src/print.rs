@@ -10,6 +10,12 @@ pub(crate) fn say(line: &str) {
     drop(writeln!(std::io::stdout().lock(), "{line}"));
 }
 
+/// Writes bytes to standard output as they are.
+pub(crate) fn raw(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    drop(out.write_all(bytes).and_then(|()| out.flush()));
+}
+
 /// Writes a line beside the output, so that the output can be piped.
 pub(crate) fn note(line: &str) {
     drop(writeln!(std::io::stderr().lock(), "{line}"));
@@ -67,7 +73,11 @@ pub(crate) fn count(value: &Value) -> String {
 
 pub(crate) fn tables(tables: &Value) {
     for table_info in items(tables) {
-        say(&format!("{} ({} rows, version {})", word(&table_info["name"]), count(&table_info["rows"]), table_info["version"]));
+        let facts = match table_info["kind"].as_str() {
+            Some("view") => "view".to_owned(),
+            _ => format!("table, {} rows, version {}", count(&table_info["rows"]), table_info["version"]),
+        };
+        say(&format!("{} ({facts})", word(&table_info["name"])));
         say(&format!("  {}", word(&table_info["comment"])));
         let column = |column: &Value| vec![word(&column["name"]), word(&column["type"]), word(&column["comment"])];
         table(&["column", "type", "what it holds"], &items(&table_info["columns"]).iter().map(column).collect::<Vec<_>>());

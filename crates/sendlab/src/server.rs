@@ -53,6 +53,8 @@ pub struct Settings {
     pub campaigns: bool,
     /// What a query may use.
     pub sql_limits: SqlLimits,
+    /// Queries that take as long or longer are logged.
+    pub slow_query: Duration,
 }
 
 /// Where exchange rates come from.
@@ -85,6 +87,7 @@ impl Settings {
             land_after: workers::LAND_AFTER,
             campaigns: true,
             sql_limits: SqlLimits::default(),
+            slow_query: Duration::from_secs(1),
         }
     }
 }
@@ -192,7 +195,12 @@ pub(crate) fn lake_config(settings: &Settings) -> anyhow::Result<LakeConfig> {
     let data = &settings.data;
     let rates = rates(&settings.rates, base_currency(data, settings.base_currency)?)?;
     let tables = tables_at(data, settings)?;
-    Ok(LakeConfig { limits: settings.sql_limits, tables, ..LakeConfig::new(data.join("lake"), rates) })
+    Ok(LakeConfig {
+        limits: settings.sql_limits,
+        slow_query: settings.slow_query,
+        tables,
+        ..LakeConfig::new(data.join("lake"), rates)
+    })
 }
 
 /// Where the folder keeps its tables: as it is given the first time, then always the same, because the log and the ids that

@@ -73,7 +73,11 @@ impl Table {
         Ok(listed.iter().filter(|object| object.path.ends_with(".json")).filter_map(|object| version_of(&object.path)).collect())
     }
 
-    async fn committed_at(&self, version: i64) -> Result<Timestamp, LakeError> {
+    /// When a version was committed, as the commit says. A table's making has no time.
+    pub(super) async fn committed_at(&self, version: i64) -> Result<Timestamp, LakeError> {
+        if version == 0 {
+            return Ok(Timestamp::UNIX_EPOCH);
+        }
         let bytes = self.place.get(&commit_path(version)).await?;
         let actions = bytes.map(|bytes| get_actions(version as u64, &bytes)).transpose();
         let actions = actions.map_err(LakeError::table("read a commit of", self.spec.name))?.unwrap_or_default();

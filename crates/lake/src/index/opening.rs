@@ -10,7 +10,7 @@ use super::manifest::Manifest;
 use super::recent::Recent;
 use super::run::{Run, Unusable, number_of, path_of};
 use super::upkeep::Work;
-use super::{Index, IndexConfig, State};
+use super::{Index, IndexConfig, State, order};
 use crate::LakeError;
 
 /// An index that was opened.
@@ -41,7 +41,7 @@ impl Index {
         };
         let Loaded { manifest, filter, mut runs } = loaded;
         let next = clear(folder, &manifest)?;
-        runs.sort_by_key(|run| (run.facts.newest, run.number));
+        order(&mut runs);
         let (closed, persisted) = (manifest.persisted, manifest.persisted);
         let state = State { filter, recent: Recent::default(), runs: Arc::new(runs), closed, persisted };
         let index = Self {

@@ -122,19 +122,44 @@ fn memory_is_bounded_and_the_answers_stay_exact() {
 }
 
 #[test]
-fn a_growing_filter_knows_recent_and_stored_ids() {
+fn the_filter_grows_and_shrinks_with_the_ids() {
     let folder = tempfile::tempdir().unwrap();
     let config = IndexConfig { work_hashes_max: 1, ..IndexConfig::default() };
     let index = open(folder.path(), config);
-    let before = index.memory_bytes();
+    let small = index.memory_bytes();
     assert_eq!(claim(&index, 1, 0, 0..1_000_000), [0_u32; 0]);
     index.persist(1).unwrap();
-    assert_eq!(claim(&index, 2, 0, 1_000_000..1_150_000), [0_u32; 0]);
+    assert_eq!(claim(&index, 2, 95 * MICROSECONDS_PER_DAY, 1_000_000..1_150_000), [0_u32; 0]);
     let done = index.maintain(0).unwrap();
     assert!(done.filtered > 0 && done.more, "one shard at a time");
     maintain_all(&index, 0);
-    assert!(index.memory_bytes() > before * 2);
     assert_eq!(claim(&index, 2, 0, (0..1_150_050).step_by(50)).len(), 23_000);
+    index.persist(2).unwrap();
+    let grown = index.memory_bytes();
+    assert!(grown > 2 * small);
+    maintain_all(&index, 100 * MICROSECONDS_PER_DAY);
+    assert!(index.memory_bytes() < grown / 2);
+    assert_eq!(claim(&index, 3, 0, (1_000_000..1_150_000).step_by(50)).len(), 3_000);
+    assert_eq!(claim(&index, 3, 0, (50..1_000_000).step_by(500)), [0_u32; 0]);
+}
+
+#[test]
+fn what_passes_out_of_the_window_during_a_merge_does_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = IndexConfig { window_days: 10, work_hashes_max: 50, ..IndexConfig::default() };
+    let index = open(folder.path(), config);
+    for segment in 1..=8 {
+        let day = segment / 5;
+        claim(&index, segment, day * MICROSECONDS_PER_DAY, segment as u64 * 100..segment as u64 * 100 + 100);
+        index.persist(segment).unwrap();
+    }
+    let done = index.maintain(MICROSECONDS_PER_DAY).unwrap();
+    assert!(done.merged > 0 && done.more, "a merge of all eight is under way");
+    let done = index.maintain(MICROSECONDS_PER_DAY * 21 / 2).unwrap();
+    assert_eq!(done.dropped, 4);
+    maintain_all(&index, MICROSECONDS_PER_DAY * 21 / 2);
+    assert_eq!(index.len_estimate(), 400);
+    assert!(!index.knows("event 150").unwrap() && index.knows("event 850").unwrap());
 }
 
 /// One claims while another persists and maintains and a third asks: each id is accepted once, and known ever after.

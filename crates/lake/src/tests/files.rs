@@ -6,7 +6,11 @@ use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray}
 use futures::StreamExt;
 
 use super::*;
-use crate::read_file;
+use crate::{ReadOptions, read_file, read_file_with, read_lines};
+use workbook::{Cell, workbook};
+
+#[path = "../../../../tests/support/workbook.rs"]
+mod workbook;
 
 type Row = Vec<Option<&'static str>>;
 
@@ -101,8 +105,85 @@ async fn what_cannot_be_read_is_explained() {
         };
         assert!(error.to_string().contains(expect), "{name}: {error}");
     };
-    check("a.xlsx", Some(b"x"), ".csv, .csv.gz or .parquet").await;
+    check("a.xls", Some(b"x"), ".csv, .csv.gz, .parquet or .xlsx").await;
+    check("a.xlsx", Some(b"x"), "no readable XLSX workbook").await;
+    check("none.xlsx", None, "No such file").await;
+    check("empty.csv", Some(b""), "it is empty").await;
+    check("twice.csv", Some(b"a,b,a\n1,2,3\n"), "the column `a` twice").await;
     check("none.csv", None, "No such file").await;
     check("bad.parquet", Some(b"no parquet at all"), "cannot read").await;
     check("ragged.csv", Some(b"a,b\n1,2\n1,2,3\n"), "line").await;
+}
+
+#[tokio::test]
+async fn a_bad_row_is_named_and_those_after_it_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ragged.csv");
+    fs::write(&path, b"a;b\n1;2\n\n3;4;5\n\"x\ny\";M\xfcller\n6;7\n").unwrap();
+    let file = read_file_with(&path, &ReadOptions { delimiter: b';', sheet: None }).await.unwrap();
+    let size = fs::metadata(&path).unwrap().len();
+    assert_eq!((file.progress.total(), file.progress.done() <= size, file.typed), (size, true, false));
+    let progress = file.progress.clone();
+    let mut seen = Vec::new();
+    for item in file.batches.collect::<Vec<_>>().await {
+        match item {
+            Ok(rows) => seen.extend(rows.into_iter().map(|row| row.into_iter().flatten().collect::<Vec<_>>().join("|"))),
+            Err(LakeError::BadRow { line, why, values, .. }) => {
+                seen.push(format!("line {line}: {:.6} {}", why, values.into_iter().flatten().collect::<Vec<_>>().join("|")));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    // A row begins where the row before ends: with the empty line.
+    assert_eq!(seen, ["1|2", "line 3: has 3  3|4|5", "line 5: is not x\ny|M\u{fffd}ller", "6|7"]);
+    assert_eq!(progress.done(), size);
+}
+
+#[tokio::test]
+async fn a_quotation_mark_that_is_never_closed_does_not_fill_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("open.csv");
+    fs::write(&path, format!("a,b\n1,2\n\"3,4\n{}", "5,6\n".repeat(2_000_000))).unwrap();
+    let file = read_file(&path).await.unwrap();
+    let items: Vec<_> = file.batches.collect().await;
+    let error = items.last().unwrap().as_ref().unwrap_err().to_string();
+    assert!(error.contains("begins on line 3") && error.contains("not closed"), "{error}");
+}
+
+#[tokio::test]
+async fn a_sheet_is_text_with_its_dates_and_empty_rows() {
+    use Cell::{Date, Empty, Number, Text};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("book.xlsx");
+    let orders = vec![
+        vec![Text("no"), Text("paid at"), Text("total")],
+        vec![Number(7.0), Date(46_027.416_666_666_664), Number(49.9)],
+        vec![],
+        vec![Text("007"), Date(46_028.0), Empty, Text("to the right of the header")],
+    ];
+    fs::write(&path, workbook(&[("Orders", orders), ("Other", vec![vec![Text("x")], vec![Number(-1.5)]])])).unwrap();
+    let expect: [Row; 3] = [
+        vec![Some("7"), Some("2026-01-05T10:00:00"), Some("49.9")],
+        vec![None, None, None],
+        vec![Some("007"), Some("2026-01-06T00:00:00"), None],
+    ];
+    check(&path, &["no", "paid at", "total"], &expect).await;
+
+    let other = |sheet: &str| ReadOptions { sheet: Some(sheet.to_owned()), ..ReadOptions::default() };
+    let file = read_file_with(&path, &other("Other")).await.unwrap();
+    let rows: Vec<_> = file.batches.try_collect().await.unwrap();
+    assert_eq!((file.columns, rows), (vec!["x".to_owned()], vec![vec![vec![Some("-1.5".to_owned())]]]));
+    let error = read_file_with(&path, &other("Nothing")).await.err().unwrap().to_string();
+    assert!(error.contains("it has Orders, Other"), "{error}");
+}
+
+#[tokio::test]
+async fn lines_keep_their_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.ndjson");
+    fs::write(&path, format!("\u{feff}{{\"a\":1}}\r\n\n{}\n{{\"b\":2}}", "x".repeat(1024 * 1024 + 1))).unwrap();
+    let items: Vec<_> = read_lines(&path).await.unwrap().batches.collect().await;
+    let [Ok(first), Err(LakeError::BadRow { line, .. }), Ok(last)] = &items[..] else { panic!("{} items", items.len()) };
+    assert_eq!(first, &[vec![Some("{\"a\":1}".to_owned())], vec![None]]);
+    assert_eq!((line, last), (&3, &vec![vec![Some("{\"b\":2}".to_owned())]]));
 }

@@ -10,7 +10,7 @@ use super::*;
 
 const WINDOW_HOURS: i64 = 48;
 
-fn experiment() -> Experiment {
+pub(super) fn experiment() -> Experiment {
     let metric = |name: &str, outcome, measure, human_only| Metric {
         name: name.to_owned(),
         outcome,

@@ -114,7 +114,7 @@ async fn answers_come_in_four_forms() {
     let none = "SELECT contact_key FROM orders WHERE false";
     assert_eq!(ask(&lake, none, SqlFormat::Csv).await.unwrap(), "contact_key\n");
     assert_eq!(ask(&lake, none, SqlFormat::Json).await.unwrap(), "[]");
-    let arrow = lake.sql(query, SqlFormat::Arrow, SqlLimits::default()).await.unwrap();
+    let arrow = lake.sql(query, SqlFormat::Arrow, &SqlOptions::default()).await.unwrap();
     assert_eq!(arrow.content_type, "application/vnd.apache.arrow.stream");
     let bytes: Vec<bytes::Bytes> = arrow.body.try_collect().await.unwrap();
     let batches: Vec<_> = StreamReader::try_new(&*bytes.concat(), None).unwrap().collect::<Result<_, _>>().unwrap();
@@ -127,7 +127,8 @@ async fn limits_stop_a_query() {
     let lake = lake_with_orders(root.path(), 20).await;
     let check = async |query: &str, limits: SqlLimits, expect: &str| {
         let error = ask_within(&lake, query, SqlFormat::Csv, limits).await.unwrap_err();
-        assert!(matches!(&error, LakeError::Limit(text) if text.contains(expect)), "{query}: {error:?}");
+        let limit = matches!(error, LakeError::Limit(_) | LakeError::TooLong { .. });
+        assert!(limit && error.to_string().contains(expect), "{query}: {error:?}");
     };
     let limits = SqlLimits::default();
     check("SELECT * FROM orders", SqlLimits { rows_max: 19, ..limits }, "more than 19 rows").await;
