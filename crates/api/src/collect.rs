@@ -73,7 +73,7 @@ struct Asked {
         (status = 413, description = "The body is larger than 32 MiB, unpacked; nothing was kept.", body = ErrorBody),
         (status = 415, description = "The body is packed in a way that cannot be read.", body = ErrorBody),
         (status = 422, description = "No line could be kept, or there are none or too many.", body = EventsRefused),
-        (status = 429, description = "More is coming in than can be written; nothing was kept. Send it again after the seconds that `Retry-After` says.", body = ErrorBody),
+        (status = 429, description = "More is coming in than can be written; the request does not count as told. Send it again after the seconds that `Retry-After` says.", body = ErrorBody),
         (status = 503, description = "The events could not be stored; send them again.", body = ErrorBody),
     )
 )]

@@ -52,7 +52,7 @@ impl Problem {
 
     /// 429: there is no room for it at the moment.
     pub(crate) fn busy(retry_after_seconds: u64) -> Self {
-        let message = "more is coming in than can be written at the moment; nothing of this request was kept";
+        let message = "more is coming in than can be written at the moment; this request does not count as told";
         let hint = "send it again after the seconds that `Retry-After` says; the same event_id is harmless";
         let busy = Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", message, hint);
         Self { retry_after_seconds: Some(retry_after_seconds), ..busy }

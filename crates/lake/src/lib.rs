@@ -18,6 +18,7 @@ mod arrow_events;
 mod catalog;
 mod contacts;
 mod delta;
+mod erasure;
 mod error;
 pub mod faults;
 mod files;
@@ -59,6 +60,7 @@ use tokio::sync::Mutex;
 use vocabulary::{Contact, Event, EventId, Experiment, Rates, Timestamp};
 
 pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
+pub use erasure::ErasureCertificate;
 pub use error::LakeError;
 pub use files::{FileRows, LINE_BYTES_MAX, Progress, ReadOptions, TextRow, has_lines, read_file, read_file_with, read_lines};
 pub use group::Rows;
@@ -252,7 +254,16 @@ impl Lake {
     /// # Errors
     /// Errors of files and tables; nothing is lost, and the next call goes on.
     pub async fn tidy(&self, now: Timestamp, pins: &Pins) -> Result<Tidied, LakeError> {
-        tidy::tidy(self, now, pins).await
+        tidy::tidy(self, now, pins).boxed().await
+    }
+
+    /// Deletes all rows of these contacts from the tables, from all older versions and from the log, and says what it did.
+    /// Make them unlinkable first, and erase again after the callers that know their keys are gone.
+    ///
+    /// # Errors
+    /// Errors of files and tables; what is deleted stays deleted, and calling again goes on.
+    pub async fn erase(&self, contacts: &[vocabulary::ContactKey], now: Timestamp) -> Result<ErasureCertificate, LakeError> {
+        erasure::erase(self, contacts, now).boxed().await
     }
 
     /// Makes `contacts` the content of the table of contacts as of `at`. Harmless when `change` is not newer than what is there.

@@ -4,6 +4,7 @@ mod asking;
 mod contacts;
 mod crash;
 mod durable;
+mod erasure;
 mod files;
 mod observe;
 mod queries;

@@ -126,11 +126,11 @@ impl Client {
         };
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             let wait = wait.map_or(LATER_DEFAULT, Duration::from_secs).min(LATER_MAX);
-            return Ok(Heard::Later { wait, why: refusal(status, &text) });
+            return Ok(Heard::Later { wait, why: refusal(status, text.as_bytes()) });
         }
         match serde_json::from_str::<Value>(&text) {
             Ok(answer) if answer.get("errors").is_some() => Ok(Heard::Answer(answer)),
-            _ => bail!(refusal(status, &text)),
+            _ => bail!(refusal(status, text.as_bytes())),
         }
     }
 }
