@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use lake::faults::{Faults, Point};
-use lake::{Lake, LakeError};
+use lake::{AsOf, Lake, LakeError, SqlOptions};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use vocabulary::{Contact, ContactKey, Event, Timestamp};
 
-use super::{HOUR, Place, ask, at, click, counts, landed, order, three};
+use super::{HOUR, Place, ask, ask_with, at, click, counts, landed, order, three};
 
 const SEED: u64 = 20_261_128;
 const BATCH: usize = 5_000;
@@ -36,7 +36,7 @@ pub(super) async fn what_is_landed_is_there_after_reopening(place: &Place) {
     for round in 0..3 {
         let lake = Lake::open(place.config()).await.unwrap();
         for n in 0..40 {
-            lake.append(vec![click(&format!("{round}-{n}"), n, at(n))]).await.unwrap();
+            lake.append(vec![click(&format!("{round}-{n}"), n + 1, at(n))]).await.unwrap();
             assert_eq!(lake.land().await.unwrap().events, 1);
         }
         assert_eq!(counts(&lake).await, (40 * (round + 1), 40 * (round + 1)));
@@ -181,6 +181,21 @@ pub(super) async fn a_crash_at_any_point_loses_and_doubles_nothing(place: &Place
         }
     }
     assert_eq!(landed(place).await, (expect, expect));
+}
+
+pub(super) async fn the_past_is_read_by_version_and_by_time(place: &Place) {
+    let lake = Lake::open(place.config()).await.unwrap();
+    for day in 0..3 {
+        lake.append(vec![click(&format!("day {day}"), 1, at(day * 24 * HOUR))]).await.unwrap();
+        lake.land().await.unwrap();
+    }
+    drop(lake);
+    let lake = Lake::open(place.config()).await.unwrap();
+    let count =
+        async |as_of: AsOf| ask_with(&lake, "SELECT count(*) FROM clicks", &SqlOptions { as_of, ..SqlOptions::default() }).await;
+    assert_eq!(count(AsOf::Versions([("clicks".to_owned(), 2)].into())).await, "2");
+    assert_eq!(count(AsOf::Time(at(25 * HOUR))).await, "2");
+    assert_eq!(count(AsOf::Now).await, "3");
 }
 
 pub(super) async fn contacts_are_replaced_as_a_whole(place: &Place) {

@@ -7,7 +7,7 @@ mod landers;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::TryStreamExt as _;
-use lake::{Lake, LakeConfig, SqlFormat, SqlLimits, TablesAt};
+use lake::{Lake, LakeConfig, SqlFormat, SqlOptions, TablesAt};
 use tempfile::TempDir;
 use vocabulary::{
     Body, ContactKey, Context, Currency, Event, EventId, EventKind, MessageClass, Money, OrderId, Rates, Timestamp,
@@ -72,6 +72,7 @@ on_both![
     lake_cases::late_events_land_in_their_own_day,
     lake_cases::a_crash_at_any_point_loses_and_doubles_nothing,
     lake_cases::contacts_are_replaced_as_a_whole,
+    lake_cases::the_past_is_read_by_version_and_by_time,
     landers::a_second_lander_leaves_the_newest_segment_and_deletes_nothing,
     landers::a_slower_server_survives_a_faster_lander,
     landers::a_slower_lander_survives_a_faster_server,
@@ -112,7 +113,11 @@ fn three(prefix: &str) -> Vec<Event> {
 
 /// A query's answer as CSV without its header.
 async fn ask(lake: &Lake, query: &str) -> String {
-    let answer = lake.sql(query, SqlFormat::Csv, SqlLimits::default()).await.unwrap();
+    ask_with(lake, query, &SqlOptions::default()).await
+}
+
+async fn ask_with(lake: &Lake, query: &str, options: &SqlOptions) -> String {
+    let answer = lake.sql(query, SqlFormat::Csv, options).await.unwrap();
     let parts: Vec<_> = answer.body.try_collect().await.unwrap();
     let text = String::from_utf8(parts.concat()).unwrap();
     text.split_once('\n').map_or(String::new(), |(_, rows)| rows.trim_end().to_owned())

@@ -248,7 +248,7 @@ async fn read_tables(lake: &Path) -> (u64, u64) {
     let rates = vocabulary::Rates::new(vocabulary::Currency::new("USD").unwrap());
     let lake = lake::Lake::open(lake::LakeConfig::new(other.path().to_owned(), rates)).await.unwrap();
     let query = "SELECT count(*), count(DISTINCT event_id) FROM clicks";
-    let answer = lake.sql(query, lake::SqlFormat::Csv, lake::SqlLimits::default()).await.unwrap();
+    let answer = lake.sql(query, lake::SqlFormat::Csv, &lake::SqlOptions::default()).await.unwrap();
     let parts: Vec<_> = answer.body.try_collect().await.unwrap();
     let text = String::from_utf8(parts.concat()).unwrap();
     let (rows, ids) = text.lines().nth(1).and_then(|row| row.split_once(',')).unwrap();
