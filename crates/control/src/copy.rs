@@ -40,7 +40,7 @@ mod tests {
         control.create_key("after", crate::Scope::ALL).await.unwrap();
         let names = |control: std::sync::Arc<Control>| async move {
             let keys = control.keys().await.unwrap();
-            keys.into_iter().map(|key| key.name).collect::<Vec<_>>()
+            keys.into_iter().map(|key| key.info.name).collect::<Vec<_>>()
         };
         assert_eq!(names(control).await, ["before", "after"]);
         let copy = Control::open(crate::ControlConfig { path: path.clone(), ..world.config() }).await.unwrap();

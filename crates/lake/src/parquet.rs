@@ -38,8 +38,8 @@ const STATS_CHARS_MAX: usize = 32;
 /// What landings are called; behind it stand the first and the last of their log segments.
 const LANDED: &str = "log";
 
-/// The name of the file that brings one day of these segments. The same segments always make the same file, so that a
-/// landing that is repeated after a crash overwrites what the first attempt left.
+/// The name of the file that brings one day of these segments. The same segments make the same file, so that a landing that
+/// is repeated after a crash overwrites what the first attempt left.
 pub(crate) fn landed_path(log: &str, date: Option<Date>, first: i64, last: i64) -> String {
     format!("{}{LANDED}-{log}-{first:012}-{last:012}.parquet", folder_of(date))
 }
@@ -61,6 +61,8 @@ pub(crate) fn is_unlanded(path: &str, state: &TableState) -> bool {
             .strip_prefix(LANDED)?
             .strip_prefix('-')?
             .strip_suffix(".parquet")?
+            .split('.')
+            .next()?
             .rsplit_once('-')
             .and_then(|(rest, last)| Some((rest.rsplit_once('-')?.0, last.parse::<i64>().ok()?)))?;
         Some(segments > state.recorded(log))
@@ -155,6 +157,17 @@ fn without_day(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 pub(crate) struct Encoded {
     pub(crate) file: DataFile,
     pub(crate) bytes: Bytes,
+}
+
+impl Encoded {
+    /// Names the file by what it holds too. Two landers whose exchange rates differ make different files of the same
+    /// segments; the slower must not write over what the faster has committed.
+    pub(crate) fn named_by_content(mut self) -> Self {
+        let hash = blake3::hash(&self.bytes).to_hex();
+        let bare = self.file.path.trim_end_matches(".parquet");
+        self.file.path = format!("{bare}.{}.parquet", &hash[..16]);
+        self
+    }
 }
 
 /// Writes batches that are in order already as one file. `skip_by` names the columns to keep statistics of.

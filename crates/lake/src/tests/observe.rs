@@ -198,6 +198,7 @@ fn brute_force(events: &[Event], experiment: &Experiment, as_of: Timestamp, rate
         crossovers: units.values().filter(|unit| unit.crossed).count() as u64,
         strangers: units.values().filter(|unit| !known(unit)).count() as u64,
         unconverted_orders: 0,
+        erased_units: 0,
     };
     for variant in &experiment.variants {
         let own: Vec<_> = units.iter().filter(|(_, unit)| unit.variant.as_ref() == Some(&variant.name)).collect();
