@@ -16,9 +16,11 @@ mod doors {
     mod lake_care;
     mod stats;
 }
+mod contracts;
 mod faults {
     //! One file per failure.
     mod bad_batch;
+    mod kill_lake;
     mod kill_nine;
     mod server_says_later;
 }

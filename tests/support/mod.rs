@@ -2,11 +2,13 @@
 //! the test.
 
 pub(crate) mod collector;
+pub(crate) mod kills;
 pub(crate) mod workbook;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -82,13 +84,18 @@ impl Drop for Process {
 
 /// A `sendlab serve` on a folder.
 pub(crate) async fn serve(data: &Path, smtp: Option<u16>) -> (Process, Client) {
-    drop(std::fs::remove_file(data.join("server.json")));
     let mut command = sendlab(data);
     command.args(["serve", "--listen", "127.0.0.1:0"]);
     if let Some(port) = smtp {
         command.arg("--smtp").arg(format!("127.0.0.1:{port}"));
     }
-    let mut process = Process::start(&mut command);
+    started(&mut command, data).await
+}
+
+/// A server that listens.
+pub(crate) async fn started(command: &mut Command, data: &Path) -> (Process, Client) {
+    drop(std::fs::remove_file(data.join("server.json")));
+    let mut process = Process::start(command);
     let door = until("the server to listen", async || {
         if let Some(status) = process.0.try_wait().expect("the process is ours") {
             panic!("the server ended with {status}");
@@ -121,9 +128,14 @@ pub(crate) async fn landed(client: &Client) {
 
 /// The rows of a query.
 pub(crate) async fn sql(client: &Client, query: &str) -> Vec<Value> {
+    try_sql(client, query).await.unwrap_or_else(|error| panic!("{query}: {error:#}"))
+}
+
+/// The rows of a query, or why there are none.
+pub(crate) async fn try_sql(client: &Client, query: &str) -> anyhow::Result<Vec<Value>> {
     let body = serde_json::to_vec(&json!({ "sql": query })).expect("a query is JSON");
-    let answer = client.send(Method::POST, "/v1/sql?format=json", "application/json", body).await;
-    answer.unwrap_or_else(|error| panic!("{query}: {error:#}")).as_array().expect("rows come as an array").clone()
+    let answer = client.send(Method::POST, "/v1/sql?format=json", "application/json", body).await?;
+    Ok(answer.as_array().expect("rows come as an array").clone())
 }
 
 /// The only number a query gives.
@@ -151,4 +163,38 @@ pub(crate) fn smtp_server(folder: &Path) -> (Process, u16, PathBuf) {
 pub(crate) fn mails(file: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).expect("a mail is one line of JSON")).collect()
+}
+
+/// The server of the S3 API that is not ours, with one bucket. It ends with the test binary, when its input is closed.
+pub(crate) struct S3Server {
+    pub(crate) bucket: &'static str,
+    port: u16,
+    _process: std::sync::Mutex<Process>,
+}
+
+impl S3Server {
+    /// How to reach it, as environment variables say it.
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        let endpoint = format!("http://127.0.0.1:{}", self.port);
+        let variables = [
+            ("AWS_ENDPOINT", endpoint.as_str()),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "false"),
+        ];
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+}
+
+/// One server for all tests of this binary: it takes a second to start.
+pub(crate) fn s3_server() -> &'static S3Server {
+    static SERVER: OnceLock<S3Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let (bucket, script) = ("lake", workspace().join("tests/support/s3_server.py"));
+        let mut process = Process::start(Command::new(python()).arg(script).arg(bucket).stdin(Stdio::piped()));
+        let port = process.first_line().parse().expect("the S3 server prints its port");
+        S3Server { bucket, port, _process: std::sync::Mutex::new(process) }
+    })
 }

@@ -28,6 +28,7 @@ mod keys;
 pub mod line;
 mod machine;
 mod problem;
+mod rates;
 mod recommendations;
 mod request;
 mod scan;
@@ -131,6 +132,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
         let groups = [
             contacts::routes(),
             erasures::routes(),
+            rates::routes(),
             experiments::managing(),
             recommendations::managing(),
             campaigns::managing(),

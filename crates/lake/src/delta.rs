@@ -110,6 +110,8 @@ pub(crate) type Plan<'a> = Box<dyn FnMut(&TableState) -> Result<Option<Vec<Actio
 pub(crate) struct Table {
     pub(crate) spec: TableSpec,
     pub(crate) place: Place,
+    /// Whose records are kept in the state.
+    applications: Vec<String>,
     state: RwLock<Arc<TableState>>,
     /// One commit of this process at a time: racing with oneself is wasted work.
     committing: Mutex<()>,
@@ -146,7 +148,8 @@ impl Table {
 
     async fn of(place: Place, spec: TableSpec, delta: &DeltaTable, applications: &[&str]) -> Result<Self, LakeError> {
         let state = read_state(delta, applications).await.map_err(LakeError::table("read", spec.name))?;
-        let mut table = Self { spec, place, state: RwLock::new(Arc::new(state)), committing: Mutex::new(()) };
+        let applications = applications.iter().map(|application| (*application).to_owned()).collect();
+        let mut table = Self { spec, place, applications, state: RwLock::new(Arc::new(state)), committing: Mutex::new(()) };
         let at = table.committed_at(table.state().version).await?;
         Arc::make_mut(table.state.get_mut().unwrap_or_else(PoisonError::into_inner)).at = at;
         Ok(table)
@@ -162,9 +165,26 @@ impl Table {
         loop {
             let state = self.state();
             let version = state.version + 1;
-            let Some(bytes) = self.place.get(&commit_path(version)).await? else { return Ok(state) };
-            self.advance(&state, version, &bytes)?;
+            if let Some(bytes) = self.place.get(&commit_path(version)).await? {
+                self.advance(&state, version, &bytes)?;
+                continue;
+            }
+            // Another process may have forgotten commits that this one has not read, and the last one that it has read
+            // with them: then the next one is missing although there are newer ones.
+            let newest = self.place.has(&commit_path(state.version)).await?;
+            if newest || self.reload().await?.version == state.version {
+                return Ok(state);
+            }
         }
+    }
+
+    /// Reads the newest state from the last checkpoint on.
+    async fn reload(&self) -> Result<Arc<TableState>, LakeError> {
+        let applications: Vec<&str> = self.applications.iter().map(String::as_str).collect();
+        let read = async { read_state(&self.delta()?.load().await?, &applications).await };
+        let mut next = read.await.map_err(LakeError::table("read", self.spec.name))?;
+        next.at = self.committed_at(next.version).await?;
+        Ok(self.take(next))
     }
 
     /// Commits what `plan` wants of the newest state. It is called again with a newer one when somebody else was first;
@@ -195,12 +215,15 @@ impl Table {
     /// Takes in one commit that is in the log, unless another thread did already.
     fn advance(&self, state: &TableState, version: i64, bytes: &Bytes) -> Result<Arc<TableState>, LakeError> {
         let actions = get_actions(version as u64, bytes).map_err(LakeError::table("read a commit of", self.spec.name))?;
-        let next = state.after(version, actions).map_err(|why| self.refused(why))?;
+        Ok(self.take(state.after(version, actions).map_err(|why| self.refused(why))?))
+    }
+
+    fn take(&self, next: TableState) -> Arc<TableState> {
         let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if current.version < next.version {
             *current = Arc::new(next);
         }
-        Ok(current.clone())
+        current.clone()
     }
 
     fn refused(&self, why: String) -> LakeError {
@@ -299,7 +322,12 @@ async fn create_or_open(place: &Place, spec: &TableSpec) -> Result<DeltaTable, D
         ("delta.checkpointInterval", Some(COMMITS_PER_CHECKPOINT.to_string())),
         ("delta.dataSkippingStatsColumns", Some(spec.skip_by.to_owned())),
     ]);
-    if spec.partitioned { create.with_partition_columns([EVENT_DATE]).await } else { create.await }
+    let created = if spec.partitioned { create.with_partition_columns([EVENT_DATE]).await } else { create.await };
+    // Another process may have made it meanwhile: then that one is the table.
+    match created {
+        Ok(table) => Ok(table),
+        Err(error) => builder(place)?.load().await.map_err(|_| error),
+    }
 }
 
 /// The whole state of a table as `deltalake` loaded it.

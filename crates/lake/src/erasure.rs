@@ -61,7 +61,7 @@ pub(crate) async fn erase(lake: &Lake, contacts: &[ContactKey], now: Timestamp) 
     let keys: Arc<HashSet<i64>> = Arc::new(contacts.iter().map(|contact| contact.as_i64()).collect());
     let mut certificate = ErasureCertificate { contacts: keys.len() as u64, done_at: now, ..ErasureCertificate::default() };
     let units: Units = Arc::default();
-    for table in lake.tables.all() {
+    for table in lake.tables.all().filter(|table| table.spec.schema.field_with_name("contact_key").is_ok()) {
         let (rows, files) = erase_from(table, &keys, &units, now).await?;
         certificate.rows.insert(table.spec.name.to_owned(), rows);
         certificate.files_rewritten += files;

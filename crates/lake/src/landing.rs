@@ -3,10 +3,12 @@
 //! Order is everything: commit to each table, recording the newest segment's number; write down which ids came in; forget
 //! the rows in memory; only then delete the segments. Whatever step a crash interrupts, the next landing takes the segments
 //! that are still there and leaves out, table by table, what that table's record says it has. Files are named by their
-//! segments, so that a repeated landing writes the same files again.
+//! segments and their content, so that a repeated landing writes the same files again.
 //!
-//! Several landers may work on one log: a commit that finds its segments recorded already does nothing.
+//! Several landers may work on one log: a commit that finds its segments recorded already does nothing, and the files it
+//! would have brought are deleted unless they are the very files that the faster one committed.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use deltalake_core::kernel::{Action, Transaction};
 use vocabulary::{EventKind, Timestamp};
 
-use crate::delta::{Purpose, Table, add_of};
+use crate::delta::{Purpose, Table, TableState, add_of};
 use crate::faults::{Faults, Point};
 use crate::parquet::{Encoded, by_day, encode, landed_path};
 use crate::tail::TailSegment;
@@ -65,13 +67,19 @@ async fn land_kind(table: &Table, segments: &[TailSegment], faults: &dyn Faults)
     let Some(kind) = EventKind::ALL.iter().position(|kind| kind.table() == table.spec.name) else {
         return Ok(ControlFlow::Break(()));
     };
-    let recorded = table.state().recorded(APPLICATION);
-    let Some(Lacking { first, last, batches }) = lacking(segments, kind, recorded) else { return Ok(ControlFlow::Break(())) };
+    let lacks = |state: &TableState| lacking(segments, kind, state.recorded(APPLICATION));
+    if lacks(&table.state()).is_none() {
+        return Ok(ControlFlow::Break(()));
+    }
+    // Another lander may have been here since: its work is not done again.
+    let state = table.refresh().await?;
+    let Some(Lacking { first, last, batches }) = lacks(&state) else { return Ok(ControlFlow::Break(())) };
     let (at, skip_by) = (newest_receipt(&batches), table.spec.skip_by);
     let files = off_thread(move || {
         let days = by_day(&batches).map_err(LakeError::internal("arrange events"))?;
         let encode = |day: crate::parquet::Day| {
-            encode(landed_path(APPLICATION, Some(day.date), first, last), Some(day.date), &[day.rows], skip_by, at)
+            let path = landed_path(APPLICATION, Some(day.date), first, last);
+            encode(path, Some(day.date), &[day.rows], skip_by, at).map(Encoded::named_by_content)
         };
         days.into_iter().map(encode).collect::<Result<Vec<_>, _>>().map_err(LakeError::internal("write down events"))
     })
@@ -80,26 +88,32 @@ async fn land_kind(table: &Table, segments: &[TailSegment], faults: &dyn Faults)
         table.place.put(&file.path, bytes.clone()).await?;
     }
     faults.reached(Point::FilesWritten)?;
-    let plan = |state: &crate::delta::TableState| {
+    let plan = |state: &TableState| {
         let adds = files.iter().map(|encoded| Action::Add(add_of(&encoded.file, true)));
         let record = Action::Txn(Transaction::new(APPLICATION, last));
-        Ok((state.recorded(APPLICATION) == recorded).then(|| adds.chain([record]).collect()))
+        // What others landed before the first of these segments takes nothing from them.
+        Ok((state.recorded(APPLICATION) < first).then(|| adds.chain([record]).collect()))
     };
-    match table.commit(Purpose { operation: "WRITE", at }, Box::new(plan)).await? {
-        Some(_) => {
-            faults.reached(Point::TableCommitted)?;
-            Ok(ControlFlow::Continue(1))
-        }
-        None => {
-            let state = table.state();
-            for Encoded { file, .. } in &files {
-                if !state.files.contains_key(&file.path) {
-                    table.place.delete(&file.path).await?;
-                }
-            }
-            Ok(ControlFlow::Continue(0))
-        }
+    if table.commit(Purpose { operation: "WRITE", at }, Box::new(plan)).await?.is_some() {
+        faults.reached(Point::TableCommitted)?;
+        return Ok(ControlFlow::Continue(1));
     }
+    take_back(table, state.version, &files).await?;
+    Ok(ControlFlow::Continue(0))
+}
+
+/// Deletes files that another lander made superfluous. The table records their first segment now, so that nobody can commit
+/// a file of that name any more; but the faster lander may have committed the same file, and a reader of an older version
+/// may want it even where it was replaced since.
+async fn take_back(table: &Table, planned_at: i64, files: &[Encoded]) -> Result<(), LakeError> {
+    let mut committed = HashSet::new();
+    for version in planned_at + 1..=table.state().version {
+        committed.extend(table.added_by(version).await?);
+    }
+    for Encoded { file, .. } in files.iter().filter(|encoded| !committed.contains(&encoded.file.path)) {
+        table.place.delete(&file.path).await?;
+    }
+    Ok(())
 }
 
 /// What a table lacks.

@@ -1,9 +1,9 @@
 //! Everything that happened, kept for ever and open to SQL.
 //!
 //! Reading order: [`LakeConfig`] and [`Lake`], then `group`, `rows`, `log`, `writer`, `index` and `opening` (durable before
-//! acknowledged, each event once), `place`, `delta`, `parquet`, `tail` and `landing` (into the tables exactly once), `tables`,
-//! `provider`, `views`, `catalog`, `session`, `slow`, `stop`, `sql`, `observe` and `contacts` (out again), and last `plan`,
-//! `files` and `arrow_events`, formats of
+//! acknowledged, each event once), `place`, `delta`, `parquet`, `tail`, `landing` and `log_lander` (into the tables exactly
+//! once), `tables`, `provider`, `views`, `catalog`, `session`, `slow`, `stop`, `sql`, `observe` and `contacts` (out again), and
+//! last `plan`, `files` and `arrow_events`, formats of
 //! their own, `units`, the results of experiments run elsewhere, and `care`, which checks, mends and copies all of it.
 //!
 //! An event is first written to the durable log, from where on SQL sees it, then moved into one of eight Delta tables that
@@ -27,12 +27,14 @@ mod group;
 pub mod index;
 mod landing;
 mod log;
+mod log_lander;
 mod observe;
 mod opening;
 mod parquet;
 mod place;
 mod plan;
 mod provider;
+mod rates;
 mod rewrite;
 mod rows;
 mod schema;
@@ -65,8 +67,10 @@ pub use error::LakeError;
 pub use files::{FileRows, LINE_BYTES_MAX, Progress, ReadOptions, TextRow, has_lines, read_file, read_file_with, read_lines};
 pub use group::Rows;
 pub use index::IndexConfig;
+pub use log_lander::LogLander;
 pub use place::TablesAt;
 pub use plan::{PlanRow, read_plan, write_plan};
+pub use rates::Refilled;
 pub use session::Group;
 pub use sql::{SqlAnswer, SqlFormat, SqlLimits, SqlOptions};
 pub use tables::AsOf;
@@ -254,6 +258,14 @@ impl Lake {
     /// Errors of files and tables; nothing is lost, and the next call goes on.
     pub async fn tidy(&self, now: Timestamp, pins: &Pins) -> Result<Tidied, LakeError> {
         tidy::tidy(self, now, pins).boxed().await
+    }
+
+    /// Adds exchange rates to those there are, and computes amounts again that now convert otherwise.
+    ///
+    /// # Errors
+    /// [`LakeError::Internal`] for rates to another base currency; errors of files and tables, after which calling again goes on.
+    pub async fn put_rates(&self, newer: &Rates, at: Timestamp) -> Result<Refilled, LakeError> {
+        rates::put(self, newer, at).boxed().await
     }
 
     /// Deletes all rows of these contacts from the tables, from all older versions and from the log, and says what it did.

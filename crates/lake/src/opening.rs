@@ -21,7 +21,7 @@ use crate::index::{IdHash, Index};
 use crate::landing::APPLICATION;
 use crate::log::{list_segments, sync_folder};
 use crate::place::Place;
-use crate::schema::{contacts_table, event_table};
+use crate::schema::{contacts_table, event_table, rates_table};
 use crate::session::{Asked, Group, Queries};
 use crate::slow::SlowLog;
 use crate::tables::Tables;
@@ -42,7 +42,9 @@ pub(crate) async fn open(config: LakeConfig, faults: Arc<dyn Faults>) -> Result<
     sync_folder(&config.root).map_err(LakeError::file("sync", &config.root))?;
     let lock = lock(&config.root)?;
     let tables = open_tables(&config).await?;
-    let tail = Arc::new(Tail::new(config.rates.clone()));
+    let mut rates = crate::rates::stored(&tables.rates, config.rates.base()).await?;
+    rates.merge(&config.rates).map_err(LakeError::internal("merge exchange rates"))?;
+    let tail = Arc::new(Tail::new(rates));
     let (segments, newest) = read_back(&log, &tables, &tail)?;
     let queries = Queries::new(spill, &tables, SlowLog::new(config.slow_query))?;
     let recorded = tables.events.iter().map(|table| table.state().recorded(APPLICATION)).max().unwrap_or_default();
@@ -71,7 +73,8 @@ pub(crate) async fn open_tables(config: &LakeConfig) -> Result<Tables, LakeError
     for kind in EventKind::ALL {
         events.push(Arc::new(Table::open(&place, event_table(*kind), &[APPLICATION]).await?));
     }
-    Ok(Tables::new(events, Arc::new(contacts)))
+    let rates = Table::open(&place, rates_table(), &[APPLICATION]).await?;
+    Ok(Tables::new(events, Arc::new(contacts), Arc::new(rates)))
 }
 
 /// One process writes a log. The system frees the lock when the process ends, however it ends.

@@ -38,8 +38,8 @@ const STATS_CHARS_MAX: usize = 32;
 /// What landings are called; behind it stand the first and the last of their log segments.
 const LANDED: &str = "log";
 
-/// The name of the file that brings one day of these segments. The same segments always make the same file, so that a
-/// landing that is repeated after a crash overwrites what the first attempt left.
+/// The name of the file that brings one day of these segments. The same segments make the same file, so that a landing that
+/// is repeated after a crash overwrites what the first attempt left.
 pub(crate) fn landed_path(log: &str, date: Option<Date>, first: i64, last: i64) -> String {
     format!("{}{LANDED}-{log}-{first:012}-{last:012}.parquet", folder_of(date))
 }
@@ -61,6 +61,8 @@ pub(crate) fn is_unlanded(path: &str, state: &TableState) -> bool {
             .strip_prefix(LANDED)?
             .strip_prefix('-')?
             .strip_suffix(".parquet")?
+            .split('.')
+            .next()?
             .rsplit_once('-')
             .and_then(|(rest, last)| Some((rest.rsplit_once('-')?.0, last.parse::<i64>().ok()?)))?;
         Some(segments > state.recorded(log))
@@ -95,12 +97,12 @@ pub(crate) fn by_day(batches: &[RecordBatch]) -> Result<Vec<Day>, ArrowError> {
     for (at, batch) in batches.iter().enumerate() {
         let days = batch.column_by_name(EVENT_DATE).ok_or_else(|| missing(EVENT_DATE))?.as_primitive::<Date32Type>();
         let contacts = batch.column_by_name("contact_key").ok_or_else(|| missing("contact_key"))?.as_primitive::<Int64Type>();
-        for row in 0..batch.num_rows() {
-            // The day, then the experiment, then the contact, as one number.
-            let day = u128::from(days.value(row).cast_unsigned() ^ (1 << 31));
-            let key = day << 96 | u128::from(experiments[at][row]) << 64 | u128::from(contacts.value(row).cast_unsigned());
-            order.push((key, at as u32, row as u32));
-        }
+        let keys = days.values().iter().zip(&experiments[at]).zip(contacts.values());
+        // The day, then the experiment, then the contact, as one number.
+        order.extend(keys.zip(0_u32..).map(|(((day, experiment), contact), row)| {
+            let day = u128::from(day.cast_unsigned() ^ (1 << 31));
+            (day << 96 | u128::from(*experiment) << 64 | u128::from(contact.cast_unsigned()), at as u32, row)
+        }));
     }
     order.sort_unstable();
     let bare = batches.iter().map(without_day).collect::<Result<Vec<_>, _>>()?;
@@ -155,6 +157,17 @@ fn without_day(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 pub(crate) struct Encoded {
     pub(crate) file: DataFile,
     pub(crate) bytes: Bytes,
+}
+
+impl Encoded {
+    /// Names the file by what it holds too. Two landers whose exchange rates differ make different files of the same
+    /// segments; the slower must not write over what the faster has committed.
+    pub(crate) fn named_by_content(mut self) -> Self {
+        let hash = blake3::hash(&self.bytes).to_hex();
+        let bare = self.file.path.trim_end_matches(".parquet");
+        self.file.path = format!("{bare}.{}.parquet", &hash[..16]);
+        self
+    }
 }
 
 /// Writes batches that are in order already as one file. `skip_by` names the columns to keep statistics of.

@@ -8,6 +8,8 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use deltalake_core::DeltaResult;
+use deltalake_core::logstore::{LogStore, LogStoreFactory, ObjectStoreRef, StorageConfig, default_logstore, logstore_factories};
 use futures::TryStreamExt;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
@@ -30,6 +32,18 @@ pub enum TablesAt {
         /// Options by their names in lower case, such as `aws_access_key_id`, `aws_endpoint`, `aws_region`.
         options: BTreeMap<String, String>,
     },
+}
+
+impl TablesAt {
+    /// A place in an object store. Of `variables`, those that its client knows are its options, such as `AWS_REGION`.
+    #[must_use]
+    pub fn s3(url: &str, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let known = |(name, value): (String, String)| {
+            let name = name.to_ascii_lowercase();
+            (name.starts_with("aws_") && name.parse::<AmazonS3ConfigKey>().is_ok()).then_some((name, value))
+        };
+        Self::S3 { url: url.to_owned(), options: variables.into_iter().filter_map(known).collect() }
+    }
 }
 
 impl std::fmt::Debug for TablesAt {
@@ -106,6 +120,7 @@ impl Place {
         }
         let store = builder.build().map_err(|error| bad(error.to_string()))?;
         let prefix = Path::from_url_path(parsed.path()).map_err(|error| bad(error.to_string()))?;
+        know_scheme();
         let mut whole = parsed;
         if !whole.path().ends_with('/') {
             whole.set_path(&format!("{}/", whole.path()));
@@ -171,6 +186,15 @@ impl Place {
         }
     }
 
+    /// Whether there is such an object.
+    pub(crate) async fn has(&self, path: &str) -> Result<bool, LakeError> {
+        match self.root.head(&self.at(path)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(self.failed("look at", path)(error)),
+        }
+    }
+
     /// Deletes an object; harmless where there is none.
     pub(crate) async fn delete(&self, path: &str) -> Result<(), LakeError> {
         match self.root.delete(&self.at(path)).await {
@@ -223,4 +247,25 @@ impl Place {
         let object = format!("{}/{path}", self.name().trim_end_matches('/'));
         move |source| LakeError::Store { operation, object, source: Box::new(source) }
     }
+}
+
+/// Logs of tables in object stores whose puts can be conditional, which is what `deltalake` itself does in a folder.
+struct ConditionalPuts;
+
+impl LogStoreFactory for ConditionalPuts {
+    fn with_options(
+        &self,
+        prefixed_store: ObjectStoreRef,
+        root_store: ObjectStoreRef,
+        location: &Url,
+        options: &StorageConfig,
+    ) -> DeltaResult<Arc<dyn LogStore>> {
+        Ok(default_logstore(prefixed_store, root_store, location, options))
+    }
+}
+
+/// Tells `deltalake`, which looks a log's kind up by the scheme of its address, about `s3`.
+fn know_scheme() {
+    let scheme = Url::parse("s3://").expect("a scheme is an address");
+    logstore_factories().entry(scheme).or_insert_with(|| Arc::new(ConditionalPuts));
 }

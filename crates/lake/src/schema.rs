@@ -70,6 +70,31 @@ pub(crate) fn contacts_table() -> TableSpec {
     }
 }
 
+/// The table of exchange rates.
+pub(crate) fn rates_table() -> TableSpec {
+    let terms = "the rate is numerator / denominator exactly, because a cross rate has no finite decimals.";
+    let fields = vec![
+        field("date", DataType::Date32, false, "The first day the rate holds."),
+        field("currency", DataType::Utf8, false, "ISO 4217 currency."),
+        field("rate", DataType::Float64, false, "How much of the currency one unit of the base currency buys, rounded."),
+        field("numerator", DataType::Int64, false, &format!("Above the line: {terms}")),
+        field("denominator", DataType::Int64, false, "Below the line; see numerator."),
+        field(
+            "source",
+            DataType::Utf8,
+            false,
+            "ecb: the European Central Bank's reference rates, which expire; own: yours, which hold on.",
+        ),
+    ];
+    TableSpec {
+        name: "rates",
+        comment: "One row per exchange rate to the base currency.",
+        schema: Arc::new(Schema::new(fields)),
+        partitioned: false,
+        skip_by: "currency",
+    }
+}
+
 /// A point in time as the tables keep it. With a zone, because readers of plain Delta tables know no naive times.
 pub(crate) fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
@@ -139,7 +164,7 @@ mod tests {
 
     #[test]
     fn every_column_is_explained() {
-        for table in EventKind::ALL.iter().map(|kind| event_table(*kind)).chain([contacts_table()]) {
+        for table in EventKind::ALL.iter().map(|kind| event_table(*kind)).chain([contacts_table(), rates_table()]) {
             assert!(!table.comment.is_empty(), "{}", table.name);
             for field in table.schema.fields() {
                 assert!(field.metadata().contains_key(COMMENT), "{}.{}", table.name, field.name());

@@ -222,32 +222,6 @@ impl Queries {
         result
     }
 
-    #[cfg(test)]
-    pub(crate) fn measure(&self, snapshot: &Snapshot) {
-        use tokio::time::Instant;
-        let t = Instant::now();
-        for _ in 0..50 {
-            self.session(snapshot, SqlLimits::default(), &Stop::default()).unwrap();
-        }
-        eprintln!("session {:?}", t.elapsed() / 50);
-        let context = self.session(snapshot, SqlLimits::default(), &Stop::default()).unwrap();
-        let t = Instant::now();
-        for _ in 0..50 {
-            drop(context.state());
-        }
-        eprintln!("clone state {:?}", t.elapsed() / 50);
-        let t = Instant::now();
-        for _ in 0..50 {
-            drop(SessionStateBuilder::new().with_default_features().build());
-        }
-        eprintln!("default features {:?}", t.elapsed() / 50);
-        let t = Instant::now();
-        for _ in 0..50 {
-            drop(SessionStateBuilder::new_from_existing(context.state()).build());
-        }
-        eprintln!("from existing {:?}", t.elapsed() / 50);
-    }
-
     /// The tables, the views and their columns.
     pub(crate) async fn describe(&self, snapshot: &Snapshot, limits: SqlLimits) -> Result<Vec<TableInfo>, LakeError> {
         // Planning the views takes milliseconds, for which no place is needed.

@@ -30,19 +30,20 @@ pub(crate) struct Tables {
     /// One for each kind of event, in the order of [`EventKind::ALL`].
     pub(crate) events: Vec<Arc<Table>>,
     pub(crate) contacts: Arc<Table>,
+    pub(crate) rates: Arc<Table>,
     places: BTreeMap<&'static str, Arc<ReadFrom>>,
 }
 
 impl Tables {
-    pub(crate) fn new(events: Vec<Arc<Table>>, contacts: Arc<Table>) -> Self {
-        let all = events.iter().chain([&contacts]);
+    pub(crate) fn new(events: Vec<Arc<Table>>, contacts: Arc<Table>, rates: Arc<Table>) -> Self {
+        let all = events.iter().chain([&contacts, &rates]);
         let places = all.map(|table| (table.spec.name, Arc::new(ReadFrom::new(table.place.clone())))).collect();
-        Self { events, contacts, places }
+        Self { events, contacts, rates, places }
     }
 
     /// All tables.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.events.iter().chain([&self.contacts])
+        self.events.iter().chain([&self.contacts, &self.rates])
     }
 
     /// Where the tables' files are read from.
@@ -71,7 +72,9 @@ impl Tables {
             let batches = fresh.flat_map(|segment| segment.batches[kind].iter().cloned()).collect();
             tables.insert(table.spec.name, self.read(table, state, batches));
         }
-        tables.insert(self.contacts.spec.name, self.read(&self.contacts, self.contacts.state(), Vec::new()));
+        for table in [&self.contacts, &self.rates] {
+            tables.insert(table.spec.name, self.read(table, table.state(), Vec::new()));
+        }
         Snapshot(tables)
     }
 

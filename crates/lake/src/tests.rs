@@ -9,6 +9,7 @@ mod erasure;
 mod files;
 mod observe;
 mod queries;
+mod rates;
 mod sql;
 mod units;
 

@@ -49,6 +49,11 @@ pub struct Place {
     /// buys from that date on.
     #[arg(long, global = true, env = "SENDLAB_RATES", value_name = "FILE")]
     pub rates: Option<PathBuf>,
+    /// Keep the lake's tables in this bucket of S3, or of a server that speaks its API and knows `If-None-Match`; fixed when
+    /// the data folder is first used. How to reach it is taken from the usual variables: AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT, AWS_ALLOW_HTTP and so on [default: the data folder].
+    #[arg(long, global = true, env = "SENDLAB_LAKE", value_name = "s3://BUCKET/PREFIX")]
+    pub lake: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -102,7 +107,7 @@ pub(crate) enum Command {
     /// Erase people: unlinkable at once, then deleted from every table and version, with a certificate.
     #[command(after_help = "Example:\n  sendlab erase customer-17 customer-18 > certificate.json")]
     Erase(EraseArgs),
-    /// Check, repair, back up and restore the data folder. Needs no server.
+    /// Check, repair, back up and restore the data folder, or land beside its server. Needs no server.
     #[command(subcommand)]
     Lake(LakeCommand),
     /// Create, list and revoke API keys.
@@ -198,6 +203,10 @@ pub(crate) struct ServeArgs {
     /// The address at which readers of your mail reach this server, for tracking and unsubscribe links.
     #[arg(long, env = "SENDLAB_BASE_URL", value_name = "URL")]
     pub(crate) base_url: Option<String>,
+    /// Events wait so many milliseconds for others before they are brought into the tables together. Sendlab's own SQL sees
+    /// them at once; other engines see them then.
+    #[arg(long, env = "SENDLAB_LAND_AFTER_MS", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(10..=600_000))]
+    pub(crate) land_after_ms: u64,
     #[command(flatten)]
     pub(crate) smtp: SmtpArgs,
     /// The name of this process, unique among processes that send from the same control store.
@@ -245,6 +254,12 @@ pub(crate) enum ImportCommand {
     /// Events from CSV, CSV.gz, Parquet, XLSX or lines of JSON: rows go through the collector, which knows what it has already.
     #[command(after_help = IMPORT_EVENTS_HELP)]
     Events(Box<ImportEventsArgs>),
+    /// Exchange rates: the ECB's eurofxref.csv or eurofxref-hist.csv, or lines of date,currency,rate.
+    #[command(after_help = "Example:\n  sendlab import rates eurofxref-hist.csv")]
+    Rates {
+        /// The file.
+        file: PathBuf,
+    },
     /// A past experiment from a flat CSV, CSV.gz, Parquet or XLSX file: one row per person, with variant and outcomes.
     #[command(
         after_help = "Example, the MineThatData e-mail challenge:\n  sendlab import experiment hillstrom.csv.gz --variant segment \

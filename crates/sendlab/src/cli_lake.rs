@@ -30,6 +30,15 @@ pub(crate) enum LakeCommand {
     #[command(after_help = "Examples:\n  sendlab lake restore /mnt/backup/sendlab --data data/restored\n  \
                       sendlab lake restore /mnt/backup/sendlab --at 2026-01-05T10:00:00Z --data data/restored")]
     Restore(RestoreArgs),
+    /// Bring what a running server has written to its log into the tables, from a process of its own: a second lander.
+    ///
+    /// The server lands by itself; this takes work off it. Needs the data folder, and the same --rates and --lake as the
+    /// server. Stopping it at any moment, in any way, loses and doubles nothing.
+    Land {
+        /// Go on until Ctrl-C, instead of stopping when all is landed that can be.
+        #[arg(long)]
+        follow: bool,
+    },
 }
 
 #[derive(Debug, Clone, Args)]

@@ -204,6 +204,13 @@ impl Session {
 pub(crate) fn settings(place: &Place) -> anyhow::Result<Settings> {
     let mut settings = Settings::new(&place.data);
     settings.base_currency = place.base_currency.as_deref().map(Currency::new).transpose().context("--base-currency")?;
+    settings.lake = place.lake.clone();
+    settings.variables = variables().filter(|(name, _)| name.starts_with("AWS_")).collect();
     settings.rates = place.rates.clone().map_or(RatesSource::None, RatesSource::File);
     Ok(settings)
+}
+
+/// The environment's variables that are text.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }

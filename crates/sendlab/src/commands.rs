@@ -71,6 +71,16 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
     match command {
         Command::Import(ImportCommand::Contacts(args)) => import::contacts(client, &args).await,
         Command::Import(ImportCommand::Events(args)) => import_events::run(client, place, &args).await,
+        Command::Import(ImportCommand::Rates { file }) => {
+            let text = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let put = client.send(Method::PUT, "/v1/rates", "text/csv", text).await?;
+            let spans = put["spans"].as_array().map_or(0, Vec::len);
+            say(&format!(
+                "The rates are in. {spans} spans of days convert otherwise now; {} files were computed again.",
+                put["files"]
+            ));
+            Ok(())
+        }
         Command::Import(ImportCommand::Experiment(args)) => import::experiment(client, &args).await,
         Command::Experiment(command) => experiment(client, command).await,
         Command::Campaign(command) => campaign(session, command).await,
@@ -91,8 +101,8 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         | Command::Openapi
         | Command::Stats(_)
         | Command::Analyze(_)
-        | Command::Certify(_)
-        | Command::Lake(_) => {
+        | Command::Lake(_)
+        | Command::Certify(_) => {
             unreachable!("these run without a session")
         }
     }
@@ -106,6 +116,7 @@ async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
         smtp: smtp(&args.smtp)?,
         lanes: usize::from(args.smtp.smtp_lanes),
         name: args.name,
+        land_after: Duration::from_millis(args.land_after_ms),
         slow_query: Duration::from_millis(args.slow_query_ms),
         ..settings(place)?
     };

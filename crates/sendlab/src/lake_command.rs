@@ -34,12 +34,13 @@ pub(crate) async fn run(place: &Place, command: &LakeCommand) -> anyhow::Result<
         LakeCommand::Repair(args) => repair(place, args).await,
         LakeCommand::Backup(args) => backup(place, args).await,
         LakeCommand::Restore(args) => restore(place, args).await,
+        LakeCommand::Land { follow } => crate::land::run(place, *follow).await,
     }
 }
 
-/// The lake of a data folder. Rates and currency play no part here.
+/// The lake of a data folder, wherever its tables are.
 fn config(place: &Place) -> anyhow::Result<LakeConfig> {
-    Ok(LakeConfig::new(place.data.join("lake"), Rates::new(Currency::new(BASE_CURRENCY_DEFAULT)?)))
+    crate::server::lake_config(&crate::client::settings(place)?)
 }
 
 async fn check(place: &Place, args: &CheckArgs) -> anyhow::Result<()> {

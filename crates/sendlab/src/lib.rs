@@ -17,6 +17,7 @@ mod import;
 mod import_events;
 mod import_mapping;
 mod lake_command;
+mod land;
 mod print;
 pub mod server;
 mod stats_command;

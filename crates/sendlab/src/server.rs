@@ -1,5 +1,6 @@
 //! One server: the folder it owns, its parts, its address.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use anyhow::{Context as _, bail};
 use content::Links;
 use control::{Control, ControlConfig, Scope};
 use gateways::SmtpConfig;
-use lake::{Lake, LakeConfig, SqlLimits};
+use lake::{Lake, LakeConfig, SqlLimits, TablesAt};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -35,12 +36,19 @@ pub struct Settings {
     pub base_currency: Option<Currency>,
     /// The exchange rates that amounts are converted at.
     pub rates: RatesSource,
+    /// Where the lake's tables are, such as `s3://bucket/prefix`; fixed when the folder is first used, and then in the
+    /// folder itself where absent.
+    pub lake: Option<String>,
+    /// How to reach it, in environment variables' names.
+    pub variables: BTreeMap<String, String>,
     /// The mail server messages are handed to.
     pub smtp: Option<SmtpConfig>,
     /// Connections to it.
     pub lanes: usize,
     /// The name of this process in leases.
     pub name: String,
+    /// How long events gather before they are landed.
+    pub land_after: Duration,
     /// Whether campaigns are planned, sent and scored; a server that lives for one command leaves them alone.
     pub campaigns: bool,
     /// What a query may use.
@@ -71,9 +79,12 @@ impl Settings {
             base_url: None,
             base_currency: None,
             rates: RatesSource::None,
+            lake: None,
+            variables: BTreeMap::new(),
             smtp: None,
             lanes: 4,
             name: "sender".into(),
+            land_after: workers::LAND_AFTER,
             campaigns: true,
             sql_limits: SqlLimits::default(),
             slow_query: Duration::from_secs(1),
@@ -115,11 +126,11 @@ impl Server {
     pub async fn start(settings: Settings, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> anyhow::Result<Self> {
         let data = &settings.data;
         fs::create_dir_all(data.join("plans")).with_context(|| format!("cannot make the data folder {}", data.display()))?;
-        let base_currency = base_currency(data, settings.base_currency)?;
-        let rates = rates(&settings.rates, base_currency)?;
-        let config = LakeConfig::new(data.join("lake"), rates);
-        let config = LakeConfig { limits: settings.sql_limits, slow_query: settings.slow_query, ..config };
+        let config = lake_config(&settings)?;
+        let base_currency = config.rates.base();
+        let rates = config.rates.clone();
         let lake = Lake::open(config).await?;
+        lake.put_rates(&rates, clock.now()).await?;
         let master_key = master_key(data, ids.as_ref())?;
         let config = ControlConfig { path: data.join("control.sqlite"), master_key, ids: ids.clone(), clock: clock.clone() };
         let control = Control::open(config).await?;
@@ -140,6 +151,7 @@ impl Server {
             smtp: settings.smtp,
             lanes: settings.lanes,
             name: settings.name,
+            land_after: settings.land_after,
             campaigns: settings.campaigns,
             boot: boot(),
         };
@@ -178,6 +190,48 @@ impl Server {
 #[must_use]
 pub fn read_door(data: &Path) -> Option<Door> {
     serde_json::from_slice(&fs::read(data.join("server.json")).ok()?).ok()
+}
+
+/// How the folder's lake is opened. What is fixed when the folder is first used is written down here.
+pub(crate) fn lake_config(settings: &Settings) -> anyhow::Result<LakeConfig> {
+    let data = &settings.data;
+    let rates = rates(&settings.rates, base_currency(data, settings.base_currency)?)?;
+    let tables = tables_at(data, settings)?;
+    Ok(LakeConfig {
+        limits: settings.sql_limits,
+        slow_query: settings.slow_query,
+        tables,
+        ..LakeConfig::new(data.join("lake"), rates)
+    })
+}
+
+/// Where the folder keeps its tables: as it is given the first time, then always the same, because the log and the ids that
+/// stay in the folder say what is in those tables.
+fn tables_at(data: &Path, settings: &Settings) -> anyhow::Result<TablesAt> {
+    const FOLDER: &str = "folder";
+    let file = data.join("lake_at");
+    let wanted = settings.lake.as_deref().map(|url| url.trim_end_matches('/'));
+    let stored = match fs::read_to_string(&file) {
+        Ok(text) => Some(text.trim().to_owned()),
+        Err(_) => data.join("lake/tables").exists().then(|| FOLDER.to_owned()),
+    };
+    let place = match (stored, wanted) {
+        (Some(stored), Some(wanted)) if stored != wanted => {
+            let there = if stored == FOLDER { "itself" } else { &stored };
+            bail!(
+                "the folder {} keeps its tables in {there}; leave --lake out or use another --data folder for {wanted}",
+                data.display()
+            )
+        }
+        (Some(stored), _) => stored,
+        (None, wanted) => wanted.unwrap_or(FOLDER).to_owned(),
+    };
+    let variables = settings.variables.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let tables = if place == FOLDER { TablesAt::Folder } else { TablesAt::s3(&place, variables) };
+    if tables != TablesAt::Folder {
+        fs::write(&file, &place).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(tables)
 }
 
 /// The folder's base currency: the given one the first time, then always the same, because amounts already stored were
@@ -277,6 +331,32 @@ mod tests {
         let yen = Money { minor: 1_280, currency: currency("JPY") };
         let on = |day: &str| rates.to_base(yen, day.parse().unwrap()).map(|money| money.minor);
         assert_eq!([on("2026-03-02"), on("2026-03-09"), on("2026-03-10")], [Some(1_000), Some(1_000), None]);
+    }
+
+    #[test]
+    fn a_folder_keeps_its_tables_where_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |lake: Option<&str>| {
+            let lake = lake.map(str::to_owned);
+            let variables = [("AWS_REGION", "eu-central-1"), ("AWS_PAGER", "less")];
+            let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+            tables_at(folder.path(), &Settings { lake, variables, ..Settings::new(folder.path()) })
+        };
+        let expect = TablesAt::S3 {
+            url: "s3://shop/lake".into(),
+            options: [("aws_region".to_owned(), "eu-central-1".to_owned())].into_iter().collect(),
+        };
+        assert_eq!(at(None).unwrap(), TablesAt::Folder);
+        assert_eq!(at(Some("s3://shop/lake/")).unwrap(), expect);
+        assert_eq!(at(None).unwrap(), expect);
+        let error = at(Some("s3://shop/other")).unwrap_err().to_string();
+        assert!(error.contains("keeps its tables in s3://shop/lake") && error.contains("--lake"), "{error}");
+
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("lake/tables")).unwrap();
+        let settings = Settings { lake: Some("s3://shop/lake".into()), ..Settings::new(folder.path()) };
+        let error = tables_at(folder.path(), &settings).unwrap_err().to_string();
+        assert!(error.contains("keeps its tables in itself"), "{error}");
     }
 
     #[test]

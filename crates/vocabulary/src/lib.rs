@@ -27,7 +27,7 @@ pub use event::{
 pub use experiment::{Experiment, Factor, Guardrail, Measure, Metric, Outcome, Variant};
 pub use label::{CampaignId, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, VariantName};
 pub use money::{Currency, Money, MoneyError};
-pub use rates::{Rate, RateSource, RateSpan, Rates};
+pub use rates::{Rate, RateSource, RateSpan, Rates, Ratio};
 pub use recommendation::Recommendation;
 pub use world::{Clock, Ids};
 

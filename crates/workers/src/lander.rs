@@ -6,9 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Parts, WorkerError, pause_after};
 
-/// How long events gather before they are landed: a commit costs about the same for one event as for ten thousand.
-const GATHER: Duration = Duration::from_secs(2);
-/// So many do not wait for the end of that time: they fill a file worth reading.
+/// So many events do not wait any longer to be landed: they fill a file worth reading.
 const GATHER_ROWS: u64 = 500_000;
 
 enum Wake {
@@ -16,9 +14,9 @@ enum Wake {
     Shutdown,
 }
 
-pub(crate) async fn run(parts: Parts, stop: CancellationToken) {
+pub(crate) async fn run(parts: Parts, gather: Duration, stop: CancellationToken) {
     loop {
-        match wake(&parts, &stop).await {
+        match wake(&parts, gather, &stop).await {
             Wake::WorkDue => {
                 if let Err(error) = land(&parts).await {
                     pause_after("landing", &error, &stop).await;
@@ -37,7 +35,7 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) {
     }
 }
 
-async fn wake(parts: &Parts, stop: &CancellationToken) -> Wake {
+async fn wake(parts: &Parts, gather: Duration, stop: &CancellationToken) -> Wake {
     tokio::select! {
         () = stop.cancelled() => return Wake::Shutdown,
         () = parts.lake.work_due(1) => {}
@@ -45,7 +43,7 @@ async fn wake(parts: &Parts, stop: &CancellationToken) -> Wake {
     tokio::select! {
         () = stop.cancelled() => Wake::Shutdown,
         () = parts.lake.work_due(GATHER_ROWS) => Wake::WorkDue,
-        () = tokio::time::sleep(GATHER) => Wake::WorkDue,
+        () = tokio::time::sleep(gather) => Wake::WorkDue,
     }
 }
 

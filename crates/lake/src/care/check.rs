@@ -18,7 +18,7 @@ use crate::landing::APPLICATION;
 use crate::log::goes_on_behind;
 use crate::parquet::{is_landed, is_unlanded};
 use crate::place::{Listed, Place};
-use crate::schema::{TableSpec, contacts_table, event_table};
+use crate::schema::{TableSpec, contacts_table, event_table, rates_table};
 use crate::{LakeConfig, LakeError};
 
 /// Footers read at the same time: most of the time goes by waiting for the store.
@@ -58,7 +58,7 @@ pub(super) struct Looked {
 
 /// All tables there should be.
 pub(super) fn specs() -> impl Iterator<Item = TableSpec> {
-    EventKind::ALL.iter().map(|kind| event_table(*kind)).chain([contacts_table()])
+    EventKind::ALL.iter().map(|kind| event_table(*kind)).chain([contacts_table(), rates_table()])
 }
 
 /// Whether another process has the lake open.

@@ -143,7 +143,8 @@ impl Table {
         Ok(forgotten)
     }
 
-    async fn added_by(&self, version: i64) -> Result<Vec<String>, LakeError> {
+    /// The files that a commit added.
+    pub(crate) async fn added_by(&self, version: i64) -> Result<Vec<String>, LakeError> {
         let Some(bytes) = self.place.get(&commit_path(version)).await? else { return Ok(Vec::new()) };
         let actions = get_actions(version as u64, &bytes).map_err(LakeError::table("read a commit of", self.spec.name))?;
         Ok(actions.into_iter().filter_map(|action| if let Action::Add(add) = action { Some(add.path) } else { None }).collect())

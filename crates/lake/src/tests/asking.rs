@@ -170,19 +170,3 @@ async fn queries_explain_themselves() {
     let analyzed = plan("EXPLAIN ANALYZE SELECT * FROM human_opens").await;
     assert!(analyzed.contains("output_rows=0"), "{analyzed}");
 }
-
-/// A rough measure, printed: how long it takes to open a session and to plan, with and without views.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures and proves nothing"]
-async fn how_long_opening_takes() {
-    let root = tempfile::tempdir().unwrap();
-    let lake = open(root.path()).await;
-    for query in ["SELECT 1", "SELECT * FROM orders WHERE contact_key = 1", "SELECT * FROM human_opens", "SELECT * FROM funnel"] {
-        let began = tokio::time::Instant::now();
-        for _ in 0..20 {
-            ask(&lake, query, SqlFormat::Csv).await.unwrap();
-        }
-        println!("{query}: {:?}", began.elapsed() / 20);
-    }
-    lake.queries.measure(&lake.snapshot());
-}
