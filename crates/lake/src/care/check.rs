@@ -19,6 +19,7 @@ use crate::log::goes_on_behind;
 use crate::parquet::{is_landed, is_unlanded};
 use crate::place::{Listed, Place};
 use crate::schema::{TableSpec, contacts_table, event_table, rates_table};
+use crate::tables::kind_of;
 use crate::{LakeConfig, LakeError};
 
 /// Footers read at the same time: most of the time goes by waiting for the store.
@@ -82,8 +83,9 @@ pub(super) async fn look(config: &LakeConfig, options: CheckOptions, live: bool,
     let segments = hold_segments(&config.root)?;
     let mut looker = Looker { options, live, findings: Vec::new(), tell };
     let mut seen = Vec::new();
-    for spec in specs() {
-        (looker.tell)(Progress { doing: format!("looking at {}", spec.name), done: seen.len() as u64, total: 8 });
+    let total = specs().count() as u64;
+    for (spec, done) in specs().zip(0..) {
+        (looker.tell)(Progress { doing: format!("looking at {}", spec.name), done, total });
         seen.extend(looker.table(&place, spec, &segments).await?);
     }
     let mut reports = Vec::new();
@@ -193,7 +195,12 @@ impl Looker<'_> {
             self.add(Code::CheckpointDamaged, Some(name), path, what, mend);
             return Ok(None);
         }
-        let table = match Table::existing(tables, spec, &[APPLICATION]).await {
+        let mut opened = Table::existing(tables, spec.clone(), &[APPLICATION]).await;
+        if opened.is_err() && self.live {
+            // Versions may have been forgotten while they were read.
+            opened = Table::existing(tables, spec, &[APPLICATION]).await;
+        }
+        let table = match opened {
             Ok(table) => table,
             Err(LakeError::Table { source, .. }) => {
                 let what = crate::error::chain(source.as_ref());
@@ -240,8 +247,8 @@ impl Looker<'_> {
 
     fn stranger(&mut self, name: &'static str, state: &TableState, object: &Listed, segments: &[Held]) {
         let waits = |segment: &Held| segment.segment.number > recorded(state);
-        // Contacts are told again by the control file.
-        let will_land = name == crate::schema::CONTACTS || segments.iter().any(waits);
+        // Contacts and rates are written again by whoever brought them.
+        let will_land = kind_of(name).is_none() || segments.iter().any(waits);
         let young = object.modified_ms > self.options.now.as_millisecond() - UNDER_WAY_MS;
         let unlanded = is_unlanded(&object.path, state);
         let finding = if unlanded && (self.live || will_land) || self.live && young {
