@@ -15,7 +15,9 @@ use vocabulary::{Clock as _, Currency, Rates};
 use crate::SystemClock;
 use crate::cli::{BASE_CURRENCY_DEFAULT, Place};
 use crate::cli_lake::{BackupArgs, CheckArgs, LakeCommand, RepairArgs, RestoreArgs};
+use crate::client::settings;
 use crate::print::{say, table};
+use crate::server::tables_at;
 
 /// What people edit and senders trust.
 const CONTROL: &str = "control.sqlite";
@@ -38,9 +40,12 @@ pub(crate) async fn run(place: &Place, command: &LakeCommand) -> anyhow::Result<
     }
 }
 
-/// The lake of a data folder, wherever its tables are.
+/// The lake of a data folder, wherever its tables are. Rates and currency play no part here, and the currency is not written
+/// down: a backup brings its own.
 fn config(place: &Place) -> anyhow::Result<LakeConfig> {
-    crate::server::lake_config(&crate::client::settings(place)?)
+    let tables = tables_at(&place.data, &settings(place)?)?;
+    let lake = LakeConfig::new(place.data.join("lake"), Rates::new(Currency::new(BASE_CURRENCY_DEFAULT)?));
+    Ok(LakeConfig { tables, ..lake })
 }
 
 async fn check(place: &Place, args: &CheckArgs) -> anyhow::Result<()> {

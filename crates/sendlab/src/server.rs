@@ -207,7 +207,7 @@ pub(crate) fn lake_config(settings: &Settings) -> anyhow::Result<LakeConfig> {
 
 /// Where the folder keeps its tables: as it is given the first time, then always the same, because the log and the ids that
 /// stay in the folder say what is in those tables.
-fn tables_at(data: &Path, settings: &Settings) -> anyhow::Result<TablesAt> {
+pub(crate) fn tables_at(data: &Path, settings: &Settings) -> anyhow::Result<TablesAt> {
     const FOLDER: &str = "folder";
     let file = data.join("lake_at");
     let wanted = settings.lake.as_deref().map(|url| url.trim_end_matches('/'));
