@@ -25,6 +25,9 @@ const FRAME_BYTES_AIM: usize = 16 << 20;
 const HEADER_BYTES: usize = 8;
 const ENDING: &str = "log";
 
+/// Rows of one kind of event.
+pub(crate) type KindRows = (EventKind, RecordBatch);
+
 /// One file of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Segment {
@@ -62,7 +65,7 @@ impl Segment {
 }
 
 /// The log batches of all frames up to the first that is not whole; and where that one begins and what is wrong with it.
-pub(crate) fn read_whole_frames(bytes: &[u8]) -> (Vec<(EventKind, RecordBatch)>, Option<(u64, String)>) {
+pub(crate) fn read_whole_frames(bytes: &[u8]) -> (Vec<KindRows>, Option<(u64, String)>) {
     let (frames, torn) = split_frames(bytes);
     let mut batches = Vec::new();
     for frame in frames {

@@ -97,12 +97,12 @@ pub(crate) fn by_day(batches: &[RecordBatch]) -> Result<Vec<Day>, ArrowError> {
     for (at, batch) in batches.iter().enumerate() {
         let days = batch.column_by_name(EVENT_DATE).ok_or_else(|| missing(EVENT_DATE))?.as_primitive::<Date32Type>();
         let contacts = batch.column_by_name("contact_key").ok_or_else(|| missing("contact_key"))?.as_primitive::<Int64Type>();
-        for row in 0..batch.num_rows() {
-            // The day, then the experiment, then the contact, as one number.
-            let day = u128::from(days.value(row).cast_unsigned() ^ (1 << 31));
-            let key = day << 96 | u128::from(experiments[at][row]) << 64 | u128::from(contacts.value(row).cast_unsigned());
-            order.push((key, at as u32, row as u32));
-        }
+        let keys = days.values().iter().zip(&experiments[at]).zip(contacts.values());
+        // The day, then the experiment, then the contact, as one number.
+        order.extend(keys.zip(0_u32..).map(|(((day, experiment), contact), row)| {
+            let day = u128::from(day.cast_unsigned() ^ (1 << 31));
+            (day << 96 | u128::from(*experiment) << 64 | u128::from(contact.cast_unsigned()), at as u32, row)
+        }));
     }
     order.sort_unstable();
     let bare = batches.iter().map(without_day).collect::<Result<Vec<_>, _>>()?;

@@ -45,11 +45,14 @@ struct Inbox {
     wake: Condvar,
 }
 
+/// Who asked for a seal hears when it is done.
+type SealReply = oneshot::Sender<Result<(), LakeError>>;
+
 #[derive(Default)]
 struct State {
     work: bool,
     waiting_bytes: usize,
-    seals: Vec<oneshot::Sender<Result<(), LakeError>>>,
+    seals: Vec<SealReply>,
     closed: bool,
 }
 
@@ -69,7 +72,7 @@ impl Inbox {
     }
 
     /// Waits for work. `None` when there will be none any more.
-    fn next(&self) -> Option<(Vec<Group>, Vec<oneshot::Sender<Result<(), LakeError>>>)> {
+    fn next(&self) -> Option<(Vec<Group>, Vec<SealReply>)> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = |state: &mut State| !state.work && state.seals.is_empty() && !state.closed;
         let mut state = self.wake.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
