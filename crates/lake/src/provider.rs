@@ -82,9 +82,14 @@ impl ReadFrom {
 impl LakeTable {
     /// `tail` has the table's columns in the order of `columns`.
     pub(crate) fn new(state: Arc<TableState>, tail: Vec<RecordBatch>, place: Arc<ReadFrom>) -> Self {
-        let views = |field: &FieldRef| match field.data_type() {
-            DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
-            _ => field.clone(),
+        let views = |field: &FieldRef| {
+            // Columns of the same name say different things in different tables, and a union of them must not: comments are
+            // told by `columns` instead.
+            let field = plain(field);
+            match field.data_type() {
+                DataType::Utf8 => Arc::new(field.with_data_type(DataType::Utf8View)),
+                _ => Arc::new(field),
+            }
         };
         // The column that files are partitioned by is read off their folder and stands last.
         let (days, others): (Vec<_>, Vec<_>) =
@@ -203,8 +208,10 @@ impl LakeTable {
     /// The rows in memory, in the types and the order of the columns.
     fn scan_tail(&self, columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
         let Some(first) = self.tail.first() else { unreachable!("an empty tail is not scanned") };
-        let have = first.schema();
-        let source = MemorySourceConfig::try_new_exec(std::slice::from_ref(&self.tail), have.clone(), None)?;
+        let have = Arc::new(Schema::new(first.schema().fields().iter().map(plain).collect::<Vec<_>>()));
+        let plain = |batch: &RecordBatch| Ok(RecordBatch::try_new(have.clone(), batch.columns().to_vec())?);
+        let tail = self.tail.iter().map(plain).collect::<Result<Vec<_>>>()?;
+        let source = MemorySourceConfig::try_new_exec(&[tail], have.clone(), None)?;
         let column = |at: &usize| -> Result<(Arc<dyn PhysicalExpr>, String)> {
             let wanted = self.schema.field(*at);
             let name = wanted.name().clone();
@@ -212,11 +219,11 @@ impl LakeTable {
                 let null = ScalarValue::try_from(wanted.data_type())?;
                 return Ok((Arc::new(datafusion::physical_expr::expressions::Literal::new(null)), name));
             };
-            let plain: Arc<dyn PhysicalExpr> = Arc::new(PhysicalColumn::new(&name, found));
+            let column: Arc<dyn PhysicalExpr> = Arc::new(PhysicalColumn::new(&name, found));
             if have.field(found).data_type() == wanted.data_type() {
-                return Ok((plain, name));
+                return Ok((column, name));
             }
-            Ok((Arc::new(CastExpr::new(plain, wanted.data_type().clone(), None)), name))
+            Ok((Arc::new(CastExpr::new(column, wanted.data_type().clone(), None)), name))
         };
         let columns = columns.iter().map(column).collect::<Result<Vec<_>>>()?;
         Ok(Arc::new(ProjectionExec::try_new(columns, source)?))
@@ -276,6 +283,11 @@ impl TableProvider for LakeTable {
         statistics.num_rows = Precision::Exact(self.rows() as usize);
         Some(statistics)
     }
+}
+
+/// A column without what is said of it.
+fn plain(field: &FieldRef) -> Field {
+    Field::new(field.name(), field.data_type().clone(), field.is_nullable())
 }
 
 /// `input` with the rows the predicate lets through, and only its first `wanted` columns.

@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider};
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider};
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tokio::runtime::{Builder, Runtime};
@@ -94,6 +94,8 @@ pub(crate) struct Queries {
     spill: PathBuf,
     /// Knows the stores, and keeps the footers of files from one query to the next.
     shared: Arc<RuntimeEnv>,
+    /// Hundreds of functions are registered once and not for each query.
+    template: SessionState,
     slow: Arc<SlowLog>,
 }
 
@@ -158,7 +160,7 @@ impl Queries {
         for place in tables.places() {
             shared.register_object_store(place.url().as_ref(), place.store());
         }
-        Ok(Self { rooms, spill, shared, slow: Arc::new(slow) })
+        Ok(Self { rooms, spill, template: template(&shared), shared, slow: Arc::new(slow) })
     }
 
     /// The log of slow queries.
@@ -239,25 +241,14 @@ impl Queries {
             .with_max_temp_directory_size(SPILL_BYTES_MAX)
             .build_arc()
             .map_err(failed())?;
-        let mut config = SessionConfig::new()
-            .with_target_partitions(PARTITIONS_PER_QUERY)
-            .with_information_schema(true)
-            .with_create_default_catalog_and_schema(false)
-            .with_default_catalog_and_schema(CATALOG, SCHEMA);
-        let options = config.options_mut();
-        // Files are sorted by experiment, so that filters skip most of their pages before other columns are decoded.
-        options.execution.parquet.pushdown_filters = true;
-        options.execution.parquet.reorder_filters = true;
-        // Sorting in parts needs a merge at the end that takes as much memory as the data and cannot go to disk.
-        options.optimizer.repartition_sorts = false;
+        let mut config = self.template.config().clone();
         let reservation = limits.memory_bytes_max / SORT_RESERVATION_SHARE;
-        options.execution.sort_spill_reservation_bytes = reservation.min(SORT_RESERVATION_BYTES_MAX);
-        let state = SessionStateBuilder::new()
+        config.options_mut().execution.sort_spill_reservation_bytes = reservation.min(SORT_RESERVATION_BYTES_MAX);
+        let state = SessionStateBuilder::new_from_existing(self.template.clone())
             .with_config(config)
             .with_runtime_env(runtime)
-            .with_default_features()
+            .with_catalog_list(Arc::new(MemoryCatalogProviderList::new()))
             .with_optimizer_rule(Arc::new(StopConditions::new(stop)))
-            .with_physical_optimizer_rule(Arc::new(JoinsGiveWay))
             .build();
         let context = SessionContext::new_with_state(state);
         let schema = Arc::new(LakeSchema::new(snapshot.clone(), self.slow.clone()));
@@ -283,6 +274,27 @@ pub(crate) fn versions_read(context: &SessionContext) -> BTreeMap<String, i64> {
 fn lake_schema(schema: &Arc<dyn SchemaProvider>) -> &LakeSchema {
     let schema: &dyn Any = schema.as_ref();
     schema.downcast_ref().expect("the schema of the lake is the lake's")
+}
+
+/// What all sessions have in common.
+fn template(shared: &Arc<RuntimeEnv>) -> SessionState {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(PARTITIONS_PER_QUERY)
+        .with_information_schema(true)
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(CATALOG, SCHEMA);
+    let options = config.options_mut();
+    // Files are sorted by experiment, so that filters skip most of their pages before other columns are decoded.
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    // Sorting in parts needs a merge at the end that takes as much memory as the data and cannot go to disk.
+    options.optimizer.repartition_sorts = false;
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(shared.clone())
+        .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(JoinsGiveWay))
+        .build()
 }
 
 impl Drop for Room {

@@ -74,7 +74,7 @@ async fn an_answer_tells_its_versions_and_the_past_can_be_asked() {
         assert_eq!(answer["error"]["kind"], kind, "{body}: {answer}");
         assert!(answer["error"]["message"].as_str().unwrap().contains(part), "{body}: {answer}");
     };
-    refused(json!({ "sql": sql, "as_of": "1999-01-01T00:00:00Z" }), "no_version", "no version as old as 1999-01-01").await;
+    refused(json!({ "sql": sql, "as_of": "1969-01-01T00:00:00Z" }), "no_version", "no version as old as 1969-01-01").await;
     refused(json!({ "sql": sql, "versions": { "orders": 12 } }), "no_version", "the table orders has no version 12").await;
     refused(json!({ "sql": sql, "versions": { "clicks ": 1 } }), "no_version", "there is no table `clicks `").await;
     refused(json!({ "sql": sql, "as_of": "2100-01-01T00:00:00Z", "versions": {} }), "two_pasts", "both").await;

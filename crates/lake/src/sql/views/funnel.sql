@@ -9,7 +9,7 @@
 --   two days is in both.
 --
 -- Messages, openings, clicks and feedback are counted by the experiment and the variant that they name; machines' openings
--- and clicks are left out. Each kind is grouped by itself, so that a question about one step reads one table.
+-- and clicks are left out. Each kind is grouped by itself, so that a question about one step leaves most tables alone.
 --
 -- An order names no experiment. As in readouts it counts in every experiment that its contact is in, for the variant of the
 -- first assignment, when it was placed within seven days of the planned hour. Refunds and cancellations are no orders.
