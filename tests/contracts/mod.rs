@@ -3,6 +3,7 @@
 
 mod lake_cases;
 mod landers;
+mod served;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -122,7 +122,10 @@ impl Table {
     pub(crate) async fn open(tables: &Place, spec: TableSpec, applications: &[&str]) -> Result<Self, LakeError> {
         let place = tables.folder(spec.name);
         place.make()?;
-        let delta = create_or_open(&place, &spec).await.map_err(LakeError::table("open", spec.name))?;
+        // Looked at first, because the kernel logs an error where it finds no table.
+        let made = place.has(&commit_path(0)).await? || place.has("_delta_log/_last_checkpoint").await?;
+        let opened = if made { open(&place).await } else { create(&place, &spec).await };
+        let delta = opened.map_err(LakeError::table("open", spec.name))?;
         let table = Self::of(place, spec, &delta, applications).await?;
         if table.state().version == 0 {
             table.place.sync(&commit_path(0))?;
@@ -309,12 +312,11 @@ fn builder(place: &Place) -> Result<DeltaTableBuilder, DeltaTableError> {
         .map(|builder| builder.with_storage_backend(place.root(), place.url().clone()))
 }
 
-async fn create_or_open(place: &Place, spec: &TableSpec) -> Result<DeltaTable, DeltaTableError> {
-    match builder(place)?.load().await {
-        Ok(table) => return Ok(table),
-        Err(DeltaTableError::NotATable(_)) => {}
-        Err(error) => return Err(error),
-    }
+async fn open(place: &Place) -> Result<DeltaTable, DeltaTableError> {
+    builder(place)?.load().await
+}
+
+async fn create(place: &Place, spec: &TableSpec) -> Result<DeltaTable, DeltaTableError> {
     let schema: StructType = spec.schema.as_ref().try_into_kernel()?;
     let create = builder(place)?.build()?.create().with_save_mode(SaveMode::Ignore);
     let create = create.with_table_name(spec.name).with_comment(spec.comment).with_columns(schema.fields().cloned());
@@ -326,7 +328,7 @@ async fn create_or_open(place: &Place, spec: &TableSpec) -> Result<DeltaTable, D
     // Another process may have made it meanwhile: then that one is the table.
     match created {
         Ok(table) => Ok(table),
-        Err(error) => builder(place)?.load().await.map_err(|_| error),
+        Err(error) => open(place).await.map_err(|_| error),
     }
 }
 
