@@ -8,13 +8,11 @@ const KILLS: u64 = 12;
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_with_one_lander_lose_and_double_nothing() {
     let outcome = run(Plan { kills: KILLS, landers: 1, seed: 20_261_128 }).await;
-    println!("{outcome:?}");
     assert!(outcome.torn_writes > 0 && outcome.full_disks.0 > 0 && outcome.polls > 0, "{outcome:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_with_two_landers_lose_and_double_nothing() {
     let outcome = run(Plan { kills: KILLS, landers: 2, seed: 20_261_129 }).await;
-    println!("{outcome:?}");
     assert!(outcome.lander_kills > 0 && outcome.server_kills > 0 && outcome.polls > 0, "{outcome:?}");
 }

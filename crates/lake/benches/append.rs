@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use criterion::measurement::{Measurement, WallTime};
 use criterion::{Criterion, Throughput};
-use lake::{Lake, LakeConfig, SqlLimits};
+use lake::{Lake, LakeConfig};
 use vocabulary::{Body, ContactKey, Context, Currency, Event, EventId, Money, OrderId, Rates, Timestamp};
 
 /// A request of the collector's usual size.
