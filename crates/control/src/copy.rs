@@ -40,9 +40,11 @@ mod tests {
         control.create_key("after", crate::Scope::ALL).await.unwrap();
         let names = |control: std::sync::Arc<Control>| async move {
             let keys = control.keys().await.unwrap();
-            keys.into_iter().map(|key| key.info.name).collect::<Vec<_>>()
+            let mut names: Vec<String> = keys.into_iter().map(|key| key.info.name).collect();
+            names.sort();
+            names
         };
-        assert_eq!(names(control).await, ["before", "after"]);
+        assert_eq!(names(control).await, ["after", "before"]);
         let copy = Control::open(crate::ControlConfig { path: path.clone(), ..world.config() }).await.unwrap();
         assert_eq!(names(copy).await, ["before"]);
         let error = copy_file(&world.path(), &path).await.unwrap_err();

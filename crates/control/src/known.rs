@@ -187,7 +187,7 @@ mod tests {
         control.look_for_changes(0).await.unwrap();
         assert_eq!(control.known_keys().get("a"), Some(found[0]), "nothing was erased");
         let other = world.open().await;
-        sqlx::query("INSERT INTO changes (noun, number) VALUES ($1, 1)")
+        sqlx::query("UPDATE changes SET number = 1 WHERE noun = $1")
             .bind(ERASURES)
             .execute(&mut *other.writer().await)
             .await

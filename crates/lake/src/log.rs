@@ -256,7 +256,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let segment = Segment::new(folder.path(), 1);
         let mut bytes = Vec::new();
-        push_frame(&mut bytes, b"{}");
+        let schema = crate::rows::log_schema(EventKind::Order);
+        push_frames(&mut bytes, EventKind::Order, &RecordBatch::new_empty(schema)).unwrap();
+        assert!(bytes.is_empty(), "no rows make no frame");
+        let mut orders = crate::rows::KindBuilder::new(EventKind::Order);
+        orders.push(&crate::tests::order("a", 1, crate::tests::at(0), 1).borrowed());
+        push_frames(&mut bytes, EventKind::Order, &orders.finish().unwrap()).unwrap();
         let whole = bytes.len() as u64;
         bytes.extend_from_slice(b"\x09\0\0\0torn");
         fs::write(&segment.path, &bytes).unwrap();

@@ -275,7 +275,12 @@ impl TableProvider for LakeTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Exact; filters.len()])
+        // What says nothing of the rows is left to the optimizer: a part that is never true is not read at all.
+        let of_rows = |filter: &&Expr| match filter.column_refs().is_empty() {
+            true => TableProviderFilterPushDown::Unsupported,
+            false => TableProviderFilterPushDown::Exact,
+        };
+        Ok(filters.iter().map(of_rows).collect())
     }
 
     fn statistics(&self) -> Option<Statistics> {

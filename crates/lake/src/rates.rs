@@ -35,14 +35,13 @@ pub(crate) async fn put(lake: &Lake, newer: &Rates, at: Timestamp) -> Result<Ref
     // Merging files while they are written anew would only make both begin again.
     let _one = lake.tidying.lock().await;
     let mut rates = lake.tail.rates().as_ref().clone();
-    let mut spans = rates.merge(newer).map_err(LakeError::internal("merge exchange rates"))?;
-    let stored = stored(&lake.tables.rates, rates.base()).await?;
-    if stored.iter().eq(rates.iter()) && spans.is_empty() {
+    rates.merge(newer).map_err(LakeError::internal("merge exchange rates"))?;
+    let mut stored = stored(&lake.tables.rates, rates.base()).await?;
+    if stored.iter().eq(rates.iter()) {
         return Ok(Refilled::default());
     }
     // What was told when the lake was opened is known already, but the tables may have been filled without it.
-    let mut before = stored;
-    spans.extend(before.merge(&rates).map_err(LakeError::internal("merge exchange rates"))?);
+    let spans = stored.merge(&rates).map_err(LakeError::internal("merge exchange rates"))?;
     write(&lake.tables.rates, &rates, at).await?;
     lake.tail.set_rates(rates.clone());
     // What came in before is landed at the old rates and written anew with the rest.

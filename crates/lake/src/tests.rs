@@ -29,7 +29,7 @@ const START: i64 = 1_767_225_600_000_000; // 2026-01-01T00:00:00Z
 const HOUR: i64 = 3_600_000_000;
 
 /// So many microseconds after the start of 2026.
-fn at(microseconds: i64) -> Timestamp {
+pub(crate) fn at(microseconds: i64) -> Timestamp {
     Timestamp::from_microsecond(START + microseconds).unwrap()
 }
 
@@ -60,7 +60,7 @@ fn event(id: &str, key: i64, time: Timestamp, body: Body) -> Event {
     }
 }
 
-fn order(id: &str, key: i64, time: Timestamp, minor: i64) -> Event {
+pub(crate) fn order(id: &str, key: i64, time: Timestamp, minor: i64) -> Event {
     let amount = Money { minor, currency: currency("EUR") };
     event(id, key, time, Body::Order { order_id: OrderId::new(id).unwrap(), amount, refund_of: None })
 }

@@ -51,7 +51,8 @@ type SealReply = oneshot::Sender<Result<(), LakeError>>;
 #[derive(Default)]
 struct State {
     work: bool,
-    waiting_bytes: usize,
+    /// Counted by callers and by the thread in whatever order they come, so that it may be below zero for a moment.
+    waiting_bytes: isize,
     seals: Vec<SealReply>,
     closed: bool,
 }
@@ -124,14 +125,14 @@ impl Writer {
             if state.closed {
                 return Err(stopped());
             }
-            if state.waiting_bytes > WAITING_BYTES_MAX || self.tail.bytes() > TAIL_BYTES_MAX {
+            if state.waiting_bytes > WAITING_BYTES_MAX as isize || self.tail.bytes() > TAIL_BYTES_MAX {
                 return Err(LakeError::Busy { retry_after_seconds: RETRY_AFTER_SECONDS });
             }
         }
         let Some((answer, bytes)) = self.inbox.groups.fill(fill) else { return Ok(None) };
         self.inbox.change(|state| {
             state.work = true;
-            state.waiting_bytes += bytes;
+            state.waiting_bytes += bytes.cast_signed();
         });
         Ok(Some(answer))
     }
@@ -195,7 +196,7 @@ impl Loop {
         while let Some((groups, seals)) = self.inbox.next() {
             let bytes: usize = groups.iter().map(|group| group.bytes).sum();
             let outcome = self.commit(groups);
-            self.inbox.state.lock().unwrap_or_else(PoisonError::into_inner).waiting_bytes -= bytes;
+            self.inbox.state.lock().unwrap_or_else(PoisonError::into_inner).waiting_bytes -= bytes.cast_signed();
             if outcome.is_err() {
                 // Only a test that plays a crash comes here: nothing may be tidied up behind it.
                 self.inbox.close();

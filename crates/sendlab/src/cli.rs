@@ -186,11 +186,11 @@ pub(crate) struct SqlArgs {
     #[arg(long, value_name = "TIME")]
     pub(crate) as_of: Option<Timestamp>,
     /// Read a table at this version; may be given for several tables.
-    #[arg(long, value_name = "TABLE=VERSION", value_parser = version, conflicts_with = "as_of")]
-    pub(crate) version: Vec<(String, i64)>,
+    #[arg(long, value_name = "TABLE=VERSION", value_parser = at_version, conflicts_with = "as_of")]
+    pub(crate) at_version: Vec<(String, i64)>,
 }
 
-fn version(text: &str) -> Result<(String, i64), String> {
+fn at_version(text: &str) -> Result<(String, i64), String> {
     let parsed = text.split_once('=').and_then(|(table, version)| Some((table.trim().to_owned(), version.trim().parse().ok()?)));
     parsed.ok_or_else(|| format!("`{text}` is no table with its version; write orders=12"))
 }

@@ -238,8 +238,9 @@ async fn sql(client: &Client, args: SqlArgs) -> anyhow::Result<()> {
     if let Some(at) = args.as_of {
         body["as_of"] = json!(at);
     }
-    if !args.version.is_empty() {
-        body["versions"] = args.version.into_iter().collect::<BTreeMap<_, _>>().into_iter().map(|(k, v)| (k, json!(v))).collect();
+    if !args.at_version.is_empty() {
+        body["versions"] =
+            args.at_version.into_iter().collect::<BTreeMap<_, _>>().into_iter().map(|(k, v)| (k, json!(v))).collect();
     }
     let answer = client.bytes(Method::POST, &path, "application/json", serde_json::to_vec(&body)?).await?;
     match args.format {

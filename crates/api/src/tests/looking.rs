@@ -78,7 +78,7 @@ async fn an_answer_tells_its_versions_and_the_past_can_be_asked() {
     refused(json!({ "sql": sql, "versions": { "orders": 12 } }), "no_version", "the table orders has no version 12").await;
     refused(json!({ "sql": sql, "versions": { "clicks ": 1 } }), "no_version", "there is no table `clicks `").await;
     refused(json!({ "sql": sql, "as_of": "2100-01-01T00:00:00Z", "versions": {} }), "two_pasts", "both").await;
-    refused(json!({ "sql": sql, "as_of": "yesterday" }), "bad_body", "yesterday").await;
+    refused(json!({ "sql": sql, "as_of": "yesterday" }), "bad_body", "cannot be read").await;
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn the_lake_describes_itself() {
         let of_kind = tables.as_array().unwrap().iter().filter(|table| table["kind"] == kind);
         of_kind.map(|table| table["name"].as_str().unwrap()).collect::<Vec<_>>()
     };
-    let expect = ["assignments", "clicks", "contacts", "deliveries", "feedback", "messages", "opens", "orders"];
+    let expect = ["assignments", "clicks", "contacts", "deliveries", "feedback", "messages", "opens", "orders", "rates"];
     assert_eq!(of_kind("table"), expect);
     let expect = ["columns", "contact_facts", "funnel", "human_clicks", "human_opens", "message_outcomes", "slow_queries"];
     assert_eq!(of_kind("view"), expect);
