@@ -91,11 +91,22 @@ impl Table {
     /// Forgets the versions committed before `since`, but none of `keep`: their files and their commits. Versions to be
     /// kept get a checkpoint of their own, so that they can be read without the commits before them.
     pub(crate) async fn forget(&self, since: Timestamp, keep: &BTreeSet<i64>) -> Result<Forgotten, LakeError> {
-        let current = self.state();
+        self.forget_before(&self.state(), since, keep).await
+    }
+
+    /// [`Table::forget`] as seen from `current`. Landings commit meanwhile: what is newer than `current` is left alone
+    /// altogether, its files as well as its commits.
+    pub(crate) async fn forget_before(
+        &self,
+        current: &TableState,
+        since: Timestamp,
+        keep: &BTreeSet<i64>,
+    ) -> Result<Forgotten, LakeError> {
         let oldest = self.version_at(since).await.or_else(|error| match error {
             LakeError::NoVersion(_) => Ok(0),
             other => Err(other),
         })?;
+        let oldest = oldest.min(current.version);
         let mut alive: BTreeSet<String> = current.files.keys().cloned().collect();
         let mut kept: BTreeSet<i64> = keep.range(..oldest).copied().collect();
         if oldest < current.version {
@@ -119,14 +130,21 @@ impl Table {
                 self.checkpoint(*version).await?;
             }
         }
-        self.delete_unless(&alive, &kept, oldest).await
+        self.delete_unless(current, &alive, &kept, oldest).await
     }
 
-    async fn delete_unless(&self, alive: &BTreeSet<String>, kept: &BTreeSet<i64>, oldest: i64) -> Result<Forgotten, LakeError> {
+    async fn delete_unless(
+        &self,
+        current: &TableState,
+        alive: &BTreeSet<String>,
+        kept: &BTreeSet<i64>,
+        oldest: i64,
+    ) -> Result<Forgotten, LakeError> {
         let mut forgotten = Forgotten::default();
         // Files first: a commit that names a missing file is only read by those who ask for a forgotten version.
         for object in self.place.list("").await? {
-            let under_way = crate::parquet::is_unlanded(&object.path, &self.state());
+            // By the state that `alive` was made of: a file that was committed since is not in `alive`.
+            let under_way = crate::parquet::is_unlanded(&object.path, current);
             if object.path.starts_with(LOG) || alive.contains(&object.path) || under_way {
                 continue;
             }

@@ -106,3 +106,24 @@ async fn merging_and_forgetting_change_no_answer() {
     let lake = Lake::open(config(root.path())).await.unwrap();
     assert_eq!(ask(&lake, ask_all, SqlFormat::Csv).await.unwrap(), before);
 }
+
+/// A landing that commits while older versions are forgotten keeps its files, its commit and the way to read it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_landed_while_versions_are_forgotten_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let lake = Lake::open(config(root.path())).await.unwrap();
+    for round in 0..3 {
+        lake.append(vec![assigned(&format!("before-{round}"), round + 1, "spring")]).await.unwrap();
+        lake.land().await.unwrap();
+    }
+    let table = &lake.tables.events[0];
+    let seen = table.state();
+    lake.append(vec![assigned("meanwhile", 9, "spring")]).await.unwrap();
+    lake.land().await.unwrap();
+    assert!(table.state().version > seen.version);
+    table.forget_before(&seen, at(1000 * HOUR), &std::collections::BTreeSet::new()).await.unwrap();
+    assert_eq!(counts(&lake).await[0], (4, 4));
+    drop(lake);
+    let lake = Lake::open(config(root.path())).await.unwrap();
+    assert_eq!(counts(&lake).await[0], (4, 4));
+}
