@@ -8,16 +8,15 @@ use arrow::datatypes::{DataType, Int64Type};
 use arrow::error::ArrowError;
 use datafusion::common::JoinType;
 use datafusion::prelude::{DataFrame, SessionContext, cast as cast_expr, col};
-use deltalake_core::kernel::{Action, Transaction};
 use vocabulary::{Contact, ContactKey, Timestamp};
 
-use crate::delta::{Purpose, TableState, add_of, removes};
 use crate::faults::Point;
 use crate::landing::{APPLICATION, off_thread};
 use crate::parquet::{encode, landed_path};
 use crate::rows::contact_rows;
 use crate::schema::CONTACTS;
 use crate::session::{Asked, Group, explain, plan};
+use crate::tidy::replace_all;
 use crate::{Lake, LakeError, SqlLimits};
 
 /// The column by which an audience names its contacts.
@@ -38,13 +37,7 @@ pub(crate) async fn replace(lake: &Lake, change: i64, contacts: Vec<Contact>, at
     .await?;
     table.place.put(&encoded.file.path, encoded.bytes).await?;
     lake.faults.reached(Point::FilesWritten)?;
-    let plan = |state: &TableState| {
-        let actions = removes(state.files.values(), at, true).into_iter();
-        let actions =
-            actions.chain([Action::Add(add_of(&encoded.file, true)), Action::Txn(Transaction::new(APPLICATION, change))]);
-        Ok((state.recorded(APPLICATION) < change).then(|| actions.collect()))
-    };
-    table.commit(Purpose { operation: "WRITE", at }, Box::new(plan)).await?;
+    replace_all(table, &encoded.file, change, at).await?;
     lake.faults.reached(Point::TableCommitted)
 }
 

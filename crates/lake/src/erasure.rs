@@ -12,6 +12,7 @@ use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
+use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
@@ -92,11 +93,13 @@ async fn erase_from(table: &Table, keys: &Arc<HashSet<i64>>, units: &Units, now:
         }
         for file in unseen {
             clean.insert(file.path.clone());
-            if !holds_any(table, &file, keys).await? {
+            // What is missing holds nobody.
+            let Some(bytes) = table.place.get(&file.path).await? else { continue };
+            if !holds_any(bytes.clone(), keys).await? {
                 continue;
             }
             let change = without(keys.clone(), units.clone());
-            let Some(rewritten) = rewrite(table, &file, change, &salt, now).await? else { continue };
+            let Some(rewritten) = rewrite(table, &file, bytes, change, &salt, now).await? else { continue };
             let written: Vec<DataFile> = rewritten.file.into_iter().collect();
             let purpose = Purpose { operation: "DELETE", at: now };
             if replace(table, std::slice::from_ref(&file), &written, purpose, true).await? {
@@ -120,8 +123,7 @@ fn salt(keys: &HashSet<i64>) -> String {
 }
 
 /// Whether a file has rows of these contacts: reads the one column that tells.
-async fn holds_any(table: &Table, file: &DataFile, keys: &Arc<HashSet<i64>>) -> Result<bool, LakeError> {
-    let Some(bytes) = table.place.get(&file.path).await? else { return Ok(false) };
+async fn holds_any(bytes: Bytes, keys: &Arc<HashSet<i64>>) -> Result<bool, LakeError> {
     let keys = keys.clone();
     off_thread(move || {
         let failed = || LakeError::internal("look for contacts in a data file");

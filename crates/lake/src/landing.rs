@@ -15,11 +15,12 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use deltalake_core::kernel::{Action, Transaction};
-use vocabulary::{EventKind, Timestamp};
+use vocabulary::Timestamp;
 
 use crate::delta::{Purpose, Table, TableState, add_of};
 use crate::faults::{Faults, Point};
 use crate::parquet::{Encoded, by_day, encode, landed_path};
+use crate::tables::kind_of;
 use crate::tail::TailSegment;
 use crate::{Lake, LakeError, Landed};
 
@@ -64,9 +65,8 @@ pub(crate) async fn land_segments(
 
 /// Commits what the table lacks of these segments. Continues where another lander was faster with a part of them.
 async fn land_kind(table: &Table, segments: &[TailSegment], faults: &dyn Faults) -> Result<ControlFlow<(), u64>, LakeError> {
-    let Some(kind) = EventKind::ALL.iter().position(|kind| kind.table() == table.spec.name) else {
-        return Ok(ControlFlow::Break(()));
-    };
+    let Some(kind) = kind_of(table.spec.name) else { return Ok(ControlFlow::Break(())) };
+    let kind = kind as usize;
     let lacks = |state: &TableState| lacking(segments, kind, state.recorded(APPLICATION));
     if lacks(&table.state()).is_none() {
         return Ok(ControlFlow::Break(()));

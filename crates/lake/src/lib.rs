@@ -177,7 +177,8 @@ pub struct Lake {
     tables: tables::Tables,
     /// One landing of this process at a time.
     landing: Mutex<()>,
-    tidying: Mutex<()>,
+    /// Held by whoever writes files anew. Knows when old versions were last forgotten.
+    tidying: Mutex<Option<Timestamp>>,
     queries: session::Queries,
     _lock: File,
 }

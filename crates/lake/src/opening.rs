@@ -59,7 +59,7 @@ pub(crate) async fn open(config: LakeConfig, faults: Arc<dyn Faults>) -> Result<
         tail,
         tables,
         landing: Mutex::new(()),
-        tidying: Mutex::new(()),
+        tidying: Mutex::new(None),
         queries,
         _lock: lock,
     })

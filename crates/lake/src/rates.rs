@@ -8,17 +8,16 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Date32Type, Int64Type, SchemaRef};
 use arrow::error::ArrowError;
-use deltalake_core::kernel::{Action, Transaction};
 use jiff::civil::Date;
 use vocabulary::{Currency, EventKind, Rate, RateSpan, Rates, Ratio, Timestamp};
 
-use crate::delta::{DataFile, Purpose, Table, TableState, add_of, removes};
+use crate::delta::{DataFile, Purpose, Table};
 use crate::landing::APPLICATION;
 use crate::parquet::{encode, landed_path};
-use crate::rewrite::{Change, read, rewrite};
+use crate::rewrite::{Change, fetch, read, rewrite};
 use crate::rows::{base_amounts, date_of_days, days_since_epoch};
 use crate::schema::BASE_COLUMNS;
-use crate::tidy::replace;
+use crate::tidy::{replace, replace_all};
 use crate::{Lake, LakeError};
 
 /// What new rates changed.
@@ -92,12 +91,7 @@ async fn write(table: &Table, rates: &Rates, at: Timestamp) -> Result<(), LakeEr
     let encoded =
         encode(path, None, &[rows], table.spec.skip_by, at).map_err(LakeError::internal("write down exchange rates"))?;
     table.place.put(&encoded.file.path, encoded.bytes).await?;
-    let plan = |state: &TableState| {
-        let record = [Action::Add(add_of(&encoded.file, true)), Action::Txn(Transaction::new(APPLICATION, number))];
-        Ok((state.recorded(APPLICATION) < number)
-            .then(|| removes(state.files.values(), at, true).into_iter().chain(record).collect()))
-    };
-    table.commit(Purpose { operation: "WRITE", at }, Box::new(plan)).await.map(drop)
+    replace_all(table, &encoded.file, number, at).await
 }
 
 fn rows(schema: &SchemaRef, rates: &Rates) -> Result<RecordBatch, ArrowError> {
@@ -122,7 +116,8 @@ async fn refill(table: &Table, rates: &Rates, spans: &[RateSpan], at: Timestamp)
     let mut refilled = 0;
     let files: Vec<Arc<DataFile>> = table.refresh().await?.files.values().cloned().collect();
     for file in files.into_iter().filter(|file| file.date.is_some_and(within)) {
-        let Some(rewritten) = rewrite(table, &file, again(rates.clone()), &salt, at).await? else { continue };
+        let bytes = fetch(table, &file).await?;
+        let Some(rewritten) = rewrite(table, &file, bytes, again(rates.clone()), &salt, at).await? else { continue };
         let written: Vec<DataFile> = rewritten.file.into_iter().collect();
         if replace(table, std::slice::from_ref(&file), &written, Purpose { operation: "UPDATE", at }, true).await? {
             refilled += 1;

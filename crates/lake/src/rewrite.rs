@@ -28,20 +28,24 @@ pub(crate) struct Rewritten {
     pub(crate) rows_gone: u64,
 }
 
-/// Writes a file with `change` applied to its rows, beside the old one; nothing is committed. `None` when nothing changed.
+/// The bytes of a data file.
+pub(crate) async fn fetch(table: &Table, file: &DataFile) -> Result<Bytes, LakeError> {
+    table.place.get(&file.path).await?.ok_or_else(|| {
+        let why = format!("the file {} of {} is missing; `sendlab lake check` says more", file.path, table.spec.name);
+        LakeError::internal("read a data file")(std::io::Error::other(why))
+    })
+}
+
+/// Writes a file, whose `bytes` are these, with `change` applied to its rows, beside the old one; nothing is committed. `None` when nothing changed.
 /// The same file and `salt` always give the same name.
 pub(crate) async fn rewrite(
     table: &Table,
     file: &Arc<DataFile>,
+    bytes: Bytes,
     change: Change,
     salt: &str,
     at: Timestamp,
 ) -> Result<Option<Rewritten>, LakeError> {
-    let bytes = table.place.get(&file.path).await?;
-    let bytes = bytes.ok_or_else(|| {
-        let why = format!("the file {} of {} is missing; `sendlab lake check` says more", file.path, table.spec.name);
-        LakeError::internal("read a data file")(std::io::Error::other(why))
-    })?;
     let path = rewritten_path(file.date, std::slice::from_ref(file), salt, 0);
     let (date, skip_by, rows_before) = (file.date, table.spec.skip_by, file.rows);
     let changed = off_thread(move || {

@@ -15,14 +15,14 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::prelude::SessionContext;
-use deltalake_core::kernel::Action;
+use deltalake_core::kernel::{Action, Transaction};
 use futures::TryStreamExt;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 use vocabulary::Timestamp;
 
 use crate::delta::{DataFile, Forgotten, Purpose, Table, TableState, add_of, removes};
-use crate::landing::off_thread;
+use crate::landing::{APPLICATION, off_thread};
 use crate::parquet::{Encoded, encode, is_landed, rewritten_path};
 use crate::rows::date_of;
 use crate::schema::EVENT_DATE;
@@ -45,6 +45,9 @@ const LATE_SHARE: f64 = 0.01;
 /// Versions are kept so long, for readers that began before and for questions about the past.
 const HISTORY: SignedDuration = SignedDuration::from_hours(7 * 24);
 
+/// How often old versions are forgotten.
+const FORGET_EVERY: SignedDuration = SignedDuration::from_hours(1);
+
 /// Versions that must stay readable, by table: those that stored readouts name.
 pub type Pins = BTreeMap<String, BTreeSet<i64>>;
 
@@ -65,7 +68,7 @@ pub struct Tidied {
 
 /// See [`Lake::tidy`].
 pub(crate) async fn tidy(lake: &Lake, now: Timestamp, pins: &Pins) -> Result<Tidied, LakeError> {
-    let _one = lake.tidying.lock().await;
+    let mut forgot_at = lake.tidying.lock().await;
     let mut tidied = Tidied::default();
     for table in &lake.tables.events {
         while let Some(merge) = next_merge(&table.state(), now) {
@@ -80,6 +83,10 @@ pub(crate) async fn tidy(lake: &Lake, now: Timestamp, pins: &Pins) -> Result<Tid
         Ok(())
     })
     .await?;
+    // It reads the commits of the whole history, so it is not done each time that a few files are looked over.
+    if forgot_at.is_some_and(|at| now.duration_since(at) < FORGET_EVERY) {
+        return Ok(tidied);
+    }
     let since = now.checked_sub(HISTORY).unwrap_or(Timestamp::MIN);
     for table in lake.tables.all() {
         let none = BTreeSet::new();
@@ -87,6 +94,7 @@ pub(crate) async fn tidy(lake: &Lake, now: Timestamp, pins: &Pins) -> Result<Tid
         tidied.files_deleted += files;
         tidied.commits_forgotten += commits;
     }
+    *forgot_at = Some(now);
     Ok(tidied)
 }
 
@@ -167,6 +175,17 @@ pub(crate) async fn replace(
         }
     }
     Ok(false)
+}
+
+/// Makes a file, which is on storage already, the only content of a table, in one commit that records `number`. Nothing happens where
+/// that number or a later one is recorded.
+pub(crate) async fn replace_all(table: &Table, file: &DataFile, number: i64, at: Timestamp) -> Result<(), LakeError> {
+    let plan = |state: &TableState| {
+        let actions = removes(state.files.values(), at, true).into_iter();
+        let actions = actions.chain([Action::Add(add_of(file, true)), Action::Txn(Transaction::new(APPLICATION, number))]);
+        Ok((state.recorded(APPLICATION) < number).then(|| actions.collect()))
+    };
+    table.commit(Purpose { operation: "WRITE", at }, Box::new(plan)).await.map(drop)
 }
 
 /// Merges the inputs and writes them as files of at most [`FILE_ROWS_MAX`] rows.

@@ -130,7 +130,9 @@ impl Server {
         let base_currency = config.rates.base();
         let rates = config.rates.clone();
         let lake = Lake::open(config).await?;
-        lake.put_rates(&rates, clock.now()).await?;
+        if !rates.is_empty() {
+            lake.put_rates(&rates, clock.now()).await?;
+        }
         let master_key = master_key(data, ids.as_ref())?;
         let config = ControlConfig { path: data.join("control.sqlite"), master_key, ids: ids.clone(), clock: clock.clone() };
         let control = Control::open(config).await?;

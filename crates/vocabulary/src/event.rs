@@ -289,15 +289,7 @@ impl Body {
     /// The kind of this event.
     #[must_use]
     pub fn kind(&self) -> EventKind {
-        match self {
-            Self::Assignment { .. } => EventKind::Assignment,
-            Self::Message { .. } => EventKind::Message,
-            Self::Delivery { .. } => EventKind::Delivery,
-            Self::Open { .. } => EventKind::Open,
-            Self::Click { .. } => EventKind::Click,
-            Self::Order { .. } => EventKind::Order,
-            Self::Feedback { .. } => EventKind::Feedback,
-        }
+        self.borrowed().kind()
     }
 }
 
