@@ -35,7 +35,8 @@ impl std::fmt::Debug for LogLander {
 }
 
 impl LogLander {
-    /// Opens the tables of a lake. `config` must be what the lake itself was opened with: amounts are converted at its rates.
+    /// Opens the tables of a lake. `config` must be what the lake itself was opened with. Amounts are converted at the
+    /// rates in its table.
     ///
     /// # Errors
     /// Errors of the tables.
@@ -59,7 +60,7 @@ impl LogLander {
     pub async fn land(&mut self) -> Result<Landed, LakeError> {
         let mut landed = Landed::default();
         loop {
-            let batch = self.next_batch()?;
+            let batch = self.next_batch().await?;
             let Some(newest) = batch.last().map(|segment| segment.number) else { return Ok(landed) };
             let commits = land_segments(&self.tables.events, &batch, self.faults.as_ref()).await?;
             if commits > 0 {
@@ -71,7 +72,7 @@ impl LogLander {
     }
 
     /// The oldest whole segments that are not known to be landed.
-    fn next_batch(&self) -> Result<Vec<TailSegment>, LakeError> {
+    async fn next_batch(&self) -> Result<Vec<TailSegment>, LakeError> {
         let mut segments = match list_segments(&self.log) {
             Ok(segments) => segments,
             // The server has not made its folders yet.
@@ -79,8 +80,14 @@ impl LogLander {
             Err(error) => return Err(error),
         };
         segments.pop();
-        let tail = Tail::new(self.config.rates.clone());
-        for segment in segments.into_iter().filter(|segment| segment.number > self.landed) {
+        segments.retain(|segment| segment.number > self.landed);
+        if segments.is_empty() {
+            return Ok(Vec::new());
+        }
+        // The server may have been told new ones since.
+        self.tables.rates.refresh().await?;
+        let tail = Tail::new(crate::rates::known(&self.tables.rates, &self.config.rates).await?);
+        for segment in segments {
             match segment.read() {
                 Ok(batches) => tail.restore(segment, batches),
                 // The server has landed and deleted it since the folder was listed.

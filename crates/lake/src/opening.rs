@@ -42,8 +42,7 @@ pub(crate) async fn open(config: LakeConfig, faults: Arc<dyn Faults>) -> Result<
     sync_folder(&config.root).map_err(LakeError::file("sync", &config.root))?;
     let lock = lock(&config.root)?;
     let tables = open_tables(&config).await?;
-    let mut rates = crate::rates::stored(&tables.rates, config.rates.base()).await?;
-    rates.merge(&config.rates).map_err(LakeError::internal("merge exchange rates"))?;
+    let rates = crate::rates::known(&tables.rates, &config.rates).await?;
     let tail = Arc::new(Tail::new(rates));
     let (segments, newest) = read_back(&log, &tables, &tail)?;
     let queries = Queries::new(spill, &tables, SlowLog::new(config.slow_query))?;

@@ -4,6 +4,7 @@
 //! that a commit survives a power loss and the log segment it came from may be deleted.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
@@ -169,6 +170,10 @@ impl Place {
 
     /// Writes an object unless there is one of this name.
     pub(crate) async fn put_new(&self, path: &str, bytes: Bytes) -> Result<Put, LakeError> {
+        if let Some(local) = &self.local {
+            let put = link_new(&local.join(path), &bytes).map_err(LakeError::file("write", &local.join(path)))?;
+            return if put == Put::Done { self.sync(path).map(|()| put) } else { Ok(put) };
+        }
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.root.put_opts(&self.at(path), bytes.into(), options).await {
             Ok(_) => self.sync(path).map(|()| Put::Done),
@@ -249,6 +254,26 @@ impl Place {
     }
 }
 
+/// Writes a file whole or not at all: it gets its name, which a reader looks for, when its bytes are on disk. The name it has
+/// before is one that object stores in a folder never list.
+fn link_new(file: &FsPath, bytes: &[u8]) -> std::io::Result<Put> {
+    let mut staged = file.as_os_str().to_owned();
+    staged.push(format!("#{}", std::process::id()));
+    let write = || -> std::io::Result<Put> {
+        let mut open = std::fs::File::create(&staged)?;
+        open.write_all(bytes)?;
+        open.sync_all()?;
+        match std::fs::hard_link(&staged, file) {
+            Ok(()) => Ok(Put::Done),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(Put::Exists),
+            Err(error) => Err(error),
+        }
+    };
+    let put = write();
+    let removed = std::fs::remove_file(&staged);
+    put.and_then(|put| removed.map(|()| put))
+}
+
 /// Logs of tables in object stores whose puts can be conditional, which is what `deltalake` itself does in a folder.
 struct ConditionalPuts;
 
@@ -268,4 +293,25 @@ impl LogStoreFactory for ConditionalPuts {
 fn know_scheme() {
     let scheme = Url::parse("s3://").expect("a scheme is an address");
     logstore_factories().entry(scheme).or_insert_with(|| Arc::new(ConditionalPuts));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_new_is_written_once_and_leaves_nothing_beside_it() {
+        let root = tempfile::tempdir().unwrap();
+        let place = Place::local(root.path()).unwrap();
+        place.folder("log").make().unwrap();
+        assert_eq!(place.put_new("log/1.json", "one".into()).await.unwrap(), Put::Done);
+        assert_eq!(place.put_new("log/1.json", "two".into()).await.unwrap(), Put::Exists);
+        assert_eq!(place.get("log/1.json").await.unwrap().unwrap(), "one");
+        assert_eq!(std::fs::read_dir(root.path().join("log")).unwrap().count(), 1);
+        // What a killed process left is no object.
+        std::fs::write(root.path().join("log/2.json#7"), "torn").unwrap();
+        let listed: Vec<String> = place.list("").await.unwrap().into_iter().map(|object| object.path).collect();
+        assert_eq!(listed, ["log/1.json"]);
+        assert_eq!(place.put_new("log/2.json", "two".into()).await.unwrap(), Put::Done);
+    }
 }

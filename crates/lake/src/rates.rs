@@ -52,6 +52,13 @@ pub(crate) async fn put(lake: &Lake, newer: &Rates, at: Timestamp) -> Result<Ref
     Ok(Refilled { spans, files })
 }
 
+/// The rates in the table and, where they differ, those that were told.
+pub(crate) async fn known(table: &Table, told: &Rates) -> Result<Rates, LakeError> {
+    let mut rates = stored(table, told.base()).await?;
+    rates.merge(told).map_err(LakeError::internal("merge exchange rates"))?;
+    Ok(rates)
+}
+
 /// The rates in the table.
 pub(crate) async fn stored(table: &Table, base: Currency) -> Result<Rates, LakeError> {
     let mut rates = Rates::new(base);

@@ -38,3 +38,22 @@ async fn late_rates_fill_in_what_came_before() {
     lake.append(vec![yen("d", 61)]).await.unwrap();
     assert_eq!(amounts(&lake).await, "order_id,amount_base_minor\na,\nb,10000\nc,10000\nd,10000\neuro,5\n");
 }
+
+/// A second lander converts at the rates that the lake was told after both were opened.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_lander_reads_the_table_of_rates() {
+    let root = tempfile::tempdir().unwrap();
+    let lake = Lake::open(config(root.path())).await.unwrap();
+    let mut lander = crate::LogLander::open(config(root.path())).await.unwrap();
+    let mut late = Rates::new(currency("EUR"));
+    late.insert(currency("JPY"), jiff::civil::date(2026, 1, 1), "160").unwrap();
+    lake.put_rates(&late, at(HOUR)).await.unwrap();
+    let amount = Money { minor: 16_000, currency: currency("JPY") };
+    let yen = event("a", 1, at(HOUR), Body::Order { order_id: OrderId::new("a").unwrap(), amount, refund_of: None });
+    lake.append(vec![yen]).await.unwrap();
+    lake.writer.seal().await.unwrap();
+    // Only segments that are not the newest are known to be whole.
+    lake.append(vec![order("b", 1, at(HOUR), 5)]).await.unwrap();
+    assert_eq!(lander.land().await.unwrap().events, 1);
+    assert_eq!(amounts(&lake).await, "order_id,amount_base_minor\na,10000\nb,5\n");
+}
