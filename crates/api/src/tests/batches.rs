@@ -98,23 +98,30 @@ async fn too_much_at_once_is_told_to_come_again() {
     let server = Server::start().await;
     let length = BODY_BYTES_MAX.to_string();
     let headers = [("content-type", "application/x-ndjson"), ("content-length", length.as_str())];
-    let endless = || Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
-    let mut waiting: Vec<_> = (0..BYTES_IN_FLIGHT_MAX / BODY_BYTES_MAX)
-        .map(|_| Box::pin(server.call(Scope::Collect, Method::POST, "/v1/events", &headers, endless())))
-        .collect();
-    // Authentication asks the file, so the bodies are charged some polls later. They go on meanwhile: what stands still here may
-    // hold the connection that the next request waits for.
-    let mut refused = None;
-    for _ in 0..1_000 {
-        refused = tokio::select! {
-            answer = server.collect(order("a", &json!({}))) => Some(answer).filter(|answer| answer.status != StatusCode::OK),
-            _ = futures::future::select_all(&mut waiting) => panic!("a body without end was answered"),
+    let (charged, mut charges) = tokio::sync::mpsc::unbounded_channel();
+    // A body is charged before it is read.
+    let endless = || {
+        let charged = charged.clone();
+        let first = async move {
+            charged.send(()).unwrap();
+            std::future::pending::<Result<Bytes, std::io::Error>>().await
         };
-        if refused.is_some() {
-            break;
+        Body::from_stream(futures::stream::once(first))
+    };
+    let count = BYTES_IN_FLIGHT_MAX / BODY_BYTES_MAX;
+    let mut waiting: Vec<_> =
+        (0..count).map(|_| Box::pin(server.call(Scope::Collect, Method::POST, "/v1/events", &headers, endless()))).collect();
+    // They go on while another one is made: what stands still may hold the connection to the database that the other waits for.
+    let refused = async {
+        for _ in 0..count {
+            charges.recv().await.unwrap();
         }
-    }
-    let refused = refused.expect("it was never too much").expect(StatusCode::TOO_MANY_REQUESTS);
+        server.collect(order("a", &json!({}))).await
+    };
+    let refused = tokio::select! {
+        refused = refused => refused.expect(StatusCode::TOO_MANY_REQUESTS),
+        _ = futures::future::select_all(&mut waiting) => panic!("a body without end was answered"),
+    };
     assert_eq!((refused.json()["error"]["kind"].as_str(), refused.header(header::RETRY_AFTER)), (Some("busy"), "1"));
     drop(waiting);
     server.collect(order("b", &json!({}))).await.expect(StatusCode::OK);
