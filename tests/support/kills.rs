@@ -205,6 +205,7 @@ impl World {
         self.outcome.commits = commits(&client).await;
         self.server.take().expect("it runs").kill();
         drop(self.lander.take());
+        super::run(super::sendlab(&self.data).args(["lake", "check", "--deep"]));
         assert_eq!(read_tables(&self.data.join("lake")).await, (stored, stored), "the tables by themselves");
         self.outcome.requests = requests;
         self.outcome.events = stored;
