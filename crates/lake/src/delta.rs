@@ -122,9 +122,7 @@ impl Table {
     pub(crate) async fn open(tables: &Place, spec: TableSpec, applications: &[&str]) -> Result<Self, LakeError> {
         let place = tables.folder(spec.name);
         place.make()?;
-        // Looked at first, because the kernel logs an error where it finds no table.
-        let made = place.has(&commit_path(0)).await? || place.has("_delta_log/_last_checkpoint").await?;
-        let opened = if made { open(&place).await } else { create(&place, &spec).await };
+        let opened = if is_made(&place).await? { open(&place).await } else { create(&place, &spec).await };
         let delta = opened.map_err(LakeError::table("open", spec.name))?;
         let table = Self::of(place, spec, &delta, applications).await?;
         if table.state().version == 0 {
@@ -138,12 +136,10 @@ impl Table {
     /// Opens a table that is there and changes nothing; `None` where there is none.
     pub(crate) async fn existing(tables: &Place, spec: TableSpec, applications: &[&str]) -> Result<Option<Self>, LakeError> {
         let place = tables.folder(spec.name);
-        let load = async { builder(&place)?.load().await };
-        let delta = match load.await {
-            Ok(delta) => delta,
-            Err(DeltaTableError::NotATable(_)) => return Ok(None),
-            Err(error) => return Err(LakeError::table("open", spec.name)(error)),
-        };
+        if !is_made(&place).await? {
+            return Ok(None);
+        }
+        let delta = open(&place).await.map_err(LakeError::table("open", spec.name))?;
         let table = Self::of(place, spec, &delta, applications).await?;
         table.refresh().await?;
         Ok(Some(table))
@@ -310,6 +306,11 @@ fn builder(place: &Place) -> Result<DeltaTableBuilder, DeltaTableError> {
     // The store already points at the table, and `deltalake` wants its root beside it.
     DeltaTableBuilder::from_url(place.url().clone())
         .map(|builder| builder.with_storage_backend(place.root(), place.url().clone()))
+}
+
+/// Whether there is a table. Looked at first, because the kernel logs an error where it finds none.
+async fn is_made(place: &Place) -> Result<bool, LakeError> {
+    Ok(place.has(&commit_path(0)).await? || place.has("_delta_log/_last_checkpoint").await?)
 }
 
 async fn open(place: &Place) -> Result<DeltaTable, DeltaTableError> {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use deltalake_core::kernel::{Action, Transaction};
+use futures::{StreamExt, TryStreamExt};
 use vocabulary::Timestamp;
 
 use crate::delta::{Purpose, Table, TableState, add_of};
@@ -27,7 +28,9 @@ use crate::{Lake, LakeError, Landed};
 /// Under this name commits record which segments they bring.
 pub(crate) const APPLICATION: &str = "sendlab";
 /// So many rows are landed together: enough for files worth reading, and a bound on the memory it takes.
-const BATCH_ROWS_MAX: u64 = 1 << 20;
+const BATCH_ROWS_MAX: u64 = 1 << 18;
+/// So many tables are landed side by side: with one at a time, a full rate of events would leave landing behind.
+const TABLES_AT_ONCE: usize = 2;
 
 /// See [`Lake::land`].
 pub(crate) async fn land(lake: &Lake) -> Result<Landed, LakeError> {
@@ -45,6 +48,10 @@ pub(crate) async fn land(lake: &Lake) -> Result<Landed, LakeError> {
         landed.events += lake.tail.drop_landed(newest);
         lake.faults.reached(Point::Refreshed)?;
         delete(&batch, lake.faults.as_ref())?;
+        // With every landing, or the filter fills at full rate before it is looked at, and each new id is looked up on disk.
+        let (index, now) =
+            (lake.index.clone(), newest_receipt(batch.iter().flat_map(|segment| segment.batches.iter().flatten())));
+        off_thread(move || index.maintain(now.as_microsecond())).await?;
     }
 }
 
@@ -54,13 +61,15 @@ pub(crate) async fn land_segments(
     segments: &[TailSegment],
     faults: &dyn Faults,
 ) -> Result<u64, LakeError> {
-    let mut commits = 0;
-    for table in tables {
+    let land = async |table: &Arc<Table>| {
+        let mut commits = 0;
         while let ControlFlow::Continue(committed) = land_kind(table, segments, faults).await? {
             commits += committed;
         }
-    }
-    Ok(commits)
+        Ok(commits)
+    };
+    let landings = futures::stream::iter(tables.iter().map(land)).buffer_unordered(TABLES_AT_ONCE);
+    landings.try_fold(0, async |all, commits| Ok(all + commits)).await
 }
 
 /// Commits what the table lacks of these segments. Continues where another lander was faster with a part of them.
@@ -133,12 +142,12 @@ fn lacking(segments: &[TailSegment], kind: usize, recorded: i64) -> Option<Lacki
 }
 
 /// When the newest of these rows came in: commits are dated by what they bring.
-fn newest_receipt(batches: &[RecordBatch]) -> Timestamp {
+fn newest_receipt<'a>(batches: impl IntoIterator<Item = &'a RecordBatch>) -> Timestamp {
     let newest = |batch: &RecordBatch| {
         let received = batch.column_by_name("received_at")?.as_primitive_opt::<TimestampMicrosecondType>()?;
         arrow::compute::max(received)
     };
-    let newest = batches.iter().filter_map(newest).max().unwrap_or_default();
+    let newest = batches.into_iter().filter_map(newest).max().unwrap_or_default();
     Timestamp::from_microsecond(newest).unwrap_or_default()
 }
 

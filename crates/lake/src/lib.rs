@@ -35,6 +35,7 @@ mod place;
 mod plan;
 mod provider;
 mod rates;
+mod retention;
 mod rewrite;
 mod rows;
 mod schema;
@@ -71,6 +72,7 @@ pub use log_lander::LogLander;
 pub use place::TablesAt;
 pub use plan::{PlanRow, read_plan, write_plan};
 pub use rates::Refilled;
+pub use retention::{RETENTION_DAYS_MIN, Retention};
 pub use session::Group;
 pub use sql::{SqlAnswer, SqlFormat, SqlLimits, SqlOptions};
 pub use tables::AsOf;
@@ -92,6 +94,8 @@ pub struct LakeConfig {
     pub index: IndexConfig,
     /// Queries that take as long or longer are kept in the log of slow queries.
     pub slow_query: Duration,
+    /// How long events are kept, by table; the last rule for a table counts.
+    pub retention: Vec<Retention>,
 }
 
 impl LakeConfig {
@@ -105,6 +109,7 @@ impl LakeConfig {
             limits: SqlLimits::default(),
             index: IndexConfig::default(),
             slow_query: Duration::from_secs(1),
+            retention: Vec::new(),
         }
     }
 }
@@ -252,8 +257,8 @@ impl Lake {
         landing::land(self).boxed().await
     }
 
-    /// Merges small files, writes closed days anew in the order that questions want, and forgets versions that are old at
-    /// `now` and not among `pins`. Readers and landings go on meanwhile.
+    /// Takes out days that are over their time, merges small files, writes closed days anew in the order that questions want, and
+    /// forgets versions that are old at `now` and not among `pins`. Readers and landings go on meanwhile.
     ///
     /// # Errors
     /// Errors of files and tables; nothing is lost, and the next call goes on.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{interleave_record_batch, max, max_string, min, min_string};
-use arrow::datatypes::{DataType, Date32Type, Int64Type, SchemaRef, TimestampMicrosecondType};
+use arrow::compute::{cast, interleave_record_batch, max, max_string, max_string_view, min, min_string, min_string_view};
+use arrow::datatypes::{DataType, Date32Type, FieldRef, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use jiff::civil::Date;
@@ -105,7 +105,7 @@ pub(crate) fn by_day(batches: &[RecordBatch]) -> Result<Vec<Day>, ArrowError> {
         }));
     }
     order.sort_unstable();
-    let bare = batches.iter().map(without_day).collect::<Result<Vec<_>, _>>()?;
+    let bare = batches.iter().map(|batch| with_views(&without_day(batch)?)).collect::<Result<Vec<_>, _>>()?;
     let bare: Vec<&RecordBatch> = bare.iter().collect();
     let mut days = Vec::new();
     for rows in order.chunk_by(|(a, ..), (b, ..)| a >> 96 == b >> 96) {
@@ -153,6 +153,23 @@ fn without_day(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     }
 }
 
+/// Texts as views, which are moved without the letters they point to.
+fn with_views(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let schema = Arc::new(retyped(batch.schema_ref(), &DataType::Utf8, &DataType::Utf8View));
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(schema, columns)
+}
+
+/// The schema with another type in the place of `old`.
+fn retyped(schema: &Schema, old: &DataType, new: &DataType) -> Schema {
+    let field = |field: &FieldRef| match field.data_type() == old {
+        true => Arc::new(field.as_ref().clone().with_data_type(new.clone())),
+        false => field.clone(),
+    };
+    Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>())
+}
+
 /// A data file in memory.
 pub(crate) struct Encoded {
     pub(crate) file: DataFile,
@@ -179,12 +196,28 @@ pub(crate) fn encode(
     at: Timestamp,
 ) -> Result<Encoded, ParquetError> {
     let first = batches.first().ok_or_else(|| ParquetError::General("a file needs at least one batch".to_owned()))?;
+    encode_stream(path, date, first.schema_ref(), batches.iter().cloned().map(Ok), skip_by, at)
+}
+
+/// [`encode`] for batches that come one after the other, so that they need not all be in memory.
+pub(crate) fn encode_stream(
+    path: String,
+    date: Option<Date>,
+    schema: &SchemaRef,
+    batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
+    skip_by: &str,
+    at: Timestamp,
+) -> Result<Encoded, ParquetError> {
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, first.schema(), Some(writer_properties(first.schema_ref())))?;
+    // Views are how rows are handled, not how they are stored: other readers find the type that the table declares.
+    let schema = Arc::new(retyped(schema, &DataType::Utf8View, &DataType::Utf8));
+    let properties = writer_properties(&schema);
+    let mut writer = ArrowWriter::try_new(&mut bytes, schema, Some(properties))?;
     let mut stats = FileStats::default();
     for batch in batches {
-        writer.write(batch)?;
-        stats.add(batch, skip_by);
+        let batch = batch?;
+        writer.write(&batch)?;
+        stats.add(&batch, skip_by);
     }
     note_content(&mut writer)?;
     writer.close()?;
@@ -238,11 +271,8 @@ impl FileStats {
 /// The smallest and largest value as Delta writes them; texts and times only, which compare as text. `None` without any.
 fn bounds(column: &ArrayRef) -> Option<(Value, Value)> {
     match column.data_type() {
-        DataType::Utf8 => {
-            let texts = column.as_string::<i32>();
-            let low: String = min_string(texts)?.chars().take(STATS_CHARS_MAX).collect();
-            Some((low.into(), raised(max_string(texts)?)?.into()))
-        }
+        DataType::Utf8 => text_bounds(min_string(column.as_string::<i32>())?, max_string(column.as_string::<i32>())?),
+        DataType::Utf8View => text_bounds(min_string_view(column.as_string_view())?, max_string_view(column.as_string_view())?),
         DataType::Timestamp(..) => {
             let times = column.as_primitive_opt::<TimestampMicrosecondType>()?;
             let text = |time: i64| Timestamp::from_microsecond(time).ok().map(|time| format!("{time:.6}"));
@@ -250,6 +280,11 @@ fn bounds(column: &ArrayRef) -> Option<(Value, Value)> {
         }
         _ => None,
     }
+}
+
+fn text_bounds(low: &str, high: &str) -> Option<(Value, Value)> {
+    let low: String = low.chars().take(STATS_CHARS_MAX).collect();
+    Some((low.into(), raised(high)?.into()))
 }
 
 /// A text cut to Delta's length that is not below `text`.

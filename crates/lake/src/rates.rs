@@ -11,13 +11,13 @@ use arrow::error::ArrowError;
 use jiff::civil::Date;
 use vocabulary::{Currency, EventKind, Rate, RateSpan, Rates, Ratio, Timestamp};
 
-use crate::delta::{DataFile, Purpose, Table};
+use crate::delta::{Purpose, Table};
 use crate::landing::APPLICATION;
 use crate::parquet::{encode, landed_path};
-use crate::rewrite::{Change, fetch, read, rewrite};
+use crate::rewrite::{Change, read, rewrite_all};
 use crate::rows::{base_amounts, date_of_days, days_since_epoch};
 use crate::schema::BASE_COLUMNS;
-use crate::tidy::{replace, replace_all};
+use crate::tidy::replace_all;
 use crate::{Lake, LakeError};
 
 /// What new rates changed.
@@ -120,17 +120,9 @@ fn rows(schema: &SchemaRef, rates: &Rates) -> Result<RecordBatch, ArrowError> {
 async fn refill(table: &Table, rates: &Rates, spans: &[RateSpan], at: Timestamp) -> Result<u64, LakeError> {
     let within = |date: Date| spans.iter().any(|span| span.first <= date && date <= span.last);
     let salt = format!("rates {}", table.state().version);
-    let mut refilled = 0;
-    let files: Vec<Arc<DataFile>> = table.refresh().await?.files.values().cloned().collect();
-    for file in files.into_iter().filter(|file| file.date.is_some_and(within)) {
-        let bytes = fetch(table, &file).await?;
-        let Some(rewritten) = rewrite(table, &file, bytes, again(rates.clone()), &salt, at).await? else { continue };
-        let written: Vec<DataFile> = rewritten.file.into_iter().collect();
-        if replace(table, std::slice::from_ref(&file), &written, Purpose { operation: "UPDATE", at }, true).await? {
-            refilled += 1;
-        }
-    }
-    Ok(refilled)
+    let files = table.refresh().await?.files.values().filter(|file| file.date.is_some_and(within)).cloned().collect();
+    let purpose = Purpose { operation: "UPDATE", at };
+    Ok(rewrite_all(table, files, &again(rates.clone()), &salt, purpose).await?.len() as u64)
 }
 
 /// Computes the base amounts of a batch again.

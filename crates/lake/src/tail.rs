@@ -131,7 +131,7 @@ impl Tail {
 
     /// About how much memory they take.
     pub(crate) fn bytes(&self) -> usize {
-        usize::try_from(self.rows()).unwrap_or(usize::MAX).saturating_mul(ROW_BYTES)
+        bytes_of(self.rows())
     }
 
     /// Completes when at least so many rows wait.
@@ -141,9 +141,19 @@ impl Tail {
         while *unlanded.borrow_and_update() < rows && unlanded.changed().await.is_ok() {}
     }
 
+    /// Completes when they take at most so much memory.
+    pub(crate) async fn wait_for_room(&self, bytes_max: usize) {
+        let mut unlanded = self.unlanded.subscribe();
+        while bytes_of(*unlanded.borrow_and_update()) > bytes_max && unlanded.changed().await.is_ok() {}
+    }
+
     fn lock(&self) -> MutexGuard<'_, VecDeque<TailSegment>> {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn bytes_of(rows: u64) -> usize {
+    usize::try_from(rows).unwrap_or(usize::MAX).saturating_mul(ROW_BYTES)
 }
 
 /// Adds a batch, joining it with its neighbours while they are about as small, so that each row is copied a few times only.

@@ -19,25 +19,31 @@ use deltalake_core::kernel::{Action, Transaction};
 use futures::TryStreamExt;
 use jiff::SignedDuration;
 use jiff::civil::Date;
-use vocabulary::Timestamp;
+use vocabulary::{EventKind, Timestamp};
 
 use crate::delta::{DataFile, Forgotten, Purpose, Table, TableState, add_of, removes};
 use crate::landing::{APPLICATION, off_thread};
-use crate::parquet::{Encoded, encode, is_landed, rewritten_path};
+use crate::parquet::{Encoded, encode_stream, is_landed, rewritten_path};
+use crate::retention::expire;
 use crate::rows::date_of;
 use crate::schema::EVENT_DATE;
 use crate::session::{Asked, Group};
 use crate::tables::Snapshot;
-use crate::{Lake, LakeError};
+use crate::{Lake, LakeError, SqlLimits};
 
-/// So many landed files of a day are merged into one while the day is open.
+/// So many small files that were landed for a day are merged into one while the day is open.
 const LANDED_FILES_MAX: usize = 16;
-/// Files larger than this are not merged again while the day is open.
-const SMALL_BYTES_MAX: u64 = 64 << 20;
+/// Files larger than this are not merged while the day is open: at full rate each landing makes such files, and writing their
+/// rows twice would cost the ingest half of its rate.
+const SMALL_BYTES_MAX: u64 = 4 << 20;
+/// A merge of many large files beside a full ingest takes its time.
+const MERGE_SECONDS_MAX: u64 = 60 * 60;
+/// Batches that are merged and not yet written.
+const BATCHES_WAITING: usize = 4;
 /// A merge reads so many files side by side, each with a buffer.
-const MERGE_FILES_MAX: usize = 64;
-/// A closed day's files have so many rows: some 60 MB, which one thread reads in a second.
-const FILE_ROWS_MAX: u64 = 2 << 20;
+const MERGE_FILES_MAX: usize = 16;
+/// A closed day's files have so many rows: some 40 MB, which are in memory while they are written.
+const FILE_ROWS_MAX: u64 = 1 << 20;
 /// A day is closed when it is over and nothing came in for it so long. Later events are landed as ever, and merged later.
 const CLOSED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 /// A closed day is written anew when so much of it came in late, and else after a day.
@@ -54,6 +60,8 @@ pub type Pins = BTreeMap<String, BTreeSet<i64>>;
 /// What one round of tidying did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tidied {
+    /// Rows that were kept for as long as they were to be.
+    pub rows_expired: u64,
     /// Files that were merged into others.
     pub files_merged: u64,
     /// Files they became.
@@ -70,6 +78,11 @@ pub struct Tidied {
 pub(crate) async fn tidy(lake: &Lake, now: Timestamp, pins: &Pins) -> Result<Tidied, LakeError> {
     let mut forgot_at = lake.tidying.lock().await;
     let mut tidied = Tidied::default();
+    for (table, kind) in lake.tables.events.iter().zip(EventKind::ALL) {
+        if let Some(rule) = lake.config.retention.iter().rfind(|rule| rule.kind == *kind) {
+            tidied.rows_expired += expire(table, rule.days, now).await?;
+        }
+    }
     for table in &lake.tables.events {
         while let Some(merge) = next_merge(&table.state(), now) {
             if !run_merge(lake, table, &merge, now, &mut tidied).await? {
@@ -130,7 +143,8 @@ fn due(date: Date, mut files: Vec<Arc<DataFile>>, now: Timestamp) -> Option<Merg
     }
     let small: Vec<Arc<DataFile>> =
         files.iter().filter(|file| file.bytes <= SMALL_BYTES_MAX).take(MERGE_FILES_MAX).cloned().collect();
-    (landed.len() >= LANDED_FILES_MAX && small.len() > 1).then_some(Merge { date, inputs: small })
+    let landed = small.iter().filter(|file| is_landed(&file.path)).count();
+    (landed >= LANDED_FILES_MAX).then_some(Merge { date, inputs: small })
 }
 
 /// Writes the merged files and commits them. `false` when somebody else changed the inputs meanwhile.
@@ -188,67 +202,57 @@ pub(crate) async fn replace_all(table: &Table, file: &DataFile, number: i64, at:
     table.commit(Purpose { operation: "WRITE", at }, Box::new(plan)).await.map(drop)
 }
 
-/// Merges the inputs and writes them as files of at most [`FILE_ROWS_MAX`] rows.
+/// Merges the inputs and writes them as files of at most [`FILE_ROWS_MAX`] rows. Rows are written as they are merged, so that
+/// only those of one row group are in memory.
 async fn write_merged(lake: &Lake, table: &Table, merge: &Merge, now: Timestamp) -> Result<Vec<DataFile>, LakeError> {
     let snapshot = lake.tables.landed();
     let plan_snapshot = snapshot.clone();
     let (name, inputs) = (table.spec.name, merge.inputs.clone());
-    let (sender, mut parts) = tokio::sync::mpsc::channel::<Vec<RecordBatch>>(1);
+    let (sender, mut batches) = tokio::sync::mpsc::channel::<RecordBatch>(BATCHES_WAITING);
     let read = move |context: SessionContext| async move {
         let run = async {
             let plan = merged(&context, &plan_snapshot, name, &inputs).await?;
             let mut batches = datafusion::physical_plan::execute_stream(plan, context.task_ctx())?;
-            let (mut part, mut rows) = (Vec::new(), 0);
             while let Some(batch) = batches.try_next().await? {
-                rows += batch.num_rows() as u64;
-                part.push(batch);
-                if rows >= FILE_ROWS_MAX {
-                    rows = 0;
-                    if sender.send(std::mem::take(&mut part)).await.is_err() {
-                        return Ok(());
-                    }
-                }
-            }
-            if !part.is_empty() {
                 // Nobody listens only when writing failed, which is told there.
-                let _ = sender.send(part).await;
+                if sender.send(batch).await.is_err() {
+                    break;
+                }
             }
             Ok::<(), DataFusionError>(())
         };
         run.await.map_err(LakeError::internal("merge files"))
     };
-    let asked = Asked { group: Group::Internal, text: "merge files", limits: lake.config.limits };
+    let limits = SqlLimits { seconds_max: MERGE_SECONDS_MAX, ..lake.config.limits };
+    let asked = Asked { group: Group::Internal, text: "merge files", limits };
     let running = lake.queries.run(&snapshot, asked, read);
     let write = async {
         let mut written = Vec::new();
-        while let Some(batches) = parts.recv().await {
+        loop {
             let path = rewritten_path(Some(merge.date), &merge.inputs, "", written.len());
             let (date, skip_by) = (merge.date, table.spec.skip_by);
-            let encoded = off_thread(move || {
-                let plain = batches.iter().map(plain_texts).collect::<Result<Vec<_>, _>>();
-                let plain = plain.map_err(LakeError::internal("merge files"))?;
-                encode(path, Some(date), &plain, skip_by, now).map_err(LakeError::internal("write down merged files"))
-            });
-            let Encoded { file, bytes } = encoded.await?;
+            let (encoded, rest) = off_thread(move || {
+                let Some(first) = batches.blocking_recv() else { return Ok((None, batches)) };
+                let (schema, mut rows) = (first.schema(), first.num_rows() as u64);
+                let more = std::iter::from_fn(|| {
+                    let batch = if rows < FILE_ROWS_MAX { batches.blocking_recv() } else { None }?;
+                    rows += batch.num_rows() as u64;
+                    Some(batch)
+                });
+                let all = std::iter::once(first).chain(more).map(Ok);
+                let encoded = encode_stream(path, Some(date), &schema, all, skip_by, now);
+                Ok((Some(encoded.map_err(LakeError::internal("write down merged files"))?), batches))
+            })
+            .await?;
+            batches = rest;
+            let Some(Encoded { file, bytes }) = encoded else { return Ok(written) };
             table.place.put(&file.path, bytes).await?;
             written.push(file);
         }
-        Ok::<_, LakeError>(written)
     };
     let (read, written) = tokio::join!(running, write);
     read?;
     written
-}
-
-/// Texts are read as views and written as they were.
-pub(crate) fn plain_texts(batch: &RecordBatch) -> Result<RecordBatch, arrow::error::ArrowError> {
-    use arrow::datatypes::{DataType, Schema};
-    let plain = |data_type: &DataType| if *data_type == DataType::Utf8View { DataType::Utf8 } else { data_type.clone() };
-    let schema = batch.schema();
-    let fields: Vec<_> =
-        schema.fields().iter().map(|field| field.as_ref().clone().with_data_type(plain(field.data_type()))).collect();
-    let columns = batch.columns().iter().map(|column| arrow::compute::cast(column, &plain(column.data_type())));
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.collect::<Result<Vec<_>, _>>()?)
 }
 
 /// A plan that gives the rows of these files in the order of the layout.

@@ -6,6 +6,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -26,9 +27,10 @@ const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 const GROUPS: usize = 4;
 /// Rows that wait for the disk take no more memory than this; further requests are told to come back.
 const WAITING_BYTES_MAX: usize = 128 << 20;
-/// Rows that wait for their landing take no more memory than this. A landing batch is a fifth of it.
-const TAIL_BYTES_MAX: usize = 512 << 20;
-/// Who is told to come back waits so long: a landing takes about a second.
+/// Rows that wait for their landing take no more memory than this. A landing batch is a third of it.
+const TAIL_BYTES_MAX: usize = 224 << 20;
+/// A request waits so long for a landing to make room before it is told to come back: a landing takes about a second.
+const ROOM_WITHIN: Duration = Duration::from_secs(2);
 const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// The way to the writer's thread, which ends when this is dropped.
@@ -109,6 +111,10 @@ impl Writer {
 
     /// Lets `fill` push rows, and waits until they are durable.
     pub(crate) async fn append(&self, fill: impl FnOnce(&mut Rows<'_>)) -> Result<Appended, LakeError> {
+        if self.tail.bytes() > TAIL_BYTES_MAX {
+            // Whether there is room is asked again below.
+            let _ = tokio::time::timeout(ROOM_WITHIN, self.tail.wait_for_room(TAIL_BYTES_MAX)).await;
+        }
         match self.begin(fill)? {
             Some(answer) => answer.await.map_err(|_| stopped())?,
             None => Ok(Appended { accepted: 0, duplicates: Vec::new() }),

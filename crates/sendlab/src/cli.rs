@@ -215,6 +215,10 @@ pub(crate) struct ServeArgs {
     /// Queries that take longer are logged, and listed by `SELECT * FROM slow_queries`.
     #[arg(long, env = "SENDLAB_SLOW_QUERY_MS", value_name = "MS", default_value_t = 1_000)]
     pub(crate) slow_query_ms: u64,
+    /// Keeps the events of a table for so many days after the day they happened, at least 35; may be given for each table. Files
+    /// are deleted a week later, and not while a stored readout counts on them.
+    #[arg(long, env = "SENDLAB_KEEP", value_name = "TABLE=DAYS", value_delimiter = ',')]
+    pub(crate) keep: Vec<lake::Retention>,
 }
 
 #[derive(Debug, Clone, Args)]

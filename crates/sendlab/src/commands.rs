@@ -118,6 +118,7 @@ async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
         name: args.name,
         land_after: Duration::from_millis(args.land_after_ms),
         slow_query: Duration::from_millis(args.slow_query_ms),
+        retention: args.keep,
         ..settings(place)?
     };
     let sends = settings.smtp.is_some();

@@ -55,6 +55,8 @@ pub struct Settings {
     pub sql_limits: SqlLimits,
     /// Queries that take as long or longer are logged.
     pub slow_query: Duration,
+    /// How long events are kept.
+    pub retention: Vec<lake::Retention>,
 }
 
 /// Where exchange rates come from.
@@ -88,6 +90,7 @@ impl Settings {
             campaigns: true,
             sql_limits: SqlLimits::default(),
             slow_query: Duration::from_secs(1),
+            retention: Vec::new(),
         }
     }
 }
@@ -202,6 +205,7 @@ pub(crate) fn lake_config(settings: &Settings) -> anyhow::Result<LakeConfig> {
     Ok(LakeConfig {
         limits: settings.sql_limits,
         slow_query: settings.slow_query,
+        retention: settings.retention.clone(),
         tables,
         ..LakeConfig::new(data.join("lake"), rates)
     })

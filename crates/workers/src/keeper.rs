@@ -37,6 +37,9 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) {
 
 async fn tidy(parts: &Parts) -> Result<(), WorkerError> {
     let tidied = parts.lake.tidy(parts.clock.now(), &pins(parts).await?).await?;
+    if tidied.rows_expired > 0 {
+        tracing::info!(rows = tidied.rows_expired, "events left the lake: they were kept for as long as --keep says");
+    }
     if tidied.files_merged + tidied.files_deleted > 0 {
         tracing::debug!(merged = tidied.files_merged, written = tidied.files_written, deleted = tidied.files_deleted, "tidied");
     }

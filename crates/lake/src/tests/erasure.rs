@@ -127,3 +127,38 @@ async fn what_is_landed_while_versions_are_forgotten_stays() {
     let lake = Lake::open(config(root.path())).await.unwrap();
     assert_eq!(counts(&lake).await[0], (4, 4));
 }
+
+/// Whole days leave when they are over their time, from one table only, and their files with the last version that has them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_are_kept_as_long_as_told() {
+    const DAY: i64 = 24 * HOUR;
+    let root = tempfile::tempdir().unwrap();
+    let retention = ["orders=400".parse().unwrap(), "orders=40".parse().unwrap()].to_vec();
+    let lake = Lake::open(crate::LakeConfig { retention, ..config(root.path()) }).await.unwrap();
+    for day in 0..4 {
+        lake.append(vec![order(&format!("o-{day}"), 1, at(day * DAY), 100), assigned(&format!("a-{day}"), 1, "spring")])
+            .await
+            .unwrap();
+        lake.land().await.unwrap();
+    }
+    let pins = crate::Pins::new();
+    assert_eq!(lake.tidy(at(40 * DAY), &pins).await.unwrap().rows_expired, 0, "the day itself is not counted");
+    assert_eq!(lake.tidy(at(42 * DAY), &pins).await.unwrap().rows_expired, 2);
+    let left = "SELECT event_id FROM orders ORDER BY event_id";
+    assert_eq!(ask(&lake, left, SqlFormat::Csv).await.unwrap(), "event_id\no-2\no-3\n");
+    assert_eq!(counts(&lake).await[0], (4, 4), "assignments have no rule");
+    let files = || contacts_below(&root.path().join("tables/orders")).len();
+    assert!(files() >= 4, "they are there for a week");
+    assert_eq!(lake.tidy(at(50 * DAY), &pins).await.unwrap().rows_expired, 2);
+    assert_eq!(files(), 2, "no version of the last week needs the first two");
+    lake.tidy(at(58 * DAY), &pins).await.unwrap();
+    assert_eq!(files(), 0);
+}
+
+#[test]
+fn rules_of_retention_say_what_is_wrong_with_them() {
+    let why = |text: &str| text.parse::<crate::Retention>().unwrap_err();
+    assert_eq!("opens=400".parse(), Ok(crate::Retention { kind: EventKind::Open, days: 400 }));
+    assert!(why("opens").contains("TABLE=DAYS") && why("opans=40").contains("orders") && why("opens=x").contains("opens=400"));
+    assert!(why("opens=34").contains("at least 35"));
+}
