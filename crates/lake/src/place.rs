@@ -20,6 +20,7 @@ use url::Url;
 
 use crate::LakeError;
 use crate::log::sync_folder;
+use crate::reads::ReadsAtOnce;
 
 /// Where the tables of a lake are kept.
 #[derive(Clone, PartialEq, Eq)]
@@ -145,6 +146,11 @@ impl Place {
     /// The store itself, of which this is one folder.
     pub(crate) fn root(&self) -> Arc<dyn ObjectStore> {
         self.root.clone()
+    }
+
+    /// The store as queries read it.
+    pub(crate) fn reads(&self) -> Arc<dyn ObjectStore> {
+        if self.local.is_some() { Arc::new(ReadsAtOnce::new()) } else { self.root() }
     }
 
     /// The path in [`Place::root`] of a path here.

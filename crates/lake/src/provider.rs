@@ -21,8 +21,8 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{BinaryExpr, Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column as PhysicalColumn};
 use datafusion::physical_expr::utils::collect_columns;
@@ -66,7 +66,7 @@ impl ReadFrom {
         let url = place.url();
         let root = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
         let url = ObjectStoreUrl::parse(root).expect("a place has an address with scheme and host");
-        Self { url, store: place.root(), place }
+        Self { url, store: place.reads(), place }
     }
 
     /// The address under which a session must know [`ReadFrom::store`].
@@ -128,6 +128,43 @@ impl LakeTable {
             Ok(keep) => files.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file).collect(),
             Err(_) => files,
         }
+    }
+
+    /// The files of which every row is wanted, for their statistics say so, and those of which each row must be looked at.
+    /// The first need not be filtered, nor the columns be read that are only filtered by.
+    fn split(
+        &self,
+        session: &dyn Session,
+        filters: &[Expr],
+        schema: &DFSchema,
+        files: Vec<Arc<DataFile>>,
+    ) -> (Vec<Arc<DataFile>>, Vec<Arc<DataFile>>) {
+        let conjuncts: Vec<&Expr> = filters.iter().flat_map(split_conjunction).collect();
+        let mut whole = vec![true; files.len()];
+        for conjunct in &conjuncts {
+            let others = negated(conjunct).and_then(|others| session.create_physical_expr(others, schema).ok());
+            let builder = PruningPredicateBuilder::new().with_file_schema(self.schema.clone());
+            let pruning = others.and_then(|others| builder.build(others));
+            let statistics = Files { files: &files, schema: &self.schema };
+            let Some(may_hold_others) = pruning.and_then(|pruning| pruning.prune(&statistics).ok()) else {
+                return (Vec::new(), files);
+            };
+            // A null is neither wanted nor one of the others.
+            let nulls = conjunct.column_refs();
+            let no_nulls = |file: &Arc<DataFile>| nulls.iter().all(|column| self.has_no_nulls(file, &column.name));
+            for ((whole, others), file) in whole.iter_mut().zip(may_hold_others).zip(&files) {
+                *whole &= !others && no_nulls(file);
+            }
+        }
+        let mut whole = whole.into_iter();
+        files.into_iter().partition(|_| whole.next().unwrap_or(false))
+    }
+
+    fn has_no_nulls(&self, file: &DataFile, column: &str) -> bool {
+        let field = self.schema.field_with_name(column);
+        column == EVENT_DATE
+            || field.is_ok_and(|field| !field.is_nullable())
+            || file.stats.null_count.get(column).and_then(Value::as_u64) == Some(0)
     }
 
     fn scan_files(
@@ -262,15 +299,24 @@ impl TableProvider for LakeTable {
         }
         let limit = limit.filter(|_| predicate.is_none());
         let files = self.prune(predicate.as_ref());
-        let mut inputs = vec![self.scan_files(session, &files, &columns, limit)?];
-        if !self.tail.is_empty() {
-            inputs.push(self.scan_tail(&columns)?);
+        let (whole, parts) = self.split(session, filters, &df_schema, files);
+        let mut inputs = Vec::new();
+        if !whole.is_empty() {
+            inputs.push(self.scan_files(session, &whole, wanted, limit)?);
         }
-        let filtered = inputs.into_iter().map(|input| filtered(input, predicate.as_ref(), &columns, wanted.len()));
-        let mut filtered = filtered.collect::<Result<Vec<_>>>()?;
-        match filtered.len() {
-            1 => Ok(filtered.remove(0)),
-            _ => UnionExec::try_new(filtered),
+        let mut of_parts = Vec::new();
+        if !parts.is_empty() || whole.is_empty() {
+            of_parts.push(self.scan_files(session, &parts, &columns, limit)?);
+        }
+        if !self.tail.is_empty() {
+            of_parts.push(self.scan_tail(&columns)?);
+        }
+        for part in of_parts {
+            inputs.push(filtered(part, predicate.as_ref(), &columns, wanted.len())?);
+        }
+        match inputs.len() {
+            1 => Ok(inputs.remove(0)),
+            _ => UnionExec::try_new(inputs),
         }
     }
 
@@ -287,6 +333,17 @@ impl TableProvider for LakeTable {
         let mut statistics = Statistics::new_unknown(&self.schema);
         statistics.num_rows = Precision::Exact(self.rows() as usize);
         Some(statistics)
+    }
+}
+
+/// What is true of the rows that a condition leaves out, but for nulls; `None` where that is not known.
+fn negated(condition: &Expr) -> Option<Expr> {
+    match condition {
+        Expr::IsNotNull(value) => Some(Expr::IsNull(value.clone())),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            Some(Expr::BinaryExpr(BinaryExpr::new(left.clone(), op.negate()?, right.clone())))
+        }
+        _ => None,
     }
 }
 

@@ -14,7 +14,6 @@ use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogP
 use datafusion::error::DataFusionError;
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::context::SQLOptions;
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -24,6 +23,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::catalog::LakeSchema;
+use crate::pool::QueryPool;
+use crate::rules::optimizer_rules;
 use crate::slow::{Outcome, SlowLog, Watch};
 use crate::stop::{JoinsGiveWay, Stop, StopConditions};
 use crate::tables::{Snapshot, Tables};
@@ -236,7 +237,7 @@ impl Queries {
     fn session(&self, snapshot: &Snapshot, limits: SqlLimits, stop: &Stop) -> Result<SessionContext, LakeError> {
         let failed = || LakeError::internal("prepare a query session");
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.shared)
-            .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes_max)))
+            .with_memory_pool(Arc::new(QueryPool::new(limits.memory_bytes_max)))
             .with_temp_file_path(&self.spill)
             .with_max_temp_directory_size(SPILL_BYTES_MAX)
             .build_arc()
@@ -293,6 +294,7 @@ fn template(shared: &Arc<RuntimeEnv>) -> SessionState {
         .with_config(config)
         .with_runtime_env(shared.clone())
         .with_default_features()
+        .with_optimizer_rules(optimizer_rules())
         .with_physical_optimizer_rule(Arc::new(JoinsGiveWay))
         .build()
 }

@@ -8,6 +8,7 @@ mod durable;
 mod erasure;
 mod files;
 mod observe;
+mod plans;
 mod queries;
 mod rates;
 mod sql;
