@@ -13,7 +13,6 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
@@ -21,7 +20,7 @@ use vocabulary::{ContactKey, Timestamp};
 
 use crate::delta::{DataFile, Purpose, Table};
 use crate::landing::off_thread;
-use crate::rewrite::{Change, FILES_AT_ONCE, rewrite_all};
+use crate::rewrite::{Change, rewrite, side_by_side};
 use crate::{Lake, LakeError};
 
 /// What an erasure did: the proof that is given to whoever asked for it. It names nobody.
@@ -91,17 +90,17 @@ async fn erase_from(table: &Table, keys: &Arc<HashSet<i64>>, units: &Units, now:
         if unseen.is_empty() {
             return Ok((rows, files));
         }
-        let looked = futures::stream::iter(unseen.into_iter().map(|file| async move {
+        clean.extend(unseen.iter().map(|file| file.path.clone()));
+        let (salt, purpose) = (&salt, Purpose { operation: "DELETE", at: now });
+        let works = unseen.into_iter().map(|file| async move {
             // What is missing holds nobody.
-            let Some(bytes) = table.place.get(&file.path).await? else { return Ok((file, false)) };
-            let found = holds_any(bytes, keys).await?;
-            Ok::<_, LakeError>((file, found))
-        }));
-        let looked: Vec<_> = looked.buffer_unordered(FILES_AT_ONCE).try_collect().await?;
-        clean.extend(looked.iter().map(|(file, _)| file.path.clone()));
-        let found = looked.into_iter().filter_map(|(file, found)| found.then_some(file)).collect();
-        let purpose = Purpose { operation: "DELETE", at: now };
-        for rewritten in rewrite_all(table, found, &without(keys.clone(), units.clone()), &salt, purpose).await? {
+            let Some(bytes) = table.place.get(&file.path).await? else { return Ok(None) };
+            if !holds_any(bytes.clone(), keys).await? {
+                return Ok(None);
+            }
+            rewrite(table, &file, bytes, without(keys.clone(), units.clone()), salt, purpose).await
+        });
+        for rewritten in side_by_side(works).await? {
             rows += rewritten.rows_gone;
             files += 1;
             clean.extend(rewritten.file.map(|file| file.path));

@@ -3,7 +3,7 @@
 //! Steps of a query that can go to disk when memory is short share what there is. DataFusion's own fair pool gives each of
 //! them the same part from the beginning, although most hardly need theirs: a query that groups by many values goes to disk
 //! when it holds a tenth of what it may. Here a step takes what it needs while there is plenty, and only then each is held to
-//! its part, which nobody else can take.
+//! its part, which no other of them can take. Steps that cannot go to disk take from the whole.
 
 use std::fmt::{Display, Formatter};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -120,14 +120,16 @@ impl LakeTable {
     /// The files that may hold rows for which `predicate` is true.
     fn prune(&self, predicate: Option<&Arc<dyn PhysicalExpr>>) -> Vec<Arc<DataFile>> {
         let files: Vec<Arc<DataFile>> = self.state.files.values().cloned().collect();
-        let Some(predicate) = predicate else { return files };
-        // Not every condition says something about files; then all of them are read.
-        let builder = PruningPredicateBuilder::new().with_file_schema(self.schema.clone());
-        let Some(pruning) = builder.build(predicate.clone()) else { return files };
-        match pruning.prune(&Files { files: &files, schema: &self.schema }) {
-            Ok(keep) => files.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file).collect(),
-            Err(_) => files,
+        match predicate.and_then(|predicate| self.may_hold(&files, predicate.clone())) {
+            Some(keep) => files.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file).collect(),
+            None => files,
         }
+    }
+
+    /// Which of these files may hold rows for which `predicate` is true; `None` where it says nothing about files.
+    fn may_hold(&self, files: &[Arc<DataFile>], predicate: Arc<dyn PhysicalExpr>) -> Option<Vec<bool>> {
+        let builder = PruningPredicateBuilder::new().with_file_schema(self.schema.clone());
+        builder.build(predicate)?.prune(&Files { files, schema: &self.schema }).ok()
     }
 
     /// The files of which every row is wanted, for their statistics say so, and those of which each row must be looked at.
@@ -143,10 +145,7 @@ impl LakeTable {
         let mut whole = vec![true; files.len()];
         for conjunct in &conjuncts {
             let others = negated(conjunct).and_then(|others| session.create_physical_expr(others, schema).ok());
-            let builder = PruningPredicateBuilder::new().with_file_schema(self.schema.clone());
-            let pruning = others.and_then(|others| builder.build(others));
-            let statistics = Files { files: &files, schema: &self.schema };
-            let Some(may_hold_others) = pruning.and_then(|pruning| pruning.prune(&statistics).ok()) else {
+            let Some(may_hold_others) = others.and_then(|others| self.may_hold(&files, others)) else {
                 return (Vec::new(), files);
             };
             // A null is neither wanted nor one of the others.

@@ -11,10 +11,10 @@ use arrow::error::ArrowError;
 use jiff::civil::Date;
 use vocabulary::{Currency, EventKind, Rate, RateSpan, Rates, Ratio, Timestamp};
 
-use crate::delta::{Purpose, Table};
+use crate::delta::{DataFile, Purpose, Table};
 use crate::landing::APPLICATION;
 use crate::parquet::{encode, landed_path};
-use crate::rewrite::{Change, read, rewrite_all};
+use crate::rewrite::{Change, fetch, read, rewrite, side_by_side};
 use crate::rows::{base_amounts, date_of_days, days_since_epoch};
 use crate::schema::BASE_COLUMNS;
 use crate::tidy::replace_all;
@@ -120,9 +120,14 @@ fn rows(schema: &SchemaRef, rates: &Rates) -> Result<RecordBatch, ArrowError> {
 async fn refill(table: &Table, rates: &Rates, spans: &[RateSpan], at: Timestamp) -> Result<u64, LakeError> {
     let within = |date: Date| spans.iter().any(|span| span.first <= date && date <= span.last);
     let salt = format!("rates {}", table.state().version);
-    let files = table.refresh().await?.files.values().filter(|file| file.date.is_some_and(within)).cloned().collect();
-    let purpose = Purpose { operation: "UPDATE", at };
-    Ok(rewrite_all(table, files, &again(rates.clone()), &salt, purpose).await?.len() as u64)
+    let files: Vec<Arc<DataFile>> =
+        table.refresh().await?.files.values().filter(|file| file.date.is_some_and(within)).cloned().collect();
+    let (salt, change, purpose) = (&salt, &again(rates.clone()), Purpose { operation: "UPDATE", at });
+    let works = files.into_iter().map(|file| async move {
+        let bytes = fetch(table, &file).await?;
+        rewrite(table, &file, bytes, change.clone(), salt, purpose).await
+    });
+    Ok(side_by_side(works).await?.len() as u64)
 }
 
 /// Computes the base amounts of a batch again.

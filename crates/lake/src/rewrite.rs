@@ -17,7 +17,7 @@ use crate::tidy::replace;
 
 /// Rows that are decoded together.
 const BATCH_ROWS: usize = 32 * 1024;
-/// So many files are worked on side by side: more would take processors from whoever sends and asks.
+/// So many files are worked on side by side, here and by a deep check: more would take processors from whoever sends and asks.
 pub(crate) const FILES_AT_ONCE: usize = 2;
 
 /// What becomes of a batch: `None` leaves it as it is.
@@ -39,35 +39,26 @@ pub(crate) async fn fetch(table: &Table, file: &DataFile) -> Result<Bytes, LakeE
     })
 }
 
-/// Applies `change` to the rows of these files, each in a commit of its own. Returns those that it changed, unless somebody else was first to
-/// take them out of the table. The same file and `salt` always give the same name.
-pub(crate) async fn rewrite_all(
-    table: &Table,
-    files: Vec<Arc<DataFile>>,
-    change: &Change,
-    salt: &str,
-    purpose: Purpose,
+/// Works on files side by side. Returns those that were changed.
+pub(crate) async fn side_by_side(
+    works: impl Iterator<Item = impl Future<Output = Result<Option<Rewritten>, LakeError>> + Send>,
 ) -> Result<Vec<Rewritten>, LakeError> {
-    let works = files.into_iter().map(|file| async move {
-        let Some(rewritten) = rewrite(table, &file, change.clone(), salt, purpose).await? else { return Ok(None) };
-        let written = rewritten.file.as_slice();
-        Ok::<_, LakeError>(replace(table, &[file], written, purpose, true).await?.then_some(rewritten))
-    });
-    let done = futures::stream::iter(works).buffer_unordered(FILES_AT_ONCE).try_collect::<Vec<_>>().await?;
+    let done: Vec<_> = futures::stream::iter(works).buffer_unordered(FILES_AT_ONCE).try_collect().await?;
     Ok(done.into_iter().flatten().collect())
 }
 
-/// Writes a file with `change` applied to its rows beside the old one. `None` when nothing changed.
-async fn rewrite(
+/// Applies `change` to the rows of a file, whose `bytes` are these, in a commit of its own. `None` when it changed none, or somebody
+/// else was first to take the file out of the table. The same file and `salt` always give the same name.
+pub(crate) async fn rewrite(
     table: &Table,
     file: &Arc<DataFile>,
+    bytes: Bytes,
     change: Change,
     salt: &str,
     purpose: Purpose,
 ) -> Result<Option<Rewritten>, LakeError> {
-    let bytes = fetch(table, file).await?;
     let path = rewritten_path(file.date, std::slice::from_ref(file), salt, 0);
-    let (date, skip_by, rows_before) = (file.date, table.spec.skip_by, file.rows);
+    let (date, skip_by) = (file.date, table.spec.skip_by);
     let encoded = off_thread(move || {
         let mut any = false;
         let reader = read(bytes)?;
@@ -82,13 +73,14 @@ async fn rewrite(
         let encoded = encoded.map_err(LakeError::internal("write a data file anew"))?;
         Ok(any.then_some(encoded))
     });
-    let Some(Encoded { file, bytes }) = encoded.await? else { return Ok(None) };
-    let rows_gone = rows_before.saturating_sub(file.rows);
-    if file.rows == 0 {
-        return Ok(Some(Rewritten { file: None, rows_gone }));
+    let Some(Encoded { file: new, bytes }) = encoded.await? else { return Ok(None) };
+    let rows_gone = file.rows.saturating_sub(new.rows);
+    let new = (new.rows > 0).then_some(new);
+    if let Some(new) = &new {
+        table.place.put(&new.path, bytes).await?;
     }
-    table.place.put(&file.path, bytes).await?;
-    Ok(Some(Rewritten { file: Some(file), rows_gone }))
+    let replaced = replace(table, std::slice::from_ref(file), new.as_slice(), purpose, true).await?;
+    Ok(replaced.then_some(Rewritten { file: new, rows_gone }))
 }
 
 /// The rows of a data file, in order.

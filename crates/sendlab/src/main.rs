@@ -3,7 +3,7 @@
 use clap::Parser as _;
 use sendlab::cli::Cli;
 
-/// Quicker than the system's own where events come in, and it gives memory back that other threads took.
+/// Chosen for the memory of a full rate of events, which are allocated on one thread and freed on another: see crates/DECISIONS.md.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -15,9 +15,7 @@ use super::{Code, Finding, Progress, Remedy, Tell};
 use crate::LakeError;
 use crate::delta::{DataFile, Table};
 use crate::index::IdHash;
-
-/// Files that are decoded at the same time: one for each processor that a check may keep busy beside a server.
-const FILES_AT_ONCE: usize = 2;
+use crate::rewrite::FILES_AT_ONCE;
 
 /// A file to read.
 #[derive(Clone)]
