@@ -5,7 +5,7 @@ use vocabulary::label::{self, EVENT_ID_BYTES_MAX, LABEL_BYTES_MAX};
 use vocabulary::world::to_micros;
 use vocabulary::{BodyRef, ContactKey, ContextRef, Currency, EventKind, Money};
 
-use crate::fields::{Name, fields_of, nearest};
+use crate::fields::{FIELDS_OF, Name, nearest};
 use crate::line::{Fault, Line, TEXT_BYTES_MAX, TIME_MAX, TIME_MIN, Told, URL_BYTES_MAX, Value, Who, clip};
 use crate::times;
 
@@ -18,7 +18,7 @@ impl<'a> Line<'a> {
         let who = self.who()?;
         let context = self.context()?;
         let body = self.body(kind)?;
-        if let Some(name) = self.first_outside(fields_of(kind)) {
+        if let Some(name) = self.first_outside(FIELDS_OF[kind as usize]) {
             return Err(foreign(name, kind));
         }
         if self.has(Name::Currency) && !self.has(Name::Amount) && !self.has(Name::Cost) {

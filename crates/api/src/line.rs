@@ -88,7 +88,7 @@ pub fn read<T>(json: &[u8], now: Timestamp, hand_on: impl FnOnce(Told<'_>) -> T)
         return Err(Fault::whole(format!("the line is {} bytes long; the limit is {LINE_BYTES_MAX} bytes", json.len())));
     }
     let mut line = Line::default();
-    let scanned = std::str::from_utf8(json).ok().and_then(|json| scan(json, &mut line));
+    let scanned = simdutf8::basic::from_utf8(json).ok().and_then(|json| scan(json, &mut line));
     if scanned.is_some() && line.escaped == 0 {
         return line.check(now).map(hand_on);
     }

@@ -27,7 +27,7 @@ pub(crate) struct KindBuilder {
     event_id: StringBuilder,
     contact_key: Int64Builder,
     /// `message_id` and the others that name what the event belongs to, then `time_doubt`.
-    context: [StringBuilder; 9],
+    context: [Texts; 9],
     own: Own,
     rows: usize,
 }
@@ -36,11 +36,39 @@ pub(crate) struct KindBuilder {
 enum Own {
     Assignment { planned_at: TimestampMicrosecondBuilder, propensity: Float64Builder },
     Message { class: StringBuilder, cost: MoneyBuilder },
-    Delivery { status: StringBuilder, reply: StringBuilder },
-    Open { machine: BooleanBuilder, user_agent: StringBuilder },
-    Click { url: StringBuilder, machine: BooleanBuilder, user_agent: StringBuilder },
-    Order { order_id: StringBuilder, amount: MoneyBuilder, refund_of: StringBuilder },
-    Feedback { feedback: StringBuilder, text: StringBuilder },
+    Delivery { status: StringBuilder, reply: Texts },
+    Open { machine: BooleanBuilder, user_agent: Texts },
+    Click { url: Texts, machine: BooleanBuilder, user_agent: Texts },
+    Order { order_id: StringBuilder, amount: MoneyBuilder, refund_of: Texts },
+    Feedback { feedback: StringBuilder, text: Texts },
+}
+
+/// A column of texts that many events lack. Where all lack it, nothing is kept of it and the log has no such column.
+#[derive(Default)]
+struct Texts {
+    /// `Some` from the first text on.
+    builder: Option<StringBuilder>,
+    /// Rows without a text before the first.
+    nulls: usize,
+}
+
+impl Texts {
+    fn push(&mut self, text: Option<&str>) {
+        match (&mut self.builder, text) {
+            (None, None) => self.nulls += 1,
+            (Some(builder), text) => builder.append_option(text),
+            (None, Some(text)) => {
+                let builder = self.builder.insert(text_builder());
+                builder.append_nulls(std::mem::take(&mut self.nulls));
+                builder.append_value(text);
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Option<ArrayRef> {
+        self.nulls = 0;
+        self.builder.take().map(|mut builder| Arc::new(builder.finish()) as ArrayRef)
+    }
 }
 
 struct MoneyBuilder {
@@ -77,20 +105,20 @@ impl KindBuilder {
         let own = match kind {
             EventKind::Assignment => Own::Assignment { planned_at: time_builder(), propensity: Float64Builder::with_capacity(0) },
             EventKind::Message => Own::Message { class: text_builder(), cost: MoneyBuilder::new() },
-            EventKind::Delivery => Own::Delivery { status: text_builder(), reply: text_builder() },
-            EventKind::Open => Own::Open { machine: BooleanBuilder::with_capacity(0), user_agent: text_builder() },
+            EventKind::Delivery => Own::Delivery { status: text_builder(), reply: Texts::default() },
+            EventKind::Open => Own::Open { machine: BooleanBuilder::with_capacity(0), user_agent: Texts::default() },
             EventKind::Click => {
-                Own::Click { url: text_builder(), machine: BooleanBuilder::with_capacity(0), user_agent: text_builder() }
+                Own::Click { url: Texts::default(), machine: BooleanBuilder::with_capacity(0), user_agent: Texts::default() }
             }
-            EventKind::Order => Own::Order { order_id: text_builder(), amount: MoneyBuilder::new(), refund_of: text_builder() },
-            EventKind::Feedback => Own::Feedback { feedback: text_builder(), text: text_builder() },
+            EventKind::Order => Own::Order { order_id: text_builder(), amount: MoneyBuilder::new(), refund_of: Texts::default() },
+            EventKind::Feedback => Own::Feedback { feedback: text_builder(), text: Texts::default() },
         };
         Self {
             schema: log_schema(kind),
             times: [time_builder(), time_builder()],
             event_id: text_builder(),
             contact_key: Int64Builder::with_capacity(0),
-            context: std::array::from_fn(|_| text_builder()),
+            context: Default::default(),
             own,
             rows: 0,
         }
@@ -119,25 +147,27 @@ impl KindBuilder {
             event.time_doubt.map(vocabulary::TimeDoubt::as_str),
         ];
         for (column, text) in self.context.iter_mut().zip(texts) {
-            column.append_option(text);
+            column.push(text);
         }
         self.own.push(&event.body);
         self.rows += 1;
     }
 
-    /// The rows so far as a log batch; afterwards there are none.
+    /// The rows so far as a log batch, without columns of which all are null; afterwards there are none.
     pub(crate) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         self.rows = 0;
         let [event_time, received_at] = &mut self.times;
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(self.event_id.finish()),
-            Arc::new(event_time.finish()),
-            Arc::new(received_at.finish()),
-            Arc::new(self.contact_key.finish()),
+        let mut columns: Vec<Option<ArrayRef>> = vec![
+            Some(Arc::new(self.event_id.finish())),
+            Some(Arc::new(event_time.finish())),
+            Some(Arc::new(received_at.finish())),
+            Some(Arc::new(self.contact_key.finish())),
         ];
-        columns.extend(self.context.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
+        columns.extend(self.context.iter_mut().map(Texts::finish));
         columns.extend(self.own.finish());
-        RecordBatch::try_new(self.schema.clone(), columns)
+        let present: Vec<usize> = (0..columns.len()).filter(|at| columns[*at].is_some()).collect();
+        let schema = Arc::new(self.schema.project(&present)?);
+        RecordBatch::try_new(schema, columns.into_iter().flatten().collect())
     }
 }
 
@@ -154,47 +184,49 @@ impl Own {
             }
             (Self::Delivery { status, reply }, BodyRef::Delivery { status: is, reply: said }) => {
                 status.append_value(is.as_str());
-                reply.append_option(*said);
+                reply.push(*said);
             }
             (Self::Open { machine, user_agent }, BodyRef::Open { machine: by, user_agent: agent }) => {
                 machine.append_value(*by);
-                user_agent.append_option(*agent);
+                user_agent.push(*agent);
             }
             (Self::Click { url, machine, user_agent }, BodyRef::Click { url: to, machine: by, user_agent: agent }) => {
-                url.append_option(*to);
+                url.push(*to);
                 machine.append_value(*by);
-                user_agent.append_option(*agent);
+                user_agent.push(*agent);
             }
             (Self::Order { order_id, amount, refund_of }, BodyRef::Order { order_id: id, amount: paid, refund_of: of }) => {
                 order_id.append_value(id);
                 amount.push(Some(*paid));
-                refund_of.append_option(*of);
+                refund_of.push(*of);
             }
             (Self::Feedback { feedback, text }, BodyRef::Feedback { kind, text: words }) => {
                 feedback.append_value(kind.as_str());
-                text.append_option(*words);
+                text.push(*words);
             }
             _ => unreachable!("events are sorted by kind before they are pushed"),
         }
     }
 
-    fn finish(&mut self) -> Vec<ArrayRef> {
+    fn finish(&mut self) -> Vec<Option<ArrayRef>> {
         match self {
-            Self::Assignment { planned_at, propensity } => vec![Arc::new(planned_at.finish()), Arc::new(propensity.finish())],
+            Self::Assignment { planned_at, propensity } => {
+                vec![Some(Arc::new(planned_at.finish())), Some(Arc::new(propensity.finish()))]
+            }
             Self::Message { class, cost } => {
                 let [minor, currency] = cost.finish();
-                vec![Arc::new(class.finish()), minor, currency]
+                vec![Some(Arc::new(class.finish())), Some(minor), Some(currency)]
             }
-            Self::Delivery { status, reply } => vec![Arc::new(status.finish()), Arc::new(reply.finish())],
-            Self::Open { machine, user_agent } => vec![Arc::new(machine.finish()), Arc::new(user_agent.finish())],
+            Self::Delivery { status, reply } => vec![Some(Arc::new(status.finish())), reply.finish()],
+            Self::Open { machine, user_agent } => vec![Some(Arc::new(machine.finish())), user_agent.finish()],
             Self::Click { url, machine, user_agent } => {
-                vec![Arc::new(url.finish()), Arc::new(machine.finish()), Arc::new(user_agent.finish())]
+                vec![url.finish(), Some(Arc::new(machine.finish())), user_agent.finish()]
             }
             Self::Order { order_id, amount, refund_of } => {
                 let [minor, currency] = amount.finish();
-                vec![Arc::new(order_id.finish()), minor, currency, Arc::new(refund_of.finish())]
+                vec![Some(Arc::new(order_id.finish())), Some(minor), Some(currency), refund_of.finish()]
             }
-            Self::Feedback { feedback, text } => vec![Arc::new(feedback.finish()), Arc::new(text.finish())],
+            Self::Feedback { feedback, text } => vec![Some(Arc::new(feedback.finish())), text.finish()],
         }
     }
 }
@@ -209,7 +241,7 @@ pub(crate) fn log_schema(kind: EventKind) -> SchemaRef {
 }
 
 /// The rows of a log batch as their table has them: with the day, and amounts in the base currency at the rate of the day.
-/// Columns that an older version of the program did not write are null.
+/// Columns that the log lacks are null: no event had them, or an older version of the program did not write them.
 pub(crate) fn complete(schema: &SchemaRef, batch: &RecordBatch, rates: &Rates) -> Result<RecordBatch, ArrowError> {
     let column = |field: &Arc<Field>| -> Result<ArrayRef, ArrowError> {
         match field.name().as_str() {

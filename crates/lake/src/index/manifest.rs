@@ -10,7 +10,8 @@ use crate::log::sync_folder;
 const NAME: &str = "manifest";
 /// What is being written; worth nothing until it is renamed.
 const NEW_NAME: &str = "manifest.new";
-const FIRST_LINE: &str = "sendlab index 1";
+/// Another way of hashing ids is another number: an older index is then told everything anew.
+const FIRST_LINE: &str = "sendlab index 2";
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +123,7 @@ mod tests {
         let second = Manifest { complete: true, persisted: 2, runs: vec![2] };
         second.commit(folder.path()).unwrap();
         assert_eq!(Manifest::read(folder.path()).unwrap(), Ok(second));
-        fs::write(folder.path().join(NAME), b"sendlab index 1\n").unwrap();
+        fs::write(folder.path().join(NAME), format!("{FIRST_LINE}\n")).unwrap();
         assert!(Manifest::read(folder.path()).unwrap().is_err());
     }
 }
