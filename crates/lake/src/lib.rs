@@ -15,10 +15,12 @@
 
 mod answer;
 mod arrow_events;
+mod blooms;
 pub mod care;
 mod catalog;
 mod contacts;
 mod delta;
+mod distinct;
 mod erasure;
 mod error;
 pub mod faults;

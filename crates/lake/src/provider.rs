@@ -16,7 +16,7 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{Column, ColumnStatistics, DFSchema, Result, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetAccessPlan};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -31,12 +31,17 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
+use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStore};
 use serde_json::Value;
 
+use crate::blooms;
 use crate::delta::{DataFile, TableState};
 use crate::place::Place;
 use crate::schema::EVENT_DATE;
+
+/// The footers of so many files are read side by side, for stores that take long to answer.
+const FOOTERS_AT_ONCE: usize = 16;
 
 /// One table at one moment.
 #[derive(Debug, Clone)]
@@ -46,6 +51,19 @@ pub(crate) struct LakeTable {
     /// The table's columns, with texts as views, which groups and joins handle without copying.
     schema: SchemaRef,
     place: Arc<ReadFrom>,
+}
+
+/// A file that is read, whole or in part.
+struct Part {
+    file: Arc<DataFile>,
+    /// `None` for all.
+    row_groups: Option<ParquetAccessPlan>,
+}
+
+impl Part {
+    fn all(files: Vec<Arc<DataFile>>) -> Vec<Self> {
+        files.into_iter().map(|file| Self { file, row_groups: None }).collect()
+    }
 }
 
 /// Where files are read from.
@@ -166,10 +184,34 @@ impl LakeTable {
             || file.stats.null_count.get(column).and_then(Value::as_u64) == Some(0)
     }
 
+    /// Brings the footers of these files into the cache, with what they say of pages: DataFusion itself keeps only the rest, and would
+    /// read that again for each query.
+    async fn read_footers(&self, session: &dyn Session, files: &[Arc<DataFile>]) -> Result<()> {
+        let footers = session.runtime_env().cache_manager.get_file_metadata_cache();
+        let read = |file: &Arc<DataFile>| {
+            let (meta, footers) = (self.object_meta(file), footers.clone());
+            async move { blooms::footer(&self.place.store, footers, &meta).await.map(drop) }
+        };
+        let reads: Vec<_> = files.iter().map(read).collect();
+        futures::stream::iter(reads).buffer_unordered(FOOTERS_AT_ONCE).try_collect().await
+    }
+
+    /// Of these files those that may hold one of `contacts`, each with the row groups that may.
+    async fn holding(&self, session: &dyn Session, files: Vec<Arc<DataFile>>, contacts: &[i64]) -> Result<Vec<Part>> {
+        let footers = session.runtime_env().cache_manager.get_file_metadata_cache();
+        let part = |file: Arc<DataFile>| async {
+            let meta = self.object_meta(&file);
+            let row_groups = blooms::may_hold(&self.place.store, footers.clone(), &meta, contacts).await?;
+            Ok(row_groups.map(|row_groups| Part { file, row_groups: Some(row_groups) }))
+        };
+        let parts = futures::stream::iter(files.into_iter().map(part)).buffered(FOOTERS_AT_ONCE);
+        parts.try_filter_map(async |part| Ok(part)).try_collect().await
+    }
+
     fn scan_files(
         &self,
         session: &dyn Session,
-        files: &[Arc<DataFile>],
+        files: &[Part],
         columns: &[usize],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -194,32 +236,35 @@ impl LakeTable {
     }
 
     /// The files dealt out so that each group has about as many bytes.
-    fn groups(&self, files: &[Arc<DataFile>], count: usize) -> Vec<FileGroup> {
-        let mut largest: Vec<&Arc<DataFile>> = files.iter().collect();
-        largest.sort_by_key(|file| (std::cmp::Reverse(file.bytes), &file.path));
-        let mut groups: Vec<(u64, Vec<&Arc<DataFile>>)> = vec![(0, Vec::new()); count.clamp(1, files.len().max(1))];
-        for file in largest {
+    fn groups(&self, parts: &[Part], count: usize) -> Vec<FileGroup> {
+        let mut largest: Vec<&Part> = parts.iter().collect();
+        largest.sort_by_key(|part| (std::cmp::Reverse(part.file.bytes), &part.file.path));
+        let mut groups: Vec<(u64, Vec<&Part>)> = vec![(0, Vec::new()); count.clamp(1, parts.len().max(1))];
+        for part in largest {
             let least = groups.iter_mut().min_by_key(|(bytes, _)| *bytes).expect("there is at least one group");
-            least.0 += file.bytes;
-            least.1.push(file);
+            least.0 += part.file.bytes;
+            least.1.push(part);
         }
-        let in_order = |(_, mut files): (u64, Vec<&Arc<DataFile>>)| {
-            files.sort_by_key(|file| &file.path);
-            FileGroup::new(files.into_iter().map(|file| self.partitioned_file(file)).collect())
+        let in_order = |(_, mut parts): (u64, Vec<&Part>)| {
+            parts.sort_by_key(|part| &part.file.path);
+            FileGroup::new(parts.into_iter().map(|part| self.partitioned_file(part)).collect())
         };
         groups.into_iter().map(in_order).collect()
     }
 
-    fn partitioned_file(&self, file: &DataFile) -> PartitionedFile {
+    fn object_meta(&self, file: &DataFile) -> ObjectMeta {
         let modified = jiff::Timestamp::from_millisecond(file.modified_ms).unwrap_or_default();
-        let meta = ObjectMeta {
+        ObjectMeta {
             location: self.place.place.at(&file.path),
             // Files never change, so that any fixed time tells the cache of their footers the same.
             last_modified: std::time::SystemTime::from(modified).into(),
             size: file.bytes,
             e_tag: None,
             version: None,
-        };
+        }
+    }
+
+    fn partitioned_file(&self, Part { file, row_groups }: &Part) -> PartitionedFile {
         let days = file.day().filter(|_| self.partitioned()).map(|day| ScalarValue::Date32(Some(day)));
         let statistics = Statistics {
             num_rows: Precision::Exact(file.rows as usize),
@@ -229,13 +274,17 @@ impl LakeTable {
                 self.schema.fields().len() - usize::from(self.partitioned())
             ],
         };
-        PartitionedFile::new_from_meta(meta)
+        let part = PartitionedFile::new_from_meta(self.object_meta(file))
             .with_partition_values(days.into_iter().collect())
-            .with_statistics(Arc::new(statistics))
+            .with_statistics(Arc::new(statistics));
+        match row_groups {
+            Some(row_groups) => part.with_extension(row_groups.clone()),
+            None => part,
+        }
     }
 
-    fn statistics(&self, files: &[Arc<DataFile>]) -> Statistics {
-        let rows: u64 = files.iter().map(|file| file.rows).sum();
+    fn statistics(&self, parts: &[Part]) -> Statistics {
+        let rows: u64 = parts.iter().map(|part| part.file.rows).sum();
         let mut statistics = Statistics::new_unknown(&self.schema);
         statistics.num_rows = Precision::Exact(rows as usize);
         statistics
@@ -301,10 +350,17 @@ impl TableProvider for LakeTable {
         let (whole, parts) = self.split(session, filters, &df_schema, files);
         let mut inputs = Vec::new();
         if !whole.is_empty() {
-            inputs.push(self.scan_files(session, &whole, wanted, limit)?);
+            inputs.push(self.scan_files(session, &Part::all(whole), wanted, limit)?);
         }
+        if predicate.is_some() {
+            self.read_footers(session, &parts).await?;
+        }
+        let parts = match blooms::contacts(filters).filter(|_| self.schema.column_with_name(blooms::COLUMN).is_some()) {
+            Some(contacts) => self.holding(session, parts, &contacts).await?,
+            None => Part::all(parts),
+        };
         let mut of_parts = Vec::new();
-        if !parts.is_empty() || whole.is_empty() {
+        if !parts.is_empty() || inputs.is_empty() {
             of_parts.push(self.scan_files(session, &parts, &columns, limit)?);
         }
         if !self.tail.is_empty() {

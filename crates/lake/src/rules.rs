@@ -3,20 +3,32 @@
 //! - An interval may hold months, so that adding one to a time with a zone asks the calendar, row by row. In UTC every day
 //!   has 24 hours: an interval without months is a number of microseconds, which is added column by column.
 //! - Counting the distinct contacts of each group is made, for want of better, into grouping by contact too. Whole numbers
-//!   have better: one set of pairs of group and number. A group by several columns takes half as long again.
+//!   have better: [`crate::distinct`].
+//! - Rows that are grouped by contact and by more are dealt out to the parts of a query by contact alone. What is joined by contact
+//!   or grouped by it later lies where it is wanted then.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, IntervalMonthDayNano, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{Aggregate, AggregateUDF, BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::optimizer::single_distinct_to_groupby::SingleDistinctToGroupBy;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{Partitioning, PhysicalExpr, physical_exprs_equal};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+
+use crate::distinct::distinct_numbers;
 
 const MICROS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -82,15 +94,18 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let narrowed = SingleDistinctToGroupBy::new();
     let rules = Optimizer::new().rules.into_iter();
     let narrow = |rule: Arc<dyn OptimizerRule + Send + Sync>| match rule.name() == narrowed.name() {
-        true => Arc::new(DistinctsByGroup(SingleDistinctToGroupBy::new())),
+        true => Arc::new(DistinctsByGroup { others: SingleDistinctToGroupBy::new(), function: Arc::new(distinct_numbers()) }),
         false => rule,
     };
     rules.map(narrow).chain([Arc::new(PlainDurations) as _]).collect()
 }
 
-/// Leaves counts of distinct whole numbers by group as they are.
+/// Counts distinct whole numbers by group with a function of their own.
 #[derive(Debug)]
-struct DistinctsByGroup(SingleDistinctToGroupBy);
+struct DistinctsByGroup {
+    others: SingleDistinctToGroupBy,
+    function: Arc<AggregateUDF>,
+}
 
 impl OptimizerRule for DistinctsByGroup {
     fn name(&self) -> &'static str {
@@ -98,25 +113,99 @@ impl OptimizerRule for DistinctsByGroup {
     }
 
     fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
+        self.others.apply_order()
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        match &plan {
-            LogicalPlan::Aggregate(aggregate) if counts_numbers(aggregate) => Ok(Transformed::no(plan)),
-            _ => self.0.rewrite(plan, config),
+        let LogicalPlan::Aggregate(aggregate) = plan else { return self.others.rewrite(plan, config) };
+        if !counts_numbers(&aggregate) {
+            return self.others.rewrite(LogicalPlan::Aggregate(aggregate), config);
+        }
+        let Aggregate { input, group_expr, aggr_expr, .. } = aggregate;
+        let counted = aggr_expr.into_iter().map(|expr| self.counted(expr, input.schema())).collect::<Result<_>>()?;
+        Ok(Transformed::yes(LogicalPlan::Aggregate(Aggregate::try_new(input, group_expr, counted)?)))
+    }
+}
+
+impl DistinctsByGroup {
+    /// The same numbers under the same name.
+    fn counted(&self, expr: Expr, schema: &DFSchema) -> Result<Expr> {
+        let (relation, name) = expr.qualified_name();
+        match expr {
+            Expr::AggregateFunction(AggregateFunction { params, .. }) if params.distinct => {
+                let AggregateFunctionParams { args, filter, order_by, null_treatment, .. } = params;
+                let args = args.into_iter().map(|arg| arg.cast_to(&DataType::Int64, schema)).collect::<Result<_>>()?;
+                let function = AggregateFunction::new_udf(self.function.clone(), args, false, filter, order_by, null_treatment);
+                Ok(Expr::AggregateFunction(function).alias_qualified(relation, name))
+            }
+            other => Ok(other),
         }
     }
 }
 
-/// Whether an aggregate has groups, and counts distinct whole numbers where it counts distinct values at all.
+/// Whether an aggregate has groups, and counts distinct whole numbers and nothing else that is distinct.
 fn counts_numbers(aggregate: &Aggregate) -> bool {
-    let of_numbers = |expr: &Expr| match expr {
-        Expr::AggregateFunction(AggregateFunction { func, params }) if params.distinct => {
-            let is_number = |arg: &Expr| arg.get_type(aggregate.input.schema()).is_ok_and(|arg| arg.is_integer());
-            func.name() == "count" && params.args.iter().all(is_number)
-        }
-        _ => true,
+    let is_number = |arg: &Expr| {
+        let arg = arg.get_type(aggregate.input.schema());
+        arg.is_ok_and(|arg| arg.is_integer() && arg != DataType::UInt64)
     };
-    !aggregate.group_expr.is_empty() && aggregate.aggr_expr.iter().all(of_numbers)
+    let distincts = aggregate.aggr_expr.iter().filter_map(|expr| match expr {
+        Expr::AggregateFunction(function) if function.params.distinct => Some(function),
+        _ => None,
+    });
+    let of_numbers = |function: &AggregateFunction| {
+        function.func.name() == "count" && matches!(&function.params.args[..], [arg] if is_number(arg))
+    };
+    let mut distincts = distincts.peekable();
+    !aggregate.group_expr.is_empty() && distincts.peek().is_some() && distincts.all(of_numbers)
+}
+
+/// Deals rows out by contact alone where they are grouped by contact and more.
+#[derive(Debug)]
+pub(crate) struct ByContact;
+
+impl PhysicalOptimizerRule for ByContact {
+    fn name(&self) -> &'static str {
+        "by_contact"
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let by_contact = |plan: Arc<dyn ExecutionPlan>| {
+            let grouped = plan.downcast_ref::<AggregateExec>();
+            if grouped.is_some_and(|grouped| *grouped.mode() == AggregateMode::FinalPartitioned) {
+                let input = plan.children()[0].downcast_ref::<RepartitionExec>().map(dealt_out_by_contact).transpose()?.flatten();
+                return match input {
+                    Some(input) => Ok(Transformed::yes(replace_children_if_necessary(plan, vec![input])?)),
+                    None => Ok(Transformed::no(plan)),
+                };
+            }
+            match plan.downcast_ref::<RepartitionExec>() {
+                Some(again) if is_dealt_out(again) => Ok(Transformed::yes(again.input().clone())),
+                _ => Ok(Transformed::no(plan)),
+            }
+        };
+        plan.transform_up(by_contact).map(|transformed| transformed.data)
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The same rows dealt out by contact alone, if they are dealt out by contact and more.
+fn dealt_out_by_contact(dealt: &RepartitionExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Partitioning::Hash(by, parts) = dealt.partitioning() else { return Ok(None) };
+    let is_contact =
+        |by: &&Arc<dyn PhysicalExpr>| by.downcast_ref::<Column>().is_some_and(|column| column.name() == "contact_key");
+    let Some(contact) = by.iter().find(is_contact).filter(|_| by.len() > 1 && !dealt.preserve_order()) else { return Ok(None) };
+    let dealt = RepartitionExec::try_new(dealt.input().clone(), Partitioning::Hash(vec![contact.clone()], *parts))?;
+    Ok(Some(Arc::new(dealt)))
+}
+
+/// Whether the input is in the very parts already that it is to be dealt out to.
+fn is_dealt_out(again: &RepartitionExec) -> bool {
+    match (again.partitioning(), again.input().output_partitioning()) {
+        (Partitioning::Hash(wanted, parts), Partitioning::Hash(are, of)) => parts == of && physical_exprs_equal(wanted, are),
+        _ => false,
+    }
 }

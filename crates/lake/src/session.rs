@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 
 use crate::catalog::LakeSchema;
 use crate::pool::QueryPool;
-use crate::rules::optimizer_rules;
+use crate::rules::{ByContact, optimizer_rules};
 use crate::slow::{Outcome, SlowLog, Watch};
 use crate::stop::{JoinsGiveWay, Stop, StopConditions};
 use crate::tables::{Snapshot, Tables};
@@ -47,6 +47,8 @@ const FOOTER_BYTES_MAX: usize = 64 << 20;
 /// is under a small limit.
 const SORT_RESERVATION_SHARE: usize = 32;
 const SORT_RESERVATION_BYTES_MAX: usize = 10 << 20;
+/// After so many rows of a part it is decided whether grouping them first, before they are dealt out to where they are put together, helps.
+const GROUPING_PROBE_ROWS: usize = 16 * 1024;
 const CATALOG: &str = "sendlab";
 const SCHEMA: &str = "lake";
 
@@ -288,13 +290,20 @@ fn template(shared: &Arc<RuntimeEnv>) -> SessionState {
     // Files are sorted by experiment, so that filters skip most of their pages before other columns are decoded.
     options.execution.parquet.pushdown_filters = true;
     options.execution.parquet.reorder_filters = true;
+    // Bloom filters are asked when a scan is planned: `crate::blooms`.
+    options.execution.parquet.bloom_filter_on_read = false;
     // Sorting in parts needs a merge at the end that takes as much memory as the data and cannot go to disk.
     options.optimizer.repartition_sorts = false;
+    // What lies in parts by contact is not dealt out again because it is grouped by more.
+    options.optimizer.subset_repartition_threshold = 1;
+    // Grouping by contact makes nearly as many groups as there are rows in a file: the first step is given up sooner.
+    options.execution.skip_partial_aggregation_probe_rows_threshold = GROUPING_PROBE_ROWS;
     SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(shared.clone())
         .with_default_features()
         .with_optimizer_rules(optimizer_rules())
+        .with_physical_optimizer_rule(Arc::new(ByContact))
         .with_physical_optimizer_rule(Arc::new(JoinsGiveWay))
         .build()
 }
