@@ -129,6 +129,7 @@ impl Table {
             table.place.sync(&commit_path(0))?;
         }
         table.refresh().await?;
+        table.checkpoint_if_missed().await?;
         table.add_columns().await?;
         Ok(table)
     }
@@ -252,11 +253,25 @@ impl Table {
         self.commit(purpose, Box::new(plan)).await.map(drop)
     }
 
-    /// A checkpoint makes opening faster and is nothing more, so that a failure is only noted.
     async fn checkpoint_if_due(&self, version: i64) {
-        if version % COMMITS_PER_CHECKPOINT == 0
-            && let Err(error) = self.checkpoint(version).await
-        {
+        if version % COMMITS_PER_CHECKPOINT == 0 {
+            self.try_checkpoint(version).await;
+        }
+    }
+
+    /// Writes the checkpoint that a process which ended too early owes. Without it each opening would read more commits than the
+    /// one before, and the next checkpoint would take longer, too.
+    async fn checkpoint_if_missed(&self) -> Result<(), LakeError> {
+        let version = self.state().version;
+        if version >= COMMITS_PER_CHECKPOINT && version - self.last_checkpoint().await? >= COMMITS_PER_CHECKPOINT {
+            self.try_checkpoint(version).await;
+        }
+        Ok(())
+    }
+
+    /// A checkpoint makes opening faster and is nothing more, so that a failure is only noted.
+    async fn try_checkpoint(&self, version: i64) {
+        if let Err(error) = self.checkpoint(version).await {
             tracing::warn!(
                 table = self.spec.name,
                 version,

@@ -26,7 +26,14 @@ impl Table {
         let write = async { create_checkpoint(&self.delta()?.with_version(version as u64).load().await?, None).await };
         write.await.map_err(LakeError::table("write a checkpoint of", name))?;
         self.place.sync(&checkpoint_path(version))?;
-        self.place.sync("_delta_log/_last_checkpoint")
+        self.place.sync(LAST_CHECKPOINT)
+    }
+
+    /// The version of the newest checkpoint, as readers find it; 0 where there is none.
+    pub(crate) async fn last_checkpoint(&self) -> Result<i64, LakeError> {
+        let told = self.place.get(LAST_CHECKPOINT).await?;
+        let told = told.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+        Ok(told.and_then(|told| told["version"].as_i64()).unwrap_or(0))
     }
 
     /// The table as it was at a version.
@@ -177,6 +184,9 @@ impl Table {
 
 /// The folder of commits and checkpoints.
 pub(crate) const LOG: &str = "_delta_log";
+
+/// Names the newest checkpoint.
+const LAST_CHECKPOINT: &str = "_delta_log/_last_checkpoint";
 
 /// The version a file of the log belongs to.
 pub(crate) fn version_of(path: &str) -> Option<i64> {

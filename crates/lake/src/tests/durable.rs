@@ -162,3 +162,30 @@ async fn a_disk_that_refuses_is_told_and_forgotten() {
         assert_eq!(counts(&lake).await[5], (3, 3));
     }
 }
+
+/// A process that ends before its checkpoint is whole must not leave ever more commits to read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missed_checkpoint_is_written_at_opening() {
+    const COMMITS: i64 = crate::delta::COMMITS_PER_CHECKPOINT + 3;
+    let root = tempfile::tempdir().unwrap();
+    let lake = Lake::open(config(root.path())).await.unwrap();
+    for number in 0..COMMITS {
+        lake.append(vec![order(&format!("o{number}"), 1, at(number), 1)]).await.unwrap();
+        lake.land().await.unwrap();
+    }
+    drop(lake);
+    let log = root.path().join("tables/orders/_delta_log");
+    let checkpoints = || {
+        let names = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.contains("checkpoint")).collect::<Vec<_>>()
+    };
+    assert_eq!(checkpoints().len(), 2, "{:?}", checkpoints());
+    checkpoints().iter().for_each(|name| std::fs::remove_file(log.join(name)).unwrap());
+    let lake = Lake::open(config(root.path())).await.unwrap();
+    let name = format!("{COMMITS:020}.checkpoint.parquet");
+    assert!(checkpoints().contains(&name) && checkpoints().contains(&"_last_checkpoint".to_owned()), "{:?}", checkpoints());
+    drop(lake);
+    std::fs::remove_file(log.join(format!("{:020}.json", 1))).unwrap();
+    let lake = Lake::open(config(root.path())).await.unwrap();
+    assert_eq!(ask(&lake, "SELECT count(*) AS n FROM orders", SqlFormat::Csv).await.unwrap(), format!("n\n{COMMITS}\n"));
+}
