@@ -112,9 +112,27 @@ async fn what_is_grouped_by_contact_is_dealt_out_once() {
     let plan = explain(&lake, query).await;
     // Units once, orders once: not again for the join, nor for the groups behind it.
     assert_eq!((plan.matches("Hash([contact_key").count(), plan.matches("Hash([").count()), (2, 2), "{plan}");
-    let simple = "SELECT units.experiment_id, units.contact_key, \
-        (SELECT sum(amount_minor) FROM orders WHERE orders.contact_key = units.contact_key AND event_time >= since) AS paid, \
-        (SELECT count(*) FROM orders WHERE orders.contact_key = units.contact_key AND event_time >= since) AS n \
-        FROM (SELECT experiment_id, contact_key, min(event_time) AS since FROM orders GROUP BY experiment_id, contact_key) AS units ORDER BY 1, 2";
-    assert_eq!(ask(&lake, query, SqlFormat::Csv).await.unwrap(), ask(&lake, simple, SqlFormat::Csv).await.unwrap());
+    // The same by hand; who is in no experiment comes last.
+    let events = events();
+    let unit = |event: &Event| {
+        let experiment = event.context.experiment_id.as_ref().map(|id| id.as_str().to_owned());
+        (experiment.is_none(), experiment.unwrap_or_default(), event.contact.as_i64())
+    };
+    let mut since = std::collections::BTreeMap::new();
+    for event in &events {
+        let first = since.entry(unit(event)).or_insert(event.time);
+        *first = event.time.min(*first);
+    }
+    let mut expect = "experiment_id,contact_key,paid,n\n".to_owned();
+    for ((_, experiment, contact), since) in since {
+        let theirs = events.iter().filter(|event| event.contact.as_i64() == contact && event.time >= since);
+        let amounts: Vec<i64> = theirs
+            .map(|event| match &event.body {
+                Body::Order { amount, .. } => amount.minor,
+                _ => unreachable!("all are orders"),
+            })
+            .collect();
+        expect += &format!("{experiment},{contact},{},{}\n", amounts.iter().sum::<i64>(), amounts.len());
+    }
+    assert_eq!(ask(&lake, query, SqlFormat::Csv).await.unwrap(), expect);
 }
