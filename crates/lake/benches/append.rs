@@ -3,6 +3,8 @@
 //! `append` is what callers wait for: encoding, index, checksum, a shared sync. `raw` writes and syncs as many bytes and
 //! does nothing else. The ratio, printed at the end, tells what the log costs whatever disk it runs on.
 
+mod support;
+
 use std::cell::Cell;
 use std::fs::File;
 use std::io::Write;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use criterion::measurement::{Measurement, WallTime};
 use criterion::{Criterion, Throughput};
 use lake::{Lake, LakeConfig};
-use vocabulary::{Body, ContactKey, Context, Currency, Event, EventId, Money, OrderId, Rates, Timestamp};
+use vocabulary::{Currency, Event, Rates, Timestamp};
 
 /// A request of the collector's usual size.
 const EVENTS: u64 = 1_000;
@@ -20,17 +22,8 @@ const EVENTS: u64 = 1_000;
 const CALLERS: u64 = 8;
 
 fn event(number: u64) -> Event {
-    let time = Timestamp::from_microsecond(1_767_225_600_000_000 + number as i64).expect("in range");
-    let amount = Money { minor: 1_250, currency: Currency::new("EUR").expect("known") };
-    Event {
-        id: EventId::new(&format!("event-{number:020}")).expect("printable"),
-        time,
-        received_at: time,
-        contact: ContactKey::from_random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-        time_doubt: None,
-        context: Context::default(),
-        body: Body::Order { order_id: OrderId::new(&format!("order-{number}")).expect("printable"), amount, refund_of: None },
-    }
+    let time = Timestamp::from_microsecond(support::BEGIN * 1_000_000 + number as i64).expect("in range");
+    support::order(number, time)
 }
 
 /// Requests of events nobody has seen.

@@ -4,6 +4,8 @@
 //! disk takes for the same number of synced writes: a landing syncs the log, the file, the commit and the index.
 //! `cargo bench --workspace --bench commits -- --commits 10000`.
 
+mod support;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -12,7 +14,7 @@ use clap::Parser;
 use criterion::measurement::{Measurement, WallTime};
 use futures::TryStreamExt;
 use lake::{Lake, LakeConfig, Pins, SqlFormat, SqlOptions};
-use vocabulary::{Body, ContactKey, Context, Currency, Event, EventId, Money, OrderId, Rates, Timestamp};
+use vocabulary::{Currency, Event, Rates, Timestamp};
 
 const COMMIT_MILLIS_MAX: f64 = 30.0;
 const OPEN_MILLIS_MAX: f64 = 50.0;
@@ -32,17 +34,8 @@ struct Args {
 
 fn event(number: u64) -> Event {
     // An event each minute: a day has 1,440 of them, so that days are closed and written anew on the way.
-    let time = Timestamp::from_second(1_767_225_600 + number as i64 * 60).expect("in range");
-    let amount = Money { minor: 1_250, currency: Currency::new("EUR").expect("known") };
-    Event {
-        id: EventId::new(&format!("event-{number:020}")).expect("printable"),
-        time,
-        received_at: time,
-        contact: ContactKey::from_random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-        time_doubt: None,
-        context: Context::default(),
-        body: Body::Order { order_id: OrderId::new(&format!("order-{number}")).expect("printable"), amount, refund_of: None },
-    }
+    let time = Timestamp::from_second(support::BEGIN + number as i64 * 60).expect("in range");
+    support::order(number, time)
 }
 
 fn millis(of: impl FnOnce()) -> f64 {

@@ -21,6 +21,7 @@ use parquet::schema::types::ColumnPath;
 use serde_json::Value;
 use vocabulary::Timestamp;
 
+use crate::blooms;
 use crate::delta::{DataFile, FileStats, TableState};
 use crate::rows::date_of_days;
 use crate::schema::EVENT_DATE;
@@ -208,33 +209,22 @@ pub(crate) fn encode(
     at: Timestamp,
 ) -> Result<Encoded, ParquetError> {
     let first = batches.first().ok_or_else(|| ParquetError::General("a file needs at least one batch".to_owned()))?;
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    let bytes = Vec::with_capacity(rows * ROW_BYTES);
-    write(bytes, path, date, first.schema_ref(), batches.iter().cloned().map(Ok), skip_by, at)
+    let rows = batches.iter().map(RecordBatch::num_rows).sum();
+    encode_stream(path, date, first.schema_ref(), rows, batches.iter().cloned().map(Ok), skip_by, at)
 }
 
-/// [`encode`] for batches that come one after the other, so that they need not all be in memory.
+/// [`encode`] for batches that come one after the other, so that they need not all be in memory. There is room for `rows` from the
+/// beginning; 0 where nobody knows how many come.
 pub(crate) fn encode_stream(
     path: String,
     date: Option<Date>,
     schema: &SchemaRef,
+    rows: usize,
     batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
     skip_by: &str,
     at: Timestamp,
 ) -> Result<Encoded, ParquetError> {
-    write(Vec::new(), path, date, schema, batches, skip_by, at)
-}
-
-/// [`encode_stream`] into `bytes`, which is empty.
-fn write(
-    mut bytes: Vec<u8>,
-    path: String,
-    date: Option<Date>,
-    schema: &SchemaRef,
-    batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
-    skip_by: &str,
-    at: Timestamp,
-) -> Result<Encoded, ParquetError> {
+    let mut bytes = Vec::with_capacity(rows * ROW_BYTES);
     // Views are how rows are handled, not how they are stored: other readers find the type that the table declares.
     let fields = schema.fields().iter().map(|field| retyped(field, &DataType::Utf8View, &DataType::Utf8));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
@@ -350,7 +340,7 @@ pub(crate) fn writer_properties(schema: &SchemaRef, landed: bool) -> WriterPrope
     for field in schema.fields().iter().filter(is_text).filter(|field| !CLUSTERED_TEXTS.contains(&field.name().as_str())) {
         properties = properties.set_column_statistics_enabled(ColumnPath::from(field.name().as_str()), EnabledStatistics::None);
     }
-    let contact = ColumnPath::from("contact_key");
+    let contact = ColumnPath::from(blooms::COLUMN);
     properties =
         properties.set_column_bloom_filter_enabled(contact.clone(), true).set_column_bloom_filter_fpp(contact, BLOOM_MISTAKES);
     let sorted = ["experiment_id", "contact_key"].iter().map_while(|name| schema.index_of(name).ok());

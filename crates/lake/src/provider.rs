@@ -352,12 +352,14 @@ impl TableProvider for LakeTable {
         if !whole.is_empty() {
             inputs.push(self.scan_files(session, &Part::all(whole), wanted, limit)?);
         }
-        if predicate.is_some() {
-            self.read_footers(session, &parts).await?;
-        }
         let parts = match blooms::contacts(filters).filter(|_| self.schema.column_with_name(blooms::COLUMN).is_some()) {
             Some(contacts) => self.holding(session, parts, &contacts).await?,
-            None => Part::all(parts),
+            None => {
+                if predicate.is_some() {
+                    self.read_footers(session, &parts).await?;
+                }
+                Part::all(parts)
+            }
         };
         let mut of_parts = Vec::new();
         if !parts.is_empty() || inputs.is_empty() {

@@ -69,7 +69,7 @@ pub(crate) async fn rewrite(
             any |= changed.is_some();
             Ok(changed.unwrap_or(batch))
         });
-        let encoded = encode_stream(path, date, &schema, batches, skip_by, purpose.at);
+        let encoded = encode_stream(path, date, &schema, 0, batches, skip_by, purpose.at);
         let encoded = encoded.map_err(LakeError::internal("write a data file anew"))?;
         Ok(any.then_some(encoded))
     });

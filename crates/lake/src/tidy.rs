@@ -240,7 +240,7 @@ async fn write_merged(lake: &Lake, table: &Table, merge: &Merge, now: Timestamp)
                     Some(batch)
                 });
                 let all = std::iter::once(first).chain(more).map(Ok);
-                let encoded = encode_stream(path, Some(date), &schema, all, skip_by, now);
+                let encoded = encode_stream(path, Some(date), &schema, 0, all, skip_by, now);
                 Ok((Some(encoded.map_err(LakeError::internal("write down merged files"))?), batches))
             })
             .await?;
