@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`LakeConfig`] and [`Lake`], then `group`, `rows`, `log`, `writer`, `index` and `opening` (durable before
 //! acknowledged, each event once), `place`, `delta`, `parquet`, `tail`, `landing` and `log_lander` (into the tables exactly
-//! once), `tables`, `provider`, `views`, `catalog`, `session`, `slow`, `stop`, `sql`, `observe` and `contacts` (out again), and
+//! once), `tables`, `provider`, `views`, `catalog`, `session`, `rules`, `group_join`, `slow`, `stop`, `sql`, `observe` and `contacts` (out again), and
 //! last `plan`, `files` and `arrow_events`, formats of
 //! their own, `units`, the results of experiments run elsewhere, and `care`, which checks, mends and copies all of it.
 //!
@@ -26,6 +26,7 @@ mod error;
 pub mod faults;
 mod files;
 mod group;
+mod group_join;
 pub mod index;
 mod landing;
 mod log;

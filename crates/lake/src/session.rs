@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::catalog::LakeSchema;
+use crate::group_join::GroupJoins;
 use crate::pool::QueryPool;
 use crate::rules::{ByContact, optimizer_rules};
 use crate::slow::{Outcome, SlowLog, Watch};
@@ -38,7 +39,9 @@ const QUERIES_WAITING_MAX: [usize; Group::ALL.len()] = [32, 256, 256];
 /// When it is worth trying again after one found no place.
 const RETRY_AFTER_SECONDS: u64 = 5;
 /// A query uses at most so many processors, which leaves others for the collector and the senders.
-const PARTITIONS_PER_QUERY: usize = 2;
+const THREADS_PER_QUERY: usize = 2;
+/// A query's rows are dealt out to more parts than there are threads: the smaller tables of hashes stay in the processors' caches.
+const PARTITIONS_PER_QUERY: usize = 2 * THREADS_PER_QUERY;
 /// What queries may put on disk when memory is short.
 const SPILL_BYTES_MAX: u64 = 20 << 30;
 /// Footers of files that are kept in memory.
@@ -120,7 +123,7 @@ pub(crate) struct Place {
 impl Room {
     fn new(group: Group) -> std::io::Result<Self> {
         let name = format!("query-{}", group.as_str());
-        let runtime = Builder::new_multi_thread().worker_threads(PARTITIONS_PER_QUERY).thread_name(name).enable_all().build()?;
+        let runtime = Builder::new_multi_thread().worker_threads(THREADS_PER_QUERY).thread_name(name).enable_all().build()?;
         Ok(Self {
             group,
             runtime: Some(runtime),
@@ -304,6 +307,7 @@ fn template(shared: &Arc<RuntimeEnv>) -> SessionState {
         .with_default_features()
         .with_optimizer_rules(optimizer_rules())
         .with_physical_optimizer_rule(Arc::new(ByContact))
+        .with_physical_optimizer_rule(Arc::new(GroupJoins))
         .with_physical_optimizer_rule(Arc::new(JoinsGiveWay))
         .build()
 }

@@ -7,6 +7,7 @@ mod crash;
 mod durable;
 mod erasure;
 mod files;
+mod group_joins;
 mod observe;
 mod plans;
 mod queries;

@@ -2,7 +2,7 @@
 
 usage: lake_data.py make FOLDER [--deliveries N] [--assignments] [--ndjson]
        lake_data.py feed FOLDER --data DIR [--sendlab PROGRAM] [--connections N]
-       lake_data.py attach FOLDER --data DIR [--sendlab PROGRAM]
+       lake_data.py attach FOLDER --data DIR [--landed] [--sendlab PROGRAM]
 
 `make` writes messages of 30 days and what followed them in 35: 42 experiments of three variants, 14 at a time, in five
 channels to two million contacts. 20,000,000 deliveries give 28.28 million events, 70,720,000 give 100 million. Equal
@@ -15,7 +15,7 @@ arguments and an equal DuckDB give equal bytes. In FOLDER stand, each in the ord
 `feed` sends the lines to the server that runs on DIR, or that PROGRAM starts there, and says how fast that went. `attach` adds
 the Parquet files to the tables of DIR as they are, one commit a table, while no server runs there: a lake in the order of
 arrival without ingest, and without the memory of which events it knows. PROGRAM makes the tables first where there are none.
-A server that runs on it afterwards may rewrite it in its own order.
+With --landed the files are called as a landing calls them: a server that runs on DIR an hour later writes them anew in its own order.
 """
 
 import argparse
@@ -39,6 +39,8 @@ MARKETS = "CN US DE FR GB JP BR RU ES IT KR MX CA AU PL SA AE ID TH NG".split()
 ROW_GROUP_ROWS = 122_880
 # A request of about a thousand lines; the server takes 10,000 at most.
 REQUEST_BYTES = 256 * 1024
+# A landing's file: the name of its log, its first and its last segment.
+LANDED = "log-arrival-000000000000-000000000000.parquet"
 
 COMMON = [
     "event_id", "event_time", "received_at", "contact_key", "message_id", "campaign_id", "experiment_id", "variant",
@@ -294,7 +296,7 @@ def attach(arguments):
         now = int(time.time() * 1000)
         actions = [{"commitInfo": {"timestamp": now, "operation": "WRITE", "operationParameters": {"mode": "Append"}}}]
         for path in sorted(source.glob("event_date=*/*.parquet")):
-            name = path.relative_to(source)
+            name = path.relative_to(source).with_name(LANDED if arguments.landed else path.name)
             place = table / name
             place.parent.mkdir(exist_ok=True)
             try:
@@ -337,6 +339,8 @@ def main():
         else:
             command.add_argument("--data", type=Path, required=True, help="the data folder of the server")
             command.add_argument("--sendlab", help="the program to start a server with")
+        if name == "attach":
+            command.add_argument("--landed", action="store_true", help="under names that a server may rewrite")
         if name == "feed":
             command.add_argument("--connections", type=int, default=8)
     arguments = parser.parse_args()

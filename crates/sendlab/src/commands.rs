@@ -26,9 +26,13 @@ use crate::{SystemClock, SystemIds, analyze, certify, demo, import, import_event
 /// How often a followed campaign is asked how far it is.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
 
+/// What is logged unless `SENDLAB_LOG` says otherwise. What Delta's kernel calls an error is a table that is not there yet, or is told by
+/// whoever called it.
+const LOGGED: &str = "warn,buoyant_kernel=off";
+
 /// Runs a command, prints its failure in words and gives the exit code.
 pub(crate) fn start(cli: Cli) -> ExitCode {
-    let filter = EnvFilter::try_from_env("SENDLAB_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_env("SENDLAB_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
