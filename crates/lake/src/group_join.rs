@@ -8,9 +8,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::buffer::NullBuffer;
 use arrow::compute::{concat_batches, filter, take};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt32Type};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -35,7 +37,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode, PlanProperties};
 use futures::{StreamExt, TryStreamExt};
 
-/// So many pairs of a unit and a row are looked at together. Between them the query can be stopped.
+/// So many pairs of a unit and a row are looked at together, or as many as one unit has. Between them the query can be stopped.
 const PAIRS_AT_ONCE: usize = 16 * 1024;
 
 /// Puts [`GroupJoinExec`] where rows that differ are joined and grouped by what they differ in.
@@ -271,8 +273,27 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn new(units: &mut Vec<u32>, others: &mut Vec<u32>) -> Self {
-        Self { units: std::mem::take(units).into(), others: std::mem::take(others).into() }
+    /// The same, and one for each of these units that has none.
+    fn with_alone(self, these: Range<u32>) -> Self {
+        let room = self.units.len() + these.len();
+        let (mut units, mut others) = (Vec::with_capacity(room), Vec::with_capacity(room));
+        let mut is_joined = BooleanBufferBuilder::new(room);
+        let mut pairs = self.units.values().iter().zip(self.others.values()).peekable();
+        for unit in these {
+            let before = units.len();
+            while let Some((_, other)) = pairs.next_if(|(of, _)| **of == unit) {
+                units.push(unit);
+                others.push(*other);
+            }
+            let count = units.len() - before;
+            is_joined.append_n(count.max(1), count > 0);
+            if count == 0 {
+                units.push(unit);
+                others.push(0);
+            }
+        }
+        let others = UInt32Array::new(others.into(), Some(NullBuffer::new(is_joined.finish())));
+        Self { units: units.into(), others }
     }
 }
 
@@ -319,6 +340,12 @@ impl Others {
     /// So much memory it takes beside the rows themselves, at most.
     fn size(rows: usize) -> usize {
         rows * (size_of::<(i64, u32)>() + 4 * size_of::<u32>())
+    }
+
+    /// Begins to bring the entries at all these places from memory, so that the waits overlap.
+    fn fetch(&self, ranges: &[(u32, u32)]) {
+        let first = |(begin, _): &(u32, u32)| self.entries.get(*begin as usize).map_or(0, |(key, _)| *key);
+        std::hint::black_box(ranges.iter().map(first).fold(0, |seen, key| seen ^ key));
     }
 
     /// Where a key's entries lie, among those of few other keys.
@@ -439,74 +466,51 @@ impl Work {
         let _timer = self.metrics.elapsed_compute().timer();
         let functions = &self.step.aggregates.functions;
         let mut sums = functions.iter().map(|function| function.create_groups_accumulator()).collect::<Result<Vec<_>>>()?;
-        let mut groups = Groups { numbers: vec![None; units.num_rows()], units: Vec::with_capacity(units.num_rows()) };
-        let (mut found_units, mut found_others) = (Vec::new(), Vec::new());
         let keys = units.column(self.step.on[1].index()).as_primitive::<Int64Type>();
         // All places first: memory answers many such questions at once.
         let ranges: Vec<(u32, u32)> = keys.iter().map(|key| key.map_or((0, 0), |key| others.range(key))).collect();
+        others.fetch(&ranges);
+        let (mut of, mut found) = (Vec::new(), Vec::new());
+        let mut first = 0;
         for ((key, (begin, end)), unit) in keys.values().iter().zip(ranges).zip(0..) {
             for (_, other) in others.entries[begin as usize..end as usize].iter().filter(|(other_key, _)| other_key == key) {
-                found_units.push(unit);
-                found_others.push(*other);
-                if found_units.len() == PAIRS_AT_ONCE {
-                    let found = Pairs::new(&mut found_units, &mut found_others);
-                    self.add(others, units, found, &mut groups, &mut sums)?;
-                    tokio::task::consume_budget().await;
-                }
+                of.push(unit);
+                found.push(*other);
+            }
+            if of.len() >= PAIRS_AT_ONCE {
+                let pairs = Pairs { units: std::mem::take(&mut of).into(), others: std::mem::take(&mut found).into() };
+                self.add(others, units, pairs, first..unit + 1, &mut sums)?;
+                first = unit + 1;
+                tokio::task::consume_budget().await;
             }
         }
-        let found = Pairs::new(&mut found_units, &mut found_others);
-        self.add(others, units, found, &mut groups, &mut sums)?;
-        let alone: UInt32Array =
-            (0..).zip(&groups.numbers).filter(|(_, number)| number.is_none()).map(|(unit, _)| unit).collect();
-        let nothing = Pairs { others: UInt32Array::new_null(alone.len()), units: alone };
-        self.update(others, units, &nothing, &mut groups, &mut sums)?;
-        let rows = UInt32Array::from(groups.units);
-        let groups = self.step.by.iter().map(|at| Ok(take(units.column(*at), &rows, None)?));
+        let pairs = Pairs { units: of.into(), others: found.into() };
+        self.add(others, units, pairs, first..units.num_rows() as u32, &mut sums)?;
+        let groups = self.step.by.iter().map(|at| Ok(units.column(*at).clone()));
         let columns = groups.chain(sums.iter_mut().map(|sum| sum.evaluate(EmitTo::All))).collect::<Result<_>>()?;
         let batch = RecordBatch::try_new(self.step.schema(), columns)?;
         self.metrics.record_output(batch.num_rows());
         Ok(batch)
     }
 
-    /// Adds those pairs of which the condition holds.
-    fn add(&self, others: &Others, units: &RecordBatch, mut pairs: Pairs, groups: &mut Groups, sums: &mut Sums) -> Result<()> {
+    /// Adds to the sums of some units what is joined to them: those pairs of which the condition holds, or a row of nulls. Every unit
+    /// is told of, in order, as accumulators expect of groups.
+    fn add(&self, others: &Others, units: &RecordBatch, mut pairs: Pairs, these: Range<u32>, sums: &mut Sums) -> Result<()> {
         if let Some(condition) = &self.step.filter {
             let holds = booleans(&condition.expression, &condition.columns.of(&others.rows, units, &pairs)?)?;
             pairs = Pairs { units: those(&pairs.units, &holds)?, others: those(&pairs.others, &holds)? };
         }
-        self.update(others, units, &pairs, groups, sums)
-    }
-
-    fn update(&self, others: &Others, units: &RecordBatch, pairs: &Pairs, groups: &mut Groups, sums: &mut Sums) -> Result<()> {
+        let all = these.end as usize;
+        let pairs = pairs.with_alone(these);
+        let groups: Vec<usize> = pairs.units.values().iter().map(|unit| *unit as usize).collect();
         let Aggregates { arguments, filters, columns, .. } = self.step.aggregates.as_ref();
-        let numbers: Vec<usize> = pairs.units.values().iter().map(|unit| groups.number(*unit)).collect();
-        let pairs = columns.of(&others.rows, units, pairs)?;
+        let pairs = columns.of(&others.rows, units, &pairs)?;
         for ((sum, arguments), filter) in sums.iter_mut().zip(arguments).zip(filters) {
             let values = arguments.iter().map(|argument| argument.evaluate(&pairs)?.into_array(pairs.num_rows()));
             let filter = filter.as_ref().map(|filter| booleans(filter, &pairs)).transpose()?;
-            sum.update_batch(&values.collect::<Result<Vec<_>>>()?, &numbers, filter.as_ref(), groups.units.len())?;
+            sum.update_batch(&values.collect::<Result<Vec<_>>>()?, &groups, filter.as_ref(), all)?;
         }
         Ok(())
-    }
-}
-
-/// The units of a batch as groups. A group is numbered when it gets its first row, because accumulators take a number for one that
-/// they have seen when they are told that there are more.
-struct Groups {
-    /// Of each unit.
-    numbers: Vec<Option<u32>>,
-    /// Of each group.
-    units: Vec<u32>,
-}
-
-impl Groups {
-    fn number(&mut self, unit: u32) -> usize {
-        let number = self.numbers[unit as usize].get_or_insert_with(|| {
-            self.units.push(unit);
-            self.units.len() as u32 - 1
-        });
-        *number as usize
     }
 }
 

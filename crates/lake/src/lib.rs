@@ -2,9 +2,9 @@
 //!
 //! Reading order: [`LakeConfig`] and [`Lake`], then `group`, `rows`, `log`, `writer`, `index` and `opening` (durable before
 //! acknowledged, each event once), `place`, `delta`, `parquet`, `tail`, `landing` and `log_lander` (into the tables exactly
-//! once), `tables`, `provider`, `views`, `catalog`, `session`, `rules`, `group_join`, `slow`, `stop`, `sql`, `observe` and `contacts` (out again), and
-//! last `plan`, `files` and `arrow_events`, formats of
-//! their own, `units`, the results of experiments run elsewhere, and `care`, which checks, mends and copies all of it.
+//! once), `tables`, `provider`, `views`, `catalog`, `session`, `rules`, `distinct`, `group_join`, `few_groups`, `slow`, `stop`,
+//! `sql`, `observe` and `contacts` (out again), and last `plan`, `files` and `arrow_events`, formats of their own, `units`, the
+//! results of experiments run elsewhere, and `care`, which checks, mends and copies all of it.
 //!
 //! An event is first written to the durable log, from where on SQL sees it, then moved into one of eight Delta tables that
 //! any other engine can read too.
@@ -24,6 +24,7 @@ mod distinct;
 mod erasure;
 mod error;
 pub mod faults;
+mod few_groups;
 mod files;
 mod group;
 mod group_join;

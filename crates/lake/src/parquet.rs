@@ -20,6 +20,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use serde_json::Value;
 use vocabulary::Timestamp;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::blooms;
 use crate::delta::{DataFile, FileStats, TableState};
@@ -193,9 +194,8 @@ impl Encoded {
     /// Names the file by what it holds too. Two landers whose exchange rates differ make different files of the same
     /// segments; the slower must not write over what the faster has committed.
     pub(crate) fn named_by_content(mut self) -> Self {
-        let hash = blake3::hash(&self.bytes).to_hex();
         let bare = self.file.path.trim_end_matches(".parquet");
-        self.file.path = format!("{bare}.{}.parquet", &hash[..16]);
+        self.file.path = format!("{bare}.{:016x}.parquet", xxh3_64(&self.bytes));
         self
     }
 }

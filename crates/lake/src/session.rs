@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::catalog::LakeSchema;
+use crate::few_groups::FewGroups;
 use crate::group_join::GroupJoins;
 use crate::pool::QueryPool;
 use crate::rules::{ByContact, optimizer_rules};
@@ -41,7 +42,7 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 /// A query uses at most so many processors, which leaves others for the collector and the senders.
 const THREADS_PER_QUERY: usize = 2;
 /// A query's rows are dealt out to more parts than there are threads: the smaller tables of hashes stay in the processors' caches.
-const PARTITIONS_PER_QUERY: usize = 2 * THREADS_PER_QUERY;
+const PARTITIONS_PER_QUERY: usize = 4 * THREADS_PER_QUERY;
 /// What queries may put on disk when memory is short.
 const SPILL_BYTES_MAX: u64 = 20 << 30;
 /// Footers of files that are kept in memory.
@@ -308,6 +309,7 @@ fn template(shared: &Arc<RuntimeEnv>) -> SessionState {
         .with_optimizer_rules(optimizer_rules())
         .with_physical_optimizer_rule(Arc::new(ByContact))
         .with_physical_optimizer_rule(Arc::new(GroupJoins))
+        .with_physical_optimizer_rule(Arc::new(FewGroups))
         .with_physical_optimizer_rule(Arc::new(JoinsGiveWay))
         .build()
 }

@@ -6,6 +6,7 @@ mod contacts;
 mod crash;
 mod durable;
 mod erasure;
+mod few_groups;
 mod files;
 mod group_joins;
 mod observe;

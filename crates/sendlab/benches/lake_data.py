@@ -15,7 +15,8 @@ arguments and an equal DuckDB give equal bytes. In FOLDER stand, each in the ord
 `feed` sends the lines to the server that runs on DIR, or that PROGRAM starts there, and says how fast that went. `attach` adds
 the Parquet files to the tables of DIR as they are, one commit a table, while no server runs there: a lake in the order of
 arrival without ingest, and without the memory of which events it knows. PROGRAM makes the tables first where there are none.
-With --landed the files are called as a landing calls them: a server that runs on DIR an hour later writes them anew in its own order.
+With --landed they are sorted and called as a landing sorts and calls them: a server that runs on DIR an hour later writes them anew
+as it writes every closed day.
 """
 
 import argparse
@@ -285,8 +286,7 @@ def attach(arguments):
         Server(arguments.data, arguments.sendlab).stop()
     if (arguments.data / "server.json").exists():
         sys.exit(f"{arguments.data}/server.json names a running server; stop it first")
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
+    connection = connect()
     for source in sorted((arguments.folder / "tables").iterdir()):
         table = arguments.data / "lake" / "tables" / source.name
         log = table / "_delta_log"
@@ -299,18 +299,26 @@ def attach(arguments):
             name = path.relative_to(source).with_name(LANDED if arguments.landed else path.name)
             place = table / name
             place.parent.mkdir(exist_ok=True)
-            try:
-                os.link(path, place)
-            except OSError:
-                shutil.copyfile(path, place)
+            if arguments.landed:
+                rows = f"FROM read_parquet('{path}', hive_partitioning = false) ORDER BY experiment_id NULLS FIRST, contact_key, event_time"
+                connection.execute(f"COPY ({rows}) TO '{place}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)")
+            else:
+                link_or_copy(path, place)
             actions.append({"add": {
                 "path": str(name), "partitionValues": {"event_date": path.parent.name.removeprefix("event_date=")},
-                "size": path.stat().st_size, "modificationTime": now, "dataChange": True, "stats": json.dumps(statistics(connection, path)),
+                "size": place.stat().st_size, "modificationTime": now, "dataChange": True, "stats": json.dumps(statistics(connection, path)),
             }})
         draft = log / "draft"
         draft.write_text("".join(json.dumps(action, separators=(",", ":")) + "\n" for action in actions))
         draft.rename(log / f"{version:020}.json")
         print(f"{source.name}: {len(actions) - 1} files in version {version}")
+
+
+def link_or_copy(path, place):
+    try:
+        os.link(path, place)
+    except OSError:
+        shutil.copyfile(path, place)
 
 
 def statistics(connection, path):
@@ -340,7 +348,7 @@ def main():
             command.add_argument("--data", type=Path, required=True, help="the data folder of the server")
             command.add_argument("--sendlab", help="the program to start a server with")
         if name == "attach":
-            command.add_argument("--landed", action="store_true", help="under names that a server may rewrite")
+            command.add_argument("--landed", action="store_true", help="as a landing would have written them")
         if name == "feed":
             command.add_argument("--connections", type=int, default=8)
     arguments = parser.parse_args()

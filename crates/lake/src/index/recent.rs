@@ -8,6 +8,10 @@ use super::hash::{HASH_BYTES, IdHash};
 const HOMES_MIN: u64 = 1024;
 /// Slots behind the last home, for those pushed past it; more are added when they do not suffice.
 const TAIL: u64 = 64;
+/// So many tables that are no longer needed are kept for the segments to come.
+pub(super) const SPARE_MAX: usize = 2;
+/// A table is used again where it has at most so many times the room that is expected to be needed.
+const SPARE_ROOM_MAX: u64 = 3;
 /// Of ten slots so many are taken before the table grows: beyond, searches get long.
 const TAKEN_OF_TEN_MAX: u64 = 7;
 
@@ -24,8 +28,15 @@ pub(super) struct Table {
 impl Table {
     /// An empty table with room for `count` hashes.
     pub(super) fn new(count: u64) -> Self {
-        let homes = (count * 10 / TAKEN_OF_TEN_MAX + 1).max(HOMES_MIN);
+        let homes = homes_for(count);
         Self { slots: vec![0; (homes + TAIL) as usize], homes, count: 0 }
+    }
+
+    /// The same table without its hashes.
+    pub(super) fn emptied(mut self) -> Self {
+        self.slots.fill(0);
+        self.count = 0;
+        self
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -133,6 +144,10 @@ impl Table {
     }
 }
 
+fn homes_for(count: u64) -> u64 {
+    (count * 10 / TAKEN_OF_TEN_MAX + 1).max(HOMES_MIN)
+}
+
 /// The ids of one segment of the log.
 #[derive(Debug, Clone)]
 pub(super) struct Segment {
@@ -146,7 +161,11 @@ pub(super) struct Segment {
 
 /// All segments whose ids are in no run, by number.
 #[derive(Debug, Default)]
-pub(super) struct Recent(Vec<Segment>);
+pub(super) struct Recent {
+    segments: Vec<Segment>,
+    /// Empty tables: hashes lie all over a table, and memory that the system gives anew costs a fault for each page of it.
+    spare: Vec<Table>,
+}
 
 /// One segment's table, to be changed, and the others.
 pub(super) struct Opened<'a> {
@@ -168,14 +187,16 @@ fn contains(segments: &[Segment], hash: IdHash) -> bool {
 impl Recent {
     /// Opens a segment to add hashes received at this time.
     pub(super) fn open(&mut self, number: i64, received_at: i64) -> Opened<'_> {
-        let place = self.0.partition_point(|segment| segment.number < number);
-        if self.0.get(place).is_none_or(|segment| segment.number != number) {
+        let place = self.segments.partition_point(|segment| segment.number < number);
+        if self.segments.get(place).is_none_or(|segment| segment.number != number) {
             // Segments are of similar size: room for as many as the last one had saves growing.
-            let count = if place > 0 { self.0[place - 1].table.count() } else { 0 };
-            let table = Arc::new(Table::new(count));
-            self.0.insert(place, Segment { number, oldest: received_at, newest: received_at, table });
+            let count = if place > 0 { self.segments[place - 1].table.count() } else { 0 };
+            let least = homes_for(count);
+            let fits = |table: &Table| table.homes >= least && (place == 0 || table.homes <= least * SPARE_ROOM_MAX);
+            let table = Arc::new(self.spare.pop().filter(fits).unwrap_or_else(|| Table::new(count)));
+            self.segments.insert(place, Segment { number, oldest: received_at, newest: received_at, table });
         }
-        let (before, rest) = self.0.split_at_mut(place);
+        let (before, rest) = self.segments.split_at_mut(place);
         let (segment, after) = rest.split_first_mut().expect("the segment was found or made");
         segment.oldest = segment.oldest.min(received_at);
         segment.newest = segment.newest.max(received_at);
@@ -184,35 +205,49 @@ impl Recent {
     }
 
     pub(super) fn contains(&self, hash: IdHash) -> bool {
-        contains(&self.0, hash)
+        contains(&self.segments, hash)
     }
 
     /// The segments up to this number.
     pub(super) fn up_to(&self, number: i64) -> &[Segment] {
-        &self.0[..self.0.partition_point(|segment| segment.number <= number)]
+        &self.segments[..self.segments.partition_point(|segment| segment.number <= number)]
     }
 
     pub(super) fn all(&self) -> &[Segment] {
-        &self.0
+        &self.segments
     }
 
     /// Takes the segments up to this number out.
     pub(super) fn take_up_to(&mut self, number: i64) -> Vec<Segment> {
-        self.0.drain(..self.up_to(number).len()).collect()
+        self.segments.drain(..self.up_to(number).len()).collect()
+    }
+
+    /// Keeps empty tables for the segments to come.
+    pub(super) fn keep(&mut self, tables: Vec<Table>) {
+        self.spare.extend(tables);
+        self.spare.truncate(SPARE_MAX);
+    }
+
+    /// Gives the empty tables back where nothing comes in.
+    pub(super) fn rest(&mut self) {
+        if self.segments.is_empty() {
+            self.spare = Vec::new();
+        }
     }
 
     pub(super) fn remove(&mut self, number: i64, hashes: impl Iterator<Item = IdHash>) {
-        let Some(segment) = self.0.iter_mut().find(|segment| segment.number == number) else { return };
+        let Some(segment) = self.segments.iter_mut().find(|segment| segment.number == number) else { return };
         let table = Arc::get_mut(&mut segment.table).expect("only the tables of closed segments are shared");
         hashes.for_each(|hash| table.remove(hash));
     }
 
     pub(super) fn count(&self) -> u64 {
-        self.0.iter().map(|segment| segment.table.count()).sum()
+        self.segments.iter().map(|segment| segment.table.count()).sum()
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.0.iter().map(|segment| segment.table.bytes()).sum()
+        let tables = self.segments.iter().map(|segment| segment.table.as_ref());
+        tables.chain(&self.spare).map(Table::bytes).sum()
     }
 }
 

@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::io;
+use std::sync::Arc;
 
 use super::filter::{SHARDS, Shard};
 use super::manifest::Manifest;
 use super::merge::{Merge, choose};
-use super::recent::Segment;
+use super::recent::{SPARE_MAX, Segment, Table};
 use super::run::{Facts, Reader, Run, path_of};
 use super::{IdHash, Index, lock};
 use crate::LakeError;
@@ -86,8 +87,14 @@ impl Index {
             state.persisted = state.persisted.max(up_to);
             state.recent.take_up_to(up_to)
         };
-        // Freeing large tables takes a while: not under the lock.
-        drop(written);
+        // Emptying and freeing large tables takes a while: not under the lock.
+        let tables = written
+            .into_iter()
+            .filter_map(|segment| Arc::into_inner(segment.table))
+            .take(SPARE_MAX)
+            .map(Table::emptied)
+            .collect();
+        lock(&self.state).recent.keep(tables);
         Ok(())
     }
 
@@ -99,6 +106,7 @@ impl Index {
     pub fn maintain(&self, now_micros: i64) -> Result<Maintained, LakeError> {
         let work = &mut *lock(&self.work);
         let mut done = Maintained { dropped: self.drop_expired(work, now_micros)?, ..Maintained::default() };
+        lock(&self.state).recent.rest();
         done.filtered = self.refilter(self.config.work_hashes_max)?;
         if done.filtered < self.config.work_hashes_max {
             done.merged = self.merge(work, self.config.work_hashes_max - done.filtered)?;
