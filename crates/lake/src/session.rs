@@ -43,6 +43,8 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 const THREADS_PER_QUERY: usize = 2;
 /// A query's rows are dealt out to more parts than there are threads: the smaller tables of hashes stay in the processors' caches.
 const PARTITIONS_PER_QUERY: usize = 4 * THREADS_PER_QUERY;
+/// But to fewer where memory is short: each part begins with batches and buffers of its own.
+const PARTITION_BYTES_MIN: usize = 64 << 20;
 /// What queries may put on disk when memory is short.
 const SPILL_BYTES_MAX: u64 = 20 << 30;
 /// Footers of files that are kept in memory.
@@ -250,7 +252,10 @@ impl Queries {
             .map_err(failed())?;
         let mut config = self.template.config().clone();
         let reservation = limits.memory_bytes_max / SORT_RESERVATION_SHARE;
-        config.options_mut().execution.sort_spill_reservation_bytes = reservation.min(SORT_RESERVATION_BYTES_MAX);
+        let parts = (limits.memory_bytes_max / PARTITION_BYTES_MIN).clamp(THREADS_PER_QUERY, PARTITIONS_PER_QUERY);
+        let execution = &mut config.options_mut().execution;
+        execution.sort_spill_reservation_bytes = reservation.min(SORT_RESERVATION_BYTES_MAX);
+        execution.target_partitions = parts;
         let state = SessionStateBuilder::new_from_existing(self.template.clone())
             .with_config(config)
             .with_runtime_env(runtime)
@@ -286,7 +291,6 @@ fn lake_schema(schema: &Arc<dyn SchemaProvider>) -> &LakeSchema {
 /// What all sessions have in common.
 fn template(shared: &Arc<RuntimeEnv>) -> SessionState {
     let mut config = SessionConfig::new()
-        .with_target_partitions(PARTITIONS_PER_QUERY)
         .with_information_schema(true)
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(CATALOG, SCHEMA);
