@@ -1,0 +1,149 @@
+//! The whole set of rules: read from its files, checked, and known by one version.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::calendar::Festival;
+use crate::caps::CapRule;
+use crate::consent::ConsentRule;
+use crate::error::RulesError;
+use crate::holidays::Holidays;
+use crate::hours::HoursRule;
+use crate::place::Atlas;
+use crate::reader::{Section, parse};
+use crate::registration::Registration;
+use crate::rule::Rule;
+use crate::scope::Scoped;
+use crate::sending::Sending;
+use crate::suppression::SuppressionRule;
+use crate::wording::WordingRule;
+use crate::{calendar, caps, consent, hours, suppression, wording};
+
+/// The files that make a set of rules, by name and with the text that is built in.
+pub const FILES: [(&str, &str); 10] = [
+    ("zones.toml", include_str!("../../../data/rules/zones.toml")),
+    ("holidays.toml", include_str!("../../../data/rules/holidays.toml")),
+    ("festivals.toml", include_str!("../../../data/rules/festivals.toml")),
+    ("suppression.toml", include_str!("../../../data/rules/suppression.toml")),
+    ("consent.toml", include_str!("../../../data/rules/consent.toml")),
+    ("sending.toml", include_str!("../../../data/rules/sending.toml")),
+    ("hours.toml", include_str!("../../../data/rules/hours.toml")),
+    ("caps.toml", include_str!("../../../data/rules/caps.toml")),
+    ("registration.toml", include_str!("../../../data/rules/registration.toml")),
+    ("wording.toml", include_str!("../../../data/rules/wording.toml")),
+];
+
+/// A checked set of rules. Make it once and share it; to decide takes no lock and no memory while everything permits.
+#[derive(Debug)]
+pub struct Rules {
+    version: Arc<str>,
+    pub(crate) atlas: Atlas,
+    pub(crate) holidays: Holidays,
+    pub(crate) festivals: Vec<Festival>,
+    pub(crate) suppression: Vec<SuppressionRule>,
+    pub(crate) consent: Scoped<ConsentRule>,
+    pub(crate) sending: Sending,
+    pub(crate) hours: Scoped<HoursRule>,
+    pub(crate) caps: Scoped<CapRule>,
+    pub(crate) registration: Registration,
+    pub(crate) wording: Scoped<WordingRule>,
+}
+
+impl Rules {
+    /// The rules that are built in.
+    ///
+    /// # Errors
+    /// [`RulesError`] when a built-in file is wrong, which the tests rule out.
+    pub fn embedded() -> Result<Self, RulesError> {
+        Self::with(&[])
+    }
+
+    /// The built-in rules with some files replaced, by name: the sender's own caps and holdout, or a law as their lawyer
+    /// reads it.
+    ///
+    /// # Errors
+    /// [`RulesError`]: the file, the key and the fix.
+    pub fn with(replaced: &[(&str, &str)]) -> Result<Self, RulesError> {
+        for (index, (name, _)) in replaced.iter().enumerate() {
+            let wrong = |reason: String| RulesError::File { file: (*name).to_owned(), reason };
+            if !FILES.iter().any(|(known, _)| known == name) {
+                let known: Vec<&str> = FILES.iter().map(|(known, _)| *known).collect();
+                return Err(wrong(format!("is no file of rules; known are {}", known.join(", "))));
+            }
+            if replaced[..index].iter().any(|(other, _)| other == name) {
+                return Err(wrong("is given twice; give it once".to_owned()));
+            }
+        }
+        let text = |wanted: &str| {
+            let found = replaced.iter().chain(&FILES).find(|(name, _)| *name == wanted);
+            found.map_or("", |(_, text)| *text)
+        };
+        let rules = Self::read(text)?;
+        rules.check_ids()?;
+        Ok(rules)
+    }
+
+    fn read<'t>(text: impl Fn(&str) -> &'t str) -> Result<Self, RulesError> {
+        let mut digest = Sha256::new();
+        let mut tables = Vec::new();
+        for (name, _) in FILES {
+            let text = text(name);
+            digest.update((text.len() as u64).to_be_bytes());
+            digest.update(text);
+            tables.push(parse(name, text)?);
+        }
+        let file = |index: usize| Section::of_file(FILES[index].0, &tables[index]);
+        let atlas = Atlas::read(file(0))?;
+        let holidays = Holidays::read(file(1), &atlas)?;
+        let version: String = digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self {
+            version: Arc::from(version),
+            festivals: calendar::read(file(2), &atlas)?,
+            suppression: suppression::read(file(3))?,
+            consent: consent::read(file(4), &atlas)?,
+            sending: Sending::read(file(5))?,
+            hours: hours::read(file(6), &atlas, &holidays)?,
+            caps: caps::read(file(7), &atlas)?,
+            registration: Registration::read(file(8), &atlas)?,
+            wording: wording::read(file(9), &atlas)?,
+            holidays,
+            atlas,
+        })
+    }
+
+    /// A decision names a rule by its id, so no two may share one.
+    fn check_ids(&self) -> Result<(), RulesError> {
+        let mut seen = BTreeSet::new();
+        match self.heads().find(|rule| !seen.insert(&rule.id)) {
+            None => Ok(()),
+            Some(rule) => {
+                let reason = "stands twice in the rules; give each rule its own id".to_owned();
+                Err(RulesError::Invalid { file: "the files of rules".to_owned(), key: rule.id.to_string(), reason })
+            }
+        }
+    }
+
+    /// Names the whole set: twelve hexadecimal digits of a hash of all files. The same text has the same version.
+    #[must_use]
+    pub fn version(&self) -> &Arc<str> {
+        &self.version
+    }
+
+    /// The heads of all rules, with their sources.
+    pub fn heads(&self) -> impl Iterator<Item = &Rule> {
+        let days = self.holidays.calendars.iter().map(|calendar| &calendar.rule);
+        let days = days.chain(self.festivals.iter().map(|festival| &festival.rule));
+        let people = suppression::heads(&self.suppression).chain(consent::heads(&self.consent)).chain(self.sending.heads());
+        let times = hours::heads(&self.hours).chain(caps::heads(&self.caps));
+        let content = self.registration.heads().chain(wording::heads(&self.wording));
+        days.chain(people).chain(times).chain(content)
+    }
+
+    /// The head of a rule by its id.
+    #[must_use]
+    pub fn head(&self, id: &str) -> Option<&Rule> {
+        self.heads().find(|rule| &*rule.id == id)
+    }
+}
