@@ -4,6 +4,7 @@
 //!   has 24 hours: an interval without months is a number of microseconds, which is added column by column.
 //! - Counting the distinct contacts of each group is made, for want of better, into grouping by contact too. Whole numbers
 //!   have better: [`crate::distinct`].
+//! - What is a key of rows is none of what they are joined to: [`KeysEndAtJoins`] mends wrong answers.
 //! - Rows that are grouped by contact and by more are dealt out to the parts of a query by contact alone. What is joined by contact
 //!   or grouped by it later lies where it is wanted then.
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, IntervalMonthDayNano, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::common::{DFSchema, FunctionalDependencies, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
@@ -89,15 +90,59 @@ fn micros_of(interval: IntervalMonthDayNano) -> Option<i64> {
     i64::from(interval.days).checked_mul(MICROS_PER_DAY)?.checked_add(interval.nanoseconds / 1_000)
 }
 
-/// DataFusion's rules for all plans, in order, with [`DistinctsByGroup`] in the place of the rule that it narrows.
-pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+type Rule = Arc<dyn OptimizerRule + Send + Sync>;
+
+/// DataFusion's rules for all plans, in order, with [`DistinctsByGroup`] in the place of the rule that it narrows, and
+/// [`KeysEndAtJoins`] before each rule that goes by keys.
+pub(crate) fn optimizer_rules() -> Vec<Rule> {
     let narrowed = SingleDistinctToGroupBy::new();
     let rules = Optimizer::new().rules.into_iter();
-    let narrow = |rule: Arc<dyn OptimizerRule + Send + Sync>| match rule.name() == narrowed.name() {
-        true => Arc::new(DistinctsByGroup { others: SingleDistinctToGroupBy::new(), function: Arc::new(distinct_numbers()) }),
-        false => rule,
+    let ours = |rule: Rule| -> Vec<Rule> {
+        if rule.name() == narrowed.name() {
+            let function = Arc::new(distinct_numbers());
+            return vec![Arc::new(DistinctsByGroup { others: SingleDistinctToGroupBy::new(), function })];
+        }
+        if GO_BY_KEYS.contains(&rule.name()) { vec![Arc::new(KeysEndAtJoins), rule] } else { vec![rule] }
     };
-    rules.map(narrow).chain([Arc::new(PlainDurations) as _]).collect()
+    rules.flat_map(ours).chain([Arc::new(PlainDurations) as _]).collect()
+}
+
+/// The rules that leave out of groups and orders what follows from a key.
+const GO_BY_KEYS: [&str; 4] =
+    ["replace_distinct_aggregate", "eliminate_join", "eliminate_duplicated_expr", "optimize_projections"];
+
+/// Forgets at each join which columns are keys.
+///
+/// DataFusion 55.2 holds that where rows with a key were joined to many and grouped by the key and by more, the key still tells
+/// the rest (`aggregate_functional_dependencies` makes all columns its targets). It then sorts by the key alone, and groups again
+/// by the key alone: wrong counts.
+#[derive(Debug)]
+struct KeysEndAtJoins;
+
+impl OptimizerRule for KeysEndAtJoins {
+    fn name(&self) -> &'static str {
+        "keys_end_at_joins"
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        if !plan.exists(|plan| Ok(matches!(plan, LogicalPlan::Join(_))))? {
+            return Ok(Transformed::no(plan));
+        }
+        let forgotten = plan.transform_up_with_subqueries(|plan| match plan {
+            LogicalPlan::Join(mut join) => {
+                let schema = join.schema.as_ref().clone().with_functional_dependencies(FunctionalDependencies::empty())?;
+                join.schema = Arc::new(schema);
+                Ok(Transformed::yes(LogicalPlan::Join(join)))
+            }
+            // These keep keys of their own, made of those below.
+            LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Window(_) => {
+                plan.recompute_schema().map(Transformed::yes)
+            }
+            other => Ok(Transformed::no(other)),
+        })?;
+        // Nothing that another pass of the rules would see.
+        Ok(Transformed::no(forgotten.data))
+    }
 }
 
 /// Counts distinct whole numbers by group with a function of their own.

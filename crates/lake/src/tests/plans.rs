@@ -136,3 +136,22 @@ async fn what_is_grouped_by_contact_is_dealt_out_once() {
     }
     assert_eq!(ask(&lake, query, SqlFormat::Csv).await.unwrap(), expect);
 }
+
+/// Units that are joined to many rows and grouped by more are not told by their key any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_none_behind_a_join() {
+    let root = tempfile::tempdir().unwrap();
+    let lake = Lake::open(config(root.path())).await.unwrap();
+    let rows =
+        "WITH d (g, k) AS (VALUES (1, 1), (1, 1), (1, 2), (2, 1)), units AS (SELECT g, k, count(*) AS c FROM d GROUP BY g, k),
+        o (k, v) AS (VALUES (1, 5), (1, 3), (1, 9), (2, 4), (2, 1))";
+    let joined = "SELECT units.g, units.k, o.v, count(*) AS n FROM units JOIN o ON o.k = units.k GROUP BY units.g, units.k, o.v";
+    let sorted = ask(&lake, &format!("{rows} {joined} ORDER BY 1, 2, 3"), SqlFormat::Csv).await.unwrap();
+    assert_eq!(sorted, "g,k,v,n\n1,1,3,1\n1,1,5,1\n1,1,9,1\n1,2,1,1\n1,2,4,1\n2,1,3,1\n2,1,5,1\n2,1,9,1\n");
+    for query in [joined.to_owned(), joined.replace(" JOIN", " LEFT JOIN")] {
+        let again = format!(
+            "{rows} SELECT max(n) AS most, count(*) AS n FROM (SELECT g, k, v, count(*) AS n FROM ({query}) GROUP BY g, k, v)"
+        );
+        assert_eq!(ask(&lake, &again, SqlFormat::Csv).await.unwrap(), "most,n\n1,8\n", "{again}");
+    }
+}
