@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Date32Type, SchemaRef};
@@ -23,9 +23,11 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::{ReplaceChildrenOptions, apply_expression_roots, replace_children_if_necessary};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::physical_plan::streaming::StreamingTableExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode, PlanProperties};
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
+
+use crate::once::Once;
 
 /// So many different values a column may have, and so many combinations of them the rows of a batch.
 const FEW: usize = 4096;
@@ -162,7 +164,7 @@ impl ExecutionPlan for CountFewGroupsExec {
                 let _timer = metrics.elapsed_compute().timer();
                 if !counts.add(&batch)? {
                     let input = futures::stream::once(async { Ok(batch) }).chain(rows);
-                    rest = Some(all_the_rest(&usual, Box::pin(input), context)?);
+                    rest = Some(all_the_rest(&usual, input, context)?);
                     break;
                 }
             }
@@ -182,37 +184,13 @@ impl ExecutionPlan for CountFewGroupsExec {
 /// What the usual step makes of rows that have too many groups.
 fn all_the_rest(
     usual: &Arc<dyn ExecutionPlan>,
-    rows: futures::stream::BoxStream<'static, Result<RecordBatch>>,
+    rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
     context: Arc<TaskContext>,
 ) -> Result<SendableRecordBatchStream> {
     let schema = usual.children()[0].schema();
-    let rest = Rest { schema: schema.clone(), rows: Mutex::new(Some(rows)) };
-    let input = StreamingTableExec::try_new(schema, vec![Arc::new(rest)], None, None, false, None)?;
+    let once = Once::new(Box::pin(RecordBatchStreamAdapter::new(schema.clone(), rows)));
+    let input = StreamingTableExec::try_new(schema, vec![Arc::new(once)], None, None, false, None)?;
     replace_children_if_necessary(usual.clone(), vec![Arc::new(input)])?.execute(0, context)
-}
-
-/// Rows that can be read once.
-struct Rest {
-    schema: SchemaRef,
-    rows: Mutex<Option<futures::stream::BoxStream<'static, Result<RecordBatch>>>>,
-}
-
-impl fmt::Debug for Rest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rest").finish_non_exhaustive()
-    }
-}
-
-impl PartitionStream for Rest {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let rows = rows.unwrap_or_else(|| futures::stream::empty().boxed());
-        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows))
-    }
 }
 
 /// Counts of rows by the numbers of their values.

@@ -33,6 +33,7 @@ mod landing;
 mod log;
 mod log_lander;
 mod observe;
+mod once;
 mod opening;
 mod parquet;
 mod place;

@@ -19,6 +19,9 @@ mod units;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use arrow::util::pretty::pretty_format_batches;
+use datafusion::physical_plan::displayable;
+use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use vocabulary::{
     Body, ContactKey, Context, Currency, DeliveryStatus, Event, EventId, EventKind, FeedbackKind, MessageClass, Money, OrderId,
@@ -96,6 +99,16 @@ async fn ask_within(lake: &Lake, query: &str, format: SqlFormat, limits: SqlLimi
     let parts: Vec<bytes::Bytes> =
         lake.sql(query, format, &SqlOptions { limits, ..SqlOptions::default() }).await?.body.try_collect().await?;
     Ok(String::from_utf8(parts.concat()).unwrap())
+}
+
+/// The lines of an answer in some order, and how it was planned.
+async fn answer_and_plan(context: &SessionContext, query: &str) -> (Vec<String>, String) {
+    let plan = context.sql(query).await.unwrap().create_physical_plan().await.unwrap();
+    let text = displayable(plan.as_ref()).indent(true).to_string();
+    let batches = datafusion::physical_plan::collect(plan, context.task_ctx()).await.unwrap();
+    let mut lines: Vec<String> = pretty_format_batches(&batches).unwrap().to_string().lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    (lines, text)
 }
 
 /// How many rows each event table has, and how many different ids.

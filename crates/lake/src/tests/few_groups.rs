@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringViewArray};
-use arrow::util::pretty::pretty_format_batches;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::physical_plan::displayable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 
+use super::answer_and_plan;
 use crate::few_groups::FewGroups;
 
 /// A short text, a long one, a day, and a number that nothing is grouped by.
@@ -38,22 +37,12 @@ fn context(batches: &[RecordBatch], is_new: bool) -> SessionContext {
     context
 }
 
-/// The lines of the answer in some order, and whether the plan has the new step.
-async fn ask(context: &SessionContext, query: &str) -> (Vec<String>, bool) {
-    let plan = context.sql(query).await.unwrap().create_physical_plan().await.unwrap();
-    let text = displayable(plan.as_ref()).indent(true).to_string();
-    let batches = datafusion::physical_plan::collect(plan, context.task_ctx()).await.unwrap();
-    let mut lines: Vec<String> = pretty_format_batches(&batches).unwrap().to_string().lines().map(str::to_owned).collect();
-    lines.sort_unstable();
-    (lines, text.contains("CountFewGroupsExec"))
-}
-
 async fn compare(batches: &[RecordBatch], query: &str, is_new: bool) {
     let (usual, ours) = (context(batches, false), context(batches, true));
-    let (expected, _) = ask(&usual, query).await;
-    let (found, has_step) = ask(&ours, query).await;
+    let (expected, _) = answer_and_plan(&usual, query).await;
+    let (found, plan) = answer_and_plan(&ours, query).await;
     assert_eq!(found, expected, "{query}");
-    assert_eq!(has_step, is_new, "{query}");
+    assert_eq!(plan.contains("CountFewGroupsExec"), is_new, "{query}");
 }
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use arrow::util::pretty::pretty_format_batches;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::physical_plan::displayable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 
+use super::answer_and_plan;
 use crate::group_join::GroupJoins;
 
 /// `deliveries (g, k, t)` and `orders (k, t, v)`, in small batches of three parts.
@@ -39,15 +38,10 @@ fn context(deliveries: &[[Option<i64>; 3]], orders: &[[Option<i64>; 3]], in_one_
     context
 }
 
-/// The lines of the answer in some order, and how many groupjoins there were in its plan.
+/// The answer, and how many groupjoins there were in its plan.
 async fn ask(context: &SessionContext, query: &str) -> (Vec<String>, usize) {
-    let plan = context.sql(query).await.unwrap().create_physical_plan().await.unwrap();
-    let text = displayable(plan.as_ref()).indent(true).to_string();
-    let batches = datafusion::physical_plan::collect(plan, context.task_ctx()).await.unwrap();
-    let table = pretty_format_batches(&batches).unwrap().to_string();
-    let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
-    lines.sort_unstable();
-    (lines, text.matches("GroupJoinExec: ").count())
+    let (lines, plan) = answer_and_plan(context, query).await;
+    (lines, plan.matches("GroupJoinExec: ").count())
 }
 
 const UNITS: &str = "WITH units AS (SELECT g, contact_key, min(t) AS since FROM deliveries GROUP BY g, contact_key)";

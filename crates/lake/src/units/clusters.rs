@@ -4,7 +4,6 @@
 //! given one stream, because side by side the order of sums, and with it their last digits, would depend on chance.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use analysis::gather::{BadUnits, EMPTY, RowChecks};
@@ -14,15 +13,15 @@ use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRe
 use arrow::util::display::array_value_to_string;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::error::DataFusionError;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
 use datafusion::logical_expr::{Expr, ident, lit};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::PartitionStream;
 use futures::{StreamExt, TryStreamExt};
 
 use super::columns::{NumberColumn, Reader, Units};
 use super::{Failed, Job, Sink};
+use crate::once::Once;
 
 /// The column that tells clusters apart.
 const CLUSTER: &str = "cluster";
@@ -70,7 +69,7 @@ async fn grouped(job: &Arc<Job>, layout: Layout, shared: Arc<Mutex<Shared>>) -> 
         })
     };
     let stream: SendableRecordBatchStream = Box::pin(RecordBatchStreamAdapter::new(schema.clone(), typed));
-    let once = Arc::new(Once { schema: schema.clone(), stream: Mutex::new(Some(stream)) });
+    let once = Arc::new(Once::new(stream));
     let session = job.source.session();
     let rows = session.read_table(Arc::new(StreamingTable::try_new(schema, vec![once])?))?;
     let keys: Vec<Expr> = (0..layout.keys).map(|at| ident(label(at))).chain([ident(CLUSTER)]).collect();
@@ -87,32 +86,6 @@ fn cluster_type(found: DataType) -> DataType {
         DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
         DataType::Dictionary(_, values) => cluster_type(*values),
         other => other,
-    }
-}
-
-/// A stream that can be read once.
-struct Once {
-    schema: SchemaRef,
-    stream: Mutex<Option<SendableRecordBatchStream>>,
-}
-
-impl fmt::Debug for Once {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Once").finish_non_exhaustive()
-    }
-}
-
-impl PartitionStream for Once {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
-        stream.unwrap_or_else(|| {
-            let error = DataFusionError::Internal("the rows were read before".to_owned());
-            Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), futures::stream::iter([Err(error)])))
-        })
     }
 }
 
