@@ -172,8 +172,8 @@ struct Slice {
 enum End {
     /// Every recipient is accounted for.
     Finished,
-    /// Some are to be offered again later.
-    Deferred,
+    /// Some are to be offered again later. The last of them was offered at that time.
+    Deferred(Timestamp),
     /// It was told to stop, or somebody else has the slice.
     Stopped,
 }
@@ -206,9 +206,9 @@ impl Sender {
                 self.parts.control.finish_slice(lease).await?;
                 Ok(Step::Sent)
             }
-            Ok(End::Deferred) => {
+            Ok(End::Deferred(offered_at)) => {
                 // The lease itself keeps the slice away until it is time to offer the rest again.
-                self.parts.control.renew_slice(lease, in_minutes(self.parts.clock.now(), DEFER_MINUTES)).await?;
+                self.parts.control.renew_slice(lease, in_minutes(offered_at, DEFER_MINUTES)).await?;
                 Ok(Step::Sent)
             }
             Ok(End::Stopped) => {
@@ -259,7 +259,7 @@ impl Sender {
         let (job, rows) = (&slice.job, &slice.rows);
         let mut renew_at = in_minutes(self.parts.clock.now(), LEASE_MINUTES / 2);
         let mut position = 0;
-        let mut deferred = false;
+        let mut deferred = None;
         while position < rows.len() {
             let now = self.parts.clock.now();
             if now >= renew_at {
@@ -280,7 +280,7 @@ impl Sender {
             } else {
                 (self.group_rows / 2).max(1)
             };
-            deferred |= ended.deferred;
+            deferred = ended.deferred.or(deferred);
             if let Some(why) = ended.not_sent {
                 tracing::warn!(why, campaign = %job.campaign.campaign, "the mail server could not be given messages; trying again");
                 tokio::select! {
@@ -291,7 +291,7 @@ impl Sender {
                 position += group.len();
             }
         }
-        Ok(if deferred { End::Deferred } else { End::Finished })
+        Ok(deferred.map_or(End::Finished, End::Deferred))
     }
 
     /// Claims, hands over, tells and settles one group.
@@ -337,8 +337,8 @@ struct Ended {
     release: Vec<MessageId>,
     /// Why some could not even be offered, to be tried again at once.
     not_sent: Option<String>,
-    /// Whether the server would not have some for now, to be tried again later.
-    deferred: bool,
+    /// When some were offered that the server would not have for now, to be tried again later.
+    deferred: Option<Timestamp>,
 }
 
 impl Ended {
@@ -349,7 +349,7 @@ impl Ended {
             HandOver::Refused { reply, permanent } if permanent || exhausted(tries, &message_id) => (Settlement::Refused, reply),
             HandOver::NotSent { .. } if out.refused.is_some() => (Settlement::Refused, out.refused.clone().unwrap_or_default()),
             HandOver::Refused { .. } => {
-                self.deferred = true;
+                self.deferred = Some(at);
                 return self.release.push(message_id);
             }
             HandOver::NotSent { why } => {
