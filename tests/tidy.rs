@@ -12,7 +12,7 @@ use crate::support::workspace;
 /// A crate may depend on crates of earlier layers only.
 const LAYERS: [&[&str]; 6] = [
     &["stats", "vocabulary"],
-    &["methods", "analysis", "policy"],
+    &["methods", "analysis", "policy", "segments"],
     &["content", "experiment"],
     &["lake", "control", "gateways"],
     &["workers", "simulator", "api"],
