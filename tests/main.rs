@@ -12,6 +12,7 @@ mod doors {
     //! For files of other people: statistics without the platform, and the ways in.
     mod analyze;
     mod certify;
+    mod import_contacts;
     mod import_events;
     mod lake_care;
     mod stats;

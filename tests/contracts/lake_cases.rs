@@ -1,14 +1,13 @@
 //! Events in, events out, across restarts and crashes.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use lake::faults::{Faults, Point};
-use lake::{AsOf, Lake, LakeError, SqlOptions};
+use lake::{AsOf, ContactRows, Lake, LakeError, SqlOptions};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
-use vocabulary::{Contact, ContactKey, Event, Timestamp};
+use vocabulary::{Contact, ContactKey, Event, Profile, Timestamp};
 
 use super::{HOUR, Place, ask, ask_with, at, click, counts, landed, order, three};
 
@@ -199,23 +198,28 @@ pub(super) async fn the_past_is_read_by_version_and_by_time(place: &Place) {
 }
 
 pub(super) async fn contacts_are_replaced_as_a_whole(place: &Place) {
-    let person = |key: i64, country: &str| Contact {
-        key: ContactKey::from_i64(key).unwrap(),
-        country: Some(country.to_owned()),
-        language: None,
-        time_zone: None,
-        attributes: BTreeMap::new(),
+    let people = |people: &[(i64, &str)]| {
+        let person = |(key, country): &(i64, &str)| Contact {
+            profile: Profile { country: Some((*country).to_owned()), ..Profile::default() },
+            ..Contact::new(ContactKey::from_i64(*key).unwrap(), Timestamp::UNIX_EPOCH)
+        };
+        let mut rows = ContactRows::default();
+        rows.push(&people.iter().map(person).collect::<Vec<_>>()).unwrap();
+        rows
+    };
+    let found = async |lake: &Lake, audience: Option<&str>| {
+        let found = lake.recipients(audience).await.unwrap();
+        found.into_iter().map(|who| (who.key.as_i64(), who.country.unwrap())).collect::<Vec<_>>()
     };
     let lake = Lake::open(place.config()).await.unwrap();
     assert_eq!((lake.contacts_change().await.unwrap(), lake.recipients(None).await.unwrap()), (0, vec![]));
-    lake.replace_contacts(5, vec![person(1, "BR"), person(2, "DE")], Timestamp::UNIX_EPOCH).await.unwrap();
-    lake.replace_contacts(7, vec![person(9, "FR"), person(2, "DE")], Timestamp::UNIX_EPOCH).await.unwrap();
+    lake.replace_contacts(5, people(&[(1, "BR"), (2, "DE")]), Timestamp::UNIX_EPOCH).await.unwrap();
+    lake.replace_contacts(7, people(&[(9, "FR"), (2, "DE")]), Timestamp::UNIX_EPOCH).await.unwrap();
     // An older change brings nothing.
-    lake.replace_contacts(6, vec![person(4, "US")], Timestamp::UNIX_EPOCH).await.unwrap();
+    lake.replace_contacts(6, people(&[(4, "US")]), Timestamp::UNIX_EPOCH).await.unwrap();
     drop(lake);
     let lake = Lake::open(place.config()).await.unwrap();
-    let recipients = lake.recipients(None).await.unwrap();
-    assert_eq!((lake.contacts_change().await.unwrap(), recipients), (7, vec![person(2, "DE"), person(9, "FR")]));
-    let germans = lake.recipients(Some("SELECT contact_key FROM contacts WHERE country = 'DE'")).await.unwrap();
-    assert_eq!(germans, [person(2, "DE")]);
+    let of = |key: i64, country: &str| (key, country.to_owned());
+    assert_eq!((lake.contacts_change().await.unwrap(), found(&lake, None).await), (7, vec![of(2, "DE"), of(9, "FR")]));
+    assert_eq!(found(&lake, Some("SELECT contact_key FROM contacts WHERE country = 'DE'")).await, [of(2, "DE")]);
 }

@@ -37,6 +37,7 @@ mod segment;
 mod serve;
 mod sql;
 mod statistics;
+mod suppressions;
 mod times;
 mod tracking;
 pub mod views;
@@ -62,6 +63,7 @@ use problem::Problem;
 use views::{ErrorBody, ErrorView, Health};
 
 pub use arrow::ARROW_ROWS_MAX;
+pub use contacts::{ATTRIBUTES, CONTACT_FIELDS, read_contact};
 pub use intake::BYTES_IN_FLIGHT_MAX;
 pub use items::{BATCH_LINES_MAX, BODY_BYTES_MAX, LINE_BYTES_MAX};
 pub use recommendations::WAIT_SECONDS_MAX;
@@ -132,6 +134,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
         let groups = [
             contacts::routes(),
             erasures::routes(),
+            suppressions::routes(),
             rates::routes(),
             experiments::managing(),
             recommendations::managing(),

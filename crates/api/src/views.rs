@@ -201,6 +201,9 @@ pub struct ContactsStored {
     pub updated: u64,
     /// Contacts that were so already.
     pub unchanged: u64,
+    /// Those of them whose own id was new and became a further one of a contact with the same address.
+    #[serde(default)]
+    pub merged: u64,
     /// Lines that could not be kept.
     pub rejected: u64,
     /// One for each rejected line.
@@ -215,18 +218,50 @@ pub struct ContactView {
     /// The customer's own id, at most 128 bytes.
     #[schema(example = "customer-4711")]
     pub key: String,
-    /// The e-mail address; it is kept encrypted and never enters the lake.
+    /// The e-mail address. Like all addresses it is kept encrypted and never enters the lake.
     #[schema(example = "kim@example.test")]
     pub email: Option<String>,
-    /// ISO 3166 alpha-2 country, two capital letters; it is also the market.
+    /// The phone number for SMS: international with +, or as it is dialled in `country`. Kept as E.164.
+    #[schema(example = "+493022700")]
+    pub phone: Option<String>,
+    /// The phone number of the WhatsApp account, written the same way.
+    pub whatsapp: Option<String>,
+    /// The WeChat OpenID.
+    pub wechat: Option<String>,
+    /// The push token.
+    pub push: Option<String>,
+    /// The LINE user id.
+    pub line: Option<String>,
+    /// The Telegram chat id.
+    pub telegram: Option<String>,
+    /// ISO 3166 alpha-2 country, two capital letters.
     #[schema(example = "DE")]
     pub country: Option<String>,
     /// BCP 47 language tag.
     #[schema(example = "de-AT")]
     pub language: Option<String>,
-    /// IANA time zone.
+    /// IANA time zone. Without one, the only one of the country, or of the phone number's, is taken.
     #[schema(example = "Europe/Vienna")]
     pub time_zone: Option<String>,
+    /// ISO 3166 alpha-2 country they buy in, where it is not `country`.
+    #[schema(example = "AT")]
+    pub market: Option<String>,
+    /// What they are interested in: a list, or text with `;` or `|` between. It replaces what was known.
+    #[serde(default)]
+    #[schema(example = json!(["shoes", "bags"]))]
+    pub interests: Vec<String>,
+    /// The customer's own marks, written the same way.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// The device they use most.
+    #[schema(example = "android")]
+    pub device: Option<String>,
+    /// When they were born; the year alone where nothing else is known.
+    #[schema(example = "1990-05-17")]
+    pub birth_date: Option<String>,
+    /// Where they came from: the acquisition source.
+    #[schema(example = "spring-fair")]
+    pub source: Option<String>,
     /// Own attributes for segmentation: text, numbers, or true and false.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,

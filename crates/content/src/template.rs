@@ -326,7 +326,7 @@ fn too_large(copy: &str, part: Part) -> ContentError {
 
 /// What is not known of a contact is left out, so that `| default` works and its absence is an error without it.
 fn values_of(context: &RenderContext<'_>) -> Value {
-    let contact = context.contact;
+    let contact = &context.contact.profile;
     let known = [("country", &contact.country), ("language", &contact.language), ("time_zone", &contact.time_zone)];
     let known = known.into_iter().filter_map(|(name, value)| value.as_deref().map(|value| (name, Value::from(value))));
     let attributes = contact.attributes.iter().map(|(name, value)| (name.as_str(), Value::from(value.as_str())));

@@ -1,18 +1,36 @@
-//! What a contact must look like, field by field, each refusal with the fix.
+//! What a contact must look like, field by field, each refusal with the fix; and the one form in which each address is kept.
 //!
-//! Addresses are checked lightly: only the receiving server knows which exist. What would break a mail header or a template
-//! is refused.
+//! Only the receiving server knows which addresses exist. What cannot be one, and what would break a mail header or a
+//! template, is refused. No refusal repeats an address, because errors are logged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Once, PoisonError};
 
 use jiff::tz::TimeZone;
+use phonenumber::Mode;
+use phonenumber::country::Id;
+use vocabulary::{Channel, Profile, is_country};
 
-use crate::NewContact;
+/// The address of each channel, in its normal form.
+pub type Addresses = BTreeMap<Channel, String>;
 
 /// The longest own id of a contact, in bytes: as long as any other id.
 pub(crate) const KEY_BYTES_MAX: usize = 128;
 /// The longest address, in bytes (RFC 5321, section 4.5.3.1.3: a path of 256 with its angle brackets).
 pub(crate) const EMAIL_BYTES_MAX: usize = 254;
+/// The longest phone number as people write it, in bytes: 15 digits (E.164), spaces, brackets and an extension.
+pub(crate) const PHONE_BYTES_MAX: usize = 64;
+/// Compiled patterns of phone numbers that are kept: a country has about a dozen, and few people get messages in more than
+/// a hundred countries.
+const PATTERNS_MAX: usize = 2_000;
 /// The longest language tag, in bytes, that readers must accept (RFC 5646, section 4.4.1).
 pub(crate) const LANGUAGE_BYTES_MAX: usize = 35;
+/// The longest id or token that a messenger or a push service gave out, in bytes. Web push subscriptions are the longest.
+pub(crate) const TOKEN_BYTES_MAX: usize = 2048;
+/// Interests of one contact, and as many tags.
+pub(crate) const LABELS_MAX: usize = 50;
+/// The longest interest, tag, market, device or source, in bytes.
+pub(crate) const LABEL_BYTES_MAX: usize = 128;
 /// Attributes of one contact. Each is a column to think of in an audience; nobody thinks of more.
 pub(crate) const ATTRIBUTES_MAX: usize = 50;
 /// The longest name of an attribute, in bytes.
@@ -30,26 +48,105 @@ pub struct FieldError {
     pub reason: String,
 }
 
+impl FieldError {
+    pub(crate) fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { field: field.into(), reason: reason.into() }
+    }
+}
+
+/// A contact as the customer's system knows them. What is absent stays as it is known; an attribute with an empty value is
+/// taken away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewContact {
+    /// The customer's own id of the contact.
+    pub key: String,
+    /// Addresses as people write them.
+    pub addresses: Addresses,
+    /// What is known of them. `phone_country` follows from the addresses.
+    pub profile: Profile,
+}
+
+/// A contact that passed [`NewContact::check`], with every address in its normal form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedContact(pub(crate) NewContact);
+
 impl NewContact {
-    /// Checks each field by itself, without looking anything up.
+    /// Checks each field by itself, without looking anything up, and brings addresses into their normal form: e-mail with
+    /// an ASCII domain in lower case (IDNA), phone numbers as E.164.
     ///
     /// # Errors
     /// [`FieldError`] for the first field that cannot be stored.
-    pub fn check(&self) -> Result<(), FieldError> {
+    pub fn check(mut self) -> Result<CheckedContact, FieldError> {
+        check_key(&self.key).map_err(|reason| FieldError::new("key", reason))?;
+        self.profile.check()?;
+        let country = self.profile.country.as_deref();
+        for (channel, address) in &mut self.addresses {
+            let normal = normal_address(*channel, address, country);
+            let (normal, phone_country) = normal.map_err(|reason| FieldError::new(address_field(*channel), reason))?;
+            *address = normal;
+            if phone_country.is_some() {
+                self.profile.phone_country = phone_country;
+            }
+        }
+        Ok(CheckedContact(self))
+    }
+}
+
+/// Checks what a type does not check by itself.
+trait Check {
+    fn check(&self) -> Result<(), FieldError>;
+}
+
+impl Check for Profile {
+    fn check(&self) -> Result<(), FieldError> {
         let check = |field: &str, value: &Option<String>, check: fn(&str) -> Result<(), String>| match value {
             None => Ok(()),
-            Some(value) => check(value).map_err(|reason| FieldError { field: field.to_owned(), reason }),
+            Some(value) => check(value).map_err(|reason| FieldError::new(field, reason)),
         };
-        check_key(&self.key).map_err(|reason| FieldError { field: "key".to_owned(), reason })?;
-        check("email", &self.email, check_email)?;
         check("country", &self.country, check_country)?;
         check("language", &self.language, check_language)?;
         check("time_zone", &self.time_zone, check_time_zone)?;
+        check("market", &self.market, check_country)?;
+        check("device", &self.device, check_label)?;
+        check("source", &self.source, check_label)?;
+        check_labels("interests", &self.interests)?;
+        check_labels("tags", &self.tags)?;
         check_attribute_count(self.attributes.len())?;
         for (name, value) in &self.attributes {
-            check_attribute(name, value).map_err(|reason| FieldError { field: format!("attributes.{name}"), reason })?;
+            check_attribute(name, value).map_err(|reason| FieldError::new(format!("attributes.{name}"), reason))?;
         }
         Ok(())
+    }
+}
+
+/// The name of the field that holds the address of a channel: `phone` for SMS, else the channel's own.
+#[must_use]
+pub fn address_field(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Sms => "phone",
+        other => other.as_str(),
+    }
+}
+
+/// One address in its normal form. A phone number must be international.
+pub(crate) fn normalised(channel: Channel, address: &str) -> Result<String, FieldError> {
+    let normal = normal_address(channel, address, None);
+    normal.map(|(address, _)| address).map_err(|reason| FieldError::new(address_field(channel), reason))
+}
+
+/// The address in its normal form and the country of a phone number.
+fn normal_address(channel: Channel, address: &str, country: Option<&str>) -> Result<(String, Option<String>), String> {
+    match channel {
+        Channel::Email => normal_email(address).map(|address| (address, None)),
+        Channel::Sms | Channel::Whatsapp => normal_phone(address, country),
+        Channel::Wechat | Channel::Push | Channel::Line | Channel::Telegram => {
+            check_text(address, TOKEN_BYTES_MAX)?;
+            let address = address.trim();
+            if address.is_empty() || address.contains(char::is_whitespace) {
+                return Err("is no id: it is empty or holds a space; give the id as the service gave it, or leave it out".into());
+            }
+            Ok((address.to_owned(), None))
+        }
     }
 }
 
@@ -78,23 +175,74 @@ fn check_text(text: &str, bytes_max: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn check_email(email: &str) -> Result<(), String> {
+fn normal_email(email: &str) -> Result<String, String> {
+    let email = email.trim();
     check_text(email, EMAIL_BYTES_MAX)?;
-    let is_forbidden = |c: char| c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';' | '"' | '\\');
-    let well_formed = match email.split_once('@') {
-        Some((mailbox, domain)) => !mailbox.is_empty() && !domain.is_empty() && !domain.contains('@'),
-        None => false,
-    };
-    if well_formed && !email.contains(is_forbidden) {
-        return Ok(());
+    let is_forbidden = |c: char| c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';' | '"' | '\\' | '(' | ')' | ':');
+    let no_address =
+        || "is no address; write one as `name@domain`, without spaces, names or brackets, or leave it out".to_owned();
+    let (mailbox, domain) = email.split_once('@').ok_or_else(no_address)?;
+    let is_dotted = |text: &str| !text.is_empty() && !text.starts_with('.') && !text.ends_with('.') && !text.contains("..");
+    if !is_dotted(mailbox) || domain.contains('@') || email.contains(is_forbidden) {
+        return Err(no_address());
     }
-    // The address is not repeated, because errors are logged.
-    Err("is no address; write one as `name@domain`, without spaces, names or brackets, or leave it out".to_owned())
+    let domain = idna::domain_to_ascii_strict(domain).ok().filter(|domain| is_dotted(domain));
+    let domain = domain.ok_or("has no domain that can exist; write one such as `name@shop.example`, or leave it out")?;
+    let normal = format!("{mailbox}@{domain}");
+    if normal.len() > EMAIL_BYTES_MAX {
+        return Err(format!("is {} bytes long with an ASCII domain; the limit is {EMAIL_BYTES_MAX}", normal.len()));
+    }
+    Ok(normal)
+}
+
+fn normal_phone(phone: &str, country: Option<&str>) -> Result<(String, Option<String>), String> {
+    check_text(phone, PHONE_BYTES_MAX)?;
+    let home: Option<Id> = country.and_then(|country| country.parse().ok());
+    let is_abroad = phone.trim_start().starts_with('+');
+    if home.is_none() && !is_abroad {
+        return Err("is no international number; write it with + and the country's code, or give `country`".to_owned());
+    }
+    PATTERNS_KEPT.call_once(|| {
+        // The crate compiles its patterns when they are needed and keeps a hundred of them, which the numbers of a dozen
+        // countries push out by turns; a shop's take a millisecond each then.
+        let patterns = phonenumber::metadata::DATABASE.cache();
+        patterns.lock().unwrap_or_else(PoisonError::into_inner).set_capacity(PATTERNS_MAX);
+    });
+    let number = phonenumber::parse(home, phone).ok().filter(phonenumber::is_valid);
+    let number = number.ok_or_else(|| match country {
+        Some(country) if !is_abroad => {
+            format!("is no number that {country} has given out; check it, or write it with + and the country's code")
+        }
+        _ => "is no number that its country has given out; check it, or leave it out".to_owned(),
+    })?;
+    let country = number.country().id().map(|id| id.as_ref().to_owned());
+    Ok((number.format().mode(Mode::E164).to_string(), country))
+}
+
+static PATTERNS_KEPT: Once = Once::new();
+
+fn check_label(text: &str) -> Result<(), String> {
+    if text.trim().is_empty() {
+        return Err("is empty; leave it out".to_owned());
+    }
+    check_text(text, LABEL_BYTES_MAX)
+}
+
+fn check_labels(field: &str, labels: &BTreeSet<String>) -> Result<(), FieldError> {
+    if labels.len() > LABELS_MAX {
+        return Err(FieldError::new(field, format!("are {}; a contact can have {LABELS_MAX}", labels.len())));
+    }
+    labels
+        .iter()
+        .try_for_each(|label| check_label(label))
+        .map_err(|reason| FieldError::new(field, format!("holds one that {reason}")))
 }
 
 fn check_country(country: &str) -> Result<(), String> {
-    if country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        return Ok(());
+    match country {
+        country if is_country(country) => return Ok(()),
+        "UK" => return Err("`UK` is no ISO 3166 country code; write GB".to_owned()),
+        _ => {}
     }
     Err(format!("`{}` is no ISO 3166 country code; write two capital letters, such as DE", shortened(country)))
 }
@@ -142,7 +290,7 @@ mod tests {
     fn check(change: impl FnOnce(&mut NewContact), expect: Option<(&str, &str)>) {
         let mut contact = NewContact { key: "1".into(), ..NewContact::default() };
         change(&mut contact);
-        let found = contact.check().err().map(|error| (error.field, error.reason));
+        let found = contact.clone().check().err().map(|error| (error.field, error.reason));
         let expect = expect.map(|(field, reason)| (field.to_owned(), reason.to_owned()));
         assert_eq!(found, expect, "{contact:?}");
     }
@@ -151,59 +299,119 @@ mod tests {
     fn good_contacts_pass() {
         check(|_| (), None);
         check(|c| c.key = "客户 42".into(), None);
-        for email in ["a@b", "first.last+tag@shop.example", "o'neil@shop.example", "用户@例子.广告"] {
-            check(|c| c.email = Some(email.into()), None);
-        }
         for language in ["de", "pt-BR", "zh-Hans-CN", "yue", "sl-rozaj-biske-1994"] {
-            check(|c| c.language = Some(language.into()), None);
+            check(|c| c.profile.language = Some(language.into()), None);
         }
         for zone in ["Europe/Berlin", "Asia/Shanghai", "America/Argentina/Buenos_Aires", "UTC"] {
-            check(|c| c.time_zone = Some(zone.into()), None);
+            check(|c| c.profile.time_zone = Some(zone.into()), None);
         }
-        check(|c| c.country = Some("BR".into()), None);
-        check(|c| c.attributes = [("size".into(), "XL".into()), ("gone".into(), String::new())].into(), None);
+        check(|c| c.profile.country = Some("BR".into()), None);
+        check(|c| c.profile.attributes = [("size".into(), "XL".into()), ("gone".into(), String::new())].into(), None);
+    }
+
+    /// What becomes of an address: its normal form, or the refusal.
+    fn normal(channel: Channel, address: &str, country: Option<&str>) -> String {
+        match normal_address(channel, address, country) {
+            Ok((address, None)) => address,
+            Ok((address, Some(country))) => format!("{address} {country}"),
+            Err(reason) => {
+                assert!(address.len() < 4 || !reason.contains(address), "an error repeats {address}");
+                reason
+            }
+        }
     }
 
     #[test]
-    fn bad_addresses_are_refused_without_repeating_them() {
+    fn mail_addresses_have_one_form() {
+        let check = |email: &str, expect: &str| assert_eq!(normal(Channel::Email, email, None), expect, "{email}");
+        check("a@b", "a@b");
+        check(" First.Last+tag@Shop.EXAMPLE ", "First.Last+tag@shop.example");
+        check("o'neil@shop.example", "o'neil@shop.example");
+        check("用户@例子.广告", "用户@xn--fsqu00a.xn--4rr70v");
+        check("a@Bücher.example", "a@xn--bcher-kva.example");
         let no_address = "is no address; write one as `name@domain`, without spaces, names or brackets, or leave it out";
-        for email in ["", "a", "@b", "a@", "a@b@c", "a b@c", "Ann <a@b>", "a@b,c", "a@b;", "a\u{3000}@b"] {
-            check(|c| c.email = Some(email.into()), Some(("email", no_address)));
+        for email in ["", "a", "@b", "a@b@c", "a b@c", "Ann <a@b>", "a@b,c", "a@b;", "a\u{3000}@b", "a..b@c", ".a@b", "a.@b"] {
+            check(email, no_address);
         }
-        let control = "holds a control character, such as a line break; use printable text only";
-        check(|c| c.email = Some("a@b\r\nBcc: c".into()), Some(("email", control)));
-        check(
-            |c| c.email = Some(format!("{}@b.example", "a".repeat(250))),
-            Some(("email", "is 260 bytes long; the limit is 254")),
-        );
+        let no_domain = "has no domain that can exist; write one such as `name@shop.example`, or leave it out";
+        for email in ["a@", "a@.b", "a@b..c", "a@b.", "a@-b.example", "a@b_c.example"] {
+            check(email, no_domain);
+        }
+        check("a@b\r\nBcc: c", "holds a control character, such as a line break; use printable text only");
+        check(&format!("{}@b.example", "a".repeat(250)), "is 260 bytes long; the limit is 254");
+    }
+
+    #[test]
+    fn numbers_become_international() {
+        let check = |phone: &str, country: Option<&str>, expect: &str| {
+            assert_eq!(normal(Channel::Sms, phone, country), expect, "{phone} {country:?}");
+            assert_eq!(normal(Channel::Whatsapp, phone, country), expect, "{phone} {country:?}");
+        };
+        check("+49 (0)30 / 2270-0", None, "+493022700 DE");
+        check("030 22700", Some("DE"), "+493022700 DE");
+        check("+1 212 736 5000", Some("DE"), "+12127365000 US");
+        check("010-8888-8888", Some("CN"), "+861088888888 CN");
+        check("(11) 91234-5678", Some("BR"), "+5511912345678 BR");
+        check("030 22700", None, "is no international number; write it with + and the country's code, or give `country`");
+        let not_given = "is no number that DE has given out; check it, or write it with + and the country's code";
+        for phone in ["12", "0", "call me", "030 22700 22700 22700 22700"] {
+            check(phone, Some("DE"), not_given);
+        }
+        check("+999 123456", None, "is no number that its country has given out; check it, or leave it out");
+        check("+", None, "is no number that its country has given out; check it, or leave it out");
+    }
+
+    #[test]
+    fn other_addresses_are_taken_as_the_service_gave_them() {
+        assert_eq!(normal(Channel::Wechat, " oABC_def-1 ", None), "oABC_def-1");
+        for channel in [Channel::Wechat, Channel::Push, Channel::Line, Channel::Telegram] {
+            let refused = "is no id: it is empty or holds a space; give the id as the service gave it, or leave it out";
+            assert_eq!(normal(channel, " ", None), refused);
+            assert_eq!(normal(channel, "a b c d", None), refused);
+        }
+        check(|c| drop(c.addresses.insert(Channel::Sms, "1".into())), Some(("phone", &normal(Channel::Sms, "1", None))));
+    }
+
+    #[test]
+    fn labels_have_limits() {
+        check(|c| c.profile.source = Some(" ".into()), Some(("source", "is empty; leave it out")));
+        check(|c| c.profile.device = Some("x".repeat(129)), Some(("device", "is 129 bytes long; the limit is 128")));
+        let many = (0..51).map(|number| number.to_string()).collect();
+        check(|c| c.profile.tags = many, Some(("tags", "are 51; a contact can have 50")));
+        let control = "holds one that holds a control character, such as a line break; use printable text only";
+        check(|c| c.profile.interests = ["a\nb".to_owned()].into(), Some(("interests", control)));
     }
 
     #[test]
     fn other_bad_fields_are_named_with_the_fix() {
         check(|c| c.key = " ".into(), Some(("key", "is empty; give your own id of the contact")));
         check(|c| c.key = "k".repeat(129), Some(("key", "is 129 bytes long; the limit is 128")));
-        for country in ["de", "DEU", "D1", ""] {
+        for country in ["de", "DEU", "D1", "XX", ""] {
             let expect = format!("`{country}` is no ISO 3166 country code; write two capital letters, such as DE");
-            check(|c| c.country = Some(country.into()), Some(("country", &expect)));
+            check(|c| c.profile.country = Some(country.into()), Some(("country", &expect)));
         }
+        check(|c| c.profile.country = Some("UK".into()), Some(("country", "`UK` is no ISO 3166 country code; write GB")));
         for language in ["german", "d", "de_DE", "de-", "de-longerthan8"] {
             let expect = format!("`{language}` is no BCP 47 language tag; write one such as `de` or `pt-BR`");
-            check(|c| c.language = Some(language.into()), Some(("language", &expect)));
+            check(|c| c.profile.language = Some(language.into()), Some(("language", &expect)));
         }
         let expect = "`Mars/Olympus` is no IANA time zone; write one such as `Europe/Berlin`";
-        check(|c| c.time_zone = Some("Mars/Olympus".into()), Some(("time_zone", expect)));
-        check(|c| c.time_zone = Some("europe/berlin".into()), Some(("time_zone", "`europe/berlin` is written `Europe/Berlin`")));
+        check(|c| c.profile.time_zone = Some("Mars/Olympus".into()), Some(("time_zone", expect)));
+        check(
+            |c| c.profile.time_zone = Some("europe/berlin".into()),
+            Some(("time_zone", "`europe/berlin` is written `Europe/Berlin`")),
+        );
     }
 
     #[test]
     fn attributes_have_limits() {
         let many = (0..51).map(|number| (format!("a{number}"), "x".to_owned())).collect();
-        check(|c| c.attributes = many, Some(("attributes", "are 51; a contact can have 50")));
+        check(|c| c.profile.attributes = many, Some(("attributes", "are 51; a contact can have 50")));
         let long = [("a".to_owned(), "x".repeat(1025))].into();
-        check(|c| c.attributes = long, Some(("attributes.a", "is 1025 bytes long; the limit is 1024")));
+        check(|c| c.profile.attributes = long, Some(("attributes.a", "is 1025 bytes long; the limit is 1024")));
         let control = "holds a control character, such as a line break; use printable text only";
-        check(|c| c.attributes = [("a".to_owned(), "x\ny".to_owned())].into(), Some(("attributes.a", control)));
+        check(|c| c.profile.attributes = [("a".to_owned(), "x\ny".to_owned())].into(), Some(("attributes.a", control)));
         let unnamed = [(String::new(), "x".to_owned())].into();
-        check(|c| c.attributes = unnamed, Some(("attributes.", "has an empty name; give each attribute a name")));
+        check(|c| c.profile.attributes = unnamed, Some(("attributes.", "has an empty name; give each attribute a name")));
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sqlx::{QueryBuilder, Row, Sqlite};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use vocabulary::{ContactKey, ExperimentId, Timestamp};
 
+use crate::contacts::{json_list, read_sealed};
 use crate::known::ERASURES;
 use crate::store::{begin, bump, commit, stored};
 use crate::{Control, ControlError};
@@ -63,6 +64,7 @@ impl Control {
         let bytes: Vec<u8> = keys.iter().flat_map(|key| key.to_bytes()).collect();
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
+        self.forget_handles(&mut transaction, &keys).await?;
         for chunk in keys.chunks(CONTACTS_PER_STATEMENT) {
             for delete in ["DELETE FROM contacts WHERE contact_key IN (", "DELETE FROM suppressions WHERE contact_key IN ("] {
                 let mut delete: QueryBuilder<Sqlite> = QueryBuilder::new(delete);
@@ -99,6 +101,36 @@ impl Control {
             .await
             .map_err(ControlError::query("clearing the write-ahead log"))?;
         Ok(row)
+    }
+
+    /// Deletes what these contacts are found by. Where a contact's secrets do not open, every handle is looked at.
+    async fn forget_handles(&self, connection: &mut SqliteConnection, keys: &[ContactKey]) -> Result<(), ControlError> {
+        let mut unopened = Vec::new();
+        for chunk in keys.chunks(CONTACTS_PER_STATEMENT) {
+            for row in read_sealed(connection, chunk).await? {
+                let (contact, sealed) = row.read()?;
+                let Some(secrets) = self.vault.open(contact.key, &sealed) else {
+                    unopened.push(contact.key);
+                    continue;
+                };
+                for handle in self.vault.handles(&secrets) {
+                    sqlx::query("DELETE FROM handles WHERE hash = $1 AND contact_key = $2")
+                        .bind(handle.as_slice())
+                        .bind(contact.key.as_i64())
+                        .execute(&mut *connection)
+                        .await
+                        .map_err(ControlError::query("erasing contacts' handles"))?;
+                }
+            }
+        }
+        if !unopened.is_empty() {
+            sqlx::query("DELETE FROM handles WHERE contact_key IN (SELECT value FROM json_each($1))")
+                .bind(json_list(&unopened)?)
+                .execute(connection)
+                .await
+                .map_err(ControlError::query("erasing contacts' handles"))?;
+        }
+        Ok(())
     }
 
     /// The oldest erasure whose rows are still in the lake.
@@ -207,20 +239,19 @@ impl Control {
 
 #[cfg(test)]
 mod tests {
-    use crate::NewContact;
-    use crate::testing::World;
+    use crate::Duplicates;
+    use crate::testing::{World, contact};
 
     #[tokio::test]
     async fn the_erased_are_nobody_and_may_come_again_as_somebody_else() {
         let world = World::new();
         let control = world.open().await;
-        let person =
-            |key: &str| NewContact { key: key.to_owned(), email: Some(format!("{key}@example.test")), ..NewContact::default() };
-        control.upsert_contacts(vec![person("ann"), person("bob")]).await.unwrap();
+        let people = ["ann", "bob"].map(|key| contact(key).check().unwrap());
+        control.upsert_contacts(&people, Duplicates::Merge).await.unwrap();
         let before = control.resolve(&["ann".to_owned(), "bob".to_owned()]).await.unwrap();
         let erasure = control.erase_contacts(&["ann".to_owned(), "nobody".to_owned()]).await.unwrap();
         assert_eq!((erasure.contacts, erasure.unknown), (1, 1));
-        assert_eq!(control.all_contacts().await.unwrap().len(), 1);
+        assert_eq!(control.contacts_after(None, 10).await.unwrap().len(), 1);
         assert!(control.is_erased(before[0]).await.unwrap() && !control.is_erased(before[1]).await.unwrap());
         assert!(control.known_keys().get("ann").is_none());
         // The same id is a new person from here on.

@@ -2,25 +2,26 @@
 
 use std::collections::HashSet;
 
-use vocabulary::{CampaignId, ContactKey, ExperimentId, Timestamp, VariantName};
+use vocabulary::{CampaignId, Channel, ContactKey, ExperimentId, Timestamp, VariantName};
 
 use crate::campaigns::CampaignState;
-use crate::contacts::{contact_key, json_list};
+use crate::contacts::{channel_bit, contact_key, json_list};
 use crate::store::{begin, commit, parsed, time};
 use crate::{Control, ControlError};
 
 impl Control {
-    /// Those of `keys` that have an address and are not suppressed, without opening any address.
+    /// Those of `keys` that have an address for the channel and are not suppressed, without opening any address.
     ///
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
-    pub async fn mailable(&self, keys: &[ContactKey]) -> Result<HashSet<ContactKey>, ControlError> {
+    pub async fn reachable(&self, keys: &[ContactKey], channel: Channel) -> Result<HashSet<ContactKey>, ControlError> {
         let rows: Vec<i64> = sqlx::query_scalar(
             "SELECT contact_key FROM contacts
-             WHERE contact_key IN (SELECT value FROM json_each($1)) AND has_email
+             WHERE contact_key IN (SELECT value FROM json_each($1)) AND channels & $2 <> 0
                  AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.contact_key = contacts.contact_key)",
         )
         .bind(json_list(keys)?)
+        .bind(channel_bit(channel))
         .fetch_all(&mut *self.reader().await)
         .await
         .map_err(ControlError::query("looking for addresses"))?;
@@ -104,8 +105,8 @@ impl Control {
 mod tests {
     use super::*;
     use crate::CampaignState::{Done, Draft, Planning, Sending};
-    use crate::NewContact;
     use crate::testing::{World, at, campaign, campaign_id, contact, experiment, experiment_id, new_slices, sending_campaign};
+    use crate::{Duplicates, NewContact};
     use vocabulary::Mode;
 
     #[tokio::test]
@@ -113,13 +114,15 @@ mod tests {
         let world = World::new();
         let control = world.open().await;
         let unreachable = NewContact { key: "c".into(), ..NewContact::default() };
-        control.upsert_contacts(vec![contact("a"), contact("b"), unreachable]).await.unwrap();
+        let people = [contact("a"), contact("b"), unreachable].map(|contact| contact.check().unwrap());
+        control.upsert_contacts(&people, Duplicates::Merge).await.unwrap();
         let keys = control.resolve(&["a", "b", "c"].map(str::to_owned)).await.unwrap();
-        control.suppress(keys[1], "unsubscribed").await.unwrap();
-        assert_eq!(control.mailable(&keys).await.unwrap(), HashSet::from([keys[0]]));
-        control.upsert_contacts(vec![contact("c")]).await.unwrap();
-        assert_eq!(control.mailable(&keys[1..]).await.unwrap(), HashSet::from([keys[2]]));
-        assert_eq!(control.mailable(&[]).await.unwrap(), HashSet::new());
+        control.suppress(&[keys[1]], "unsubscribed").await.unwrap();
+        assert_eq!(control.reachable(&keys, Channel::Email).await.unwrap(), HashSet::from([keys[0]]));
+        control.upsert_contacts(&[contact("c").check().unwrap()], Duplicates::Merge).await.unwrap();
+        assert_eq!(control.reachable(&keys, Channel::Sms).await.unwrap(), HashSet::new());
+        assert_eq!(control.reachable(&keys[1..], Channel::Email).await.unwrap(), HashSet::from([keys[2]]));
+        assert_eq!(control.reachable(&[], Channel::Email).await.unwrap(), HashSet::new());
     }
 
     #[tokio::test]

@@ -88,7 +88,7 @@ async fn the_suppressed_are_noted_and_passed_over() {
     let world = World::new();
     let (one, two) = (world.open().await, world.open().await);
     sending_campaign(&one, &[(0, 100, 0)]).await;
-    two.suppress(contact(2), "unsubscribed").await.unwrap();
+    two.suppress(&[contact(2)], "unsubscribed").await.unwrap();
     assert_eq!(claim(&one, "w1", [1, 2, 3]).await, ids([1, 3]));
     assert_eq!(claim(&one, "w1", [1, 2, 3]).await, []);
     check_counts(&one, [2, 0, 0, 0, 1]).await;

@@ -6,12 +6,14 @@
 //!
 //! *Invariant:* only this crate knows SQL rows. No address is in clear in the file. What was acknowledged is synced to disk.
 //!
-//! Reading order: `store` (the file and who may write), `keys`, `vault`, `contacts`, `known`, `experiments`, `recommendations`,
+//! Reading order: `store` (the file and who may write), `keys`, `vault`, `contact_check`, `contact_store`,
+//! `contacts`, `known`, `experiments`, `recommendations`,
 //! `campaigns`, `slices`, `ledger`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed), `copy` (for backups).
 
 mod campaigns;
 mod contact_check;
+mod contact_store;
 mod contacts;
 mod copy;
 mod erasures;
@@ -30,7 +32,9 @@ mod vault;
 mod watcher;
 
 pub use campaigns::{CampaignRow, CampaignState};
-pub use contacts::{FieldError, NewContact, RecipientRow, Upserted};
+pub use contact_check::{Addresses, CheckedContact, FieldError, NewContact, address_field};
+pub use contact_store::{Duplicates, Upserted};
+pub use contacts::{RecipientRow, SuppressionRow};
 pub use copy::copy_file;
 pub use erasures::{ERASURE_CONTACTS_MAX, ErasureRow, PendingErasure};
 pub use error::ControlError;

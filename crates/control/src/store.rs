@@ -38,8 +38,11 @@ const OPEN_PAUSE: Duration = Duration::from_millis(50);
 const MASTER_KEY_CHECK: &str = "master_key_check";
 
 /// The steps of the schema. A step that was released is never edited; a change is a new step at the end.
-const MIGRATIONS: &[(i64, &str)] =
-    &[(1, include_str!("../migrations/0001_start.sql")), (2, include_str!("../migrations/0002_erasures.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../migrations/0001_start.sql")),
+    (2, include_str!("../migrations/0002_erasures.sql")),
+    (3, include_str!("../migrations/0003_profiles.sql")),
+];
 
 /// What control needs to open.
 #[derive(Clone)]
@@ -304,7 +307,7 @@ mod tests {
         let control = world.open().await;
         sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
         let error = Control::open(world.config()).await.err().unwrap();
-        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 2 }), "{error}");
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 3 }), "{error}");
     }
 
     #[tokio::test]

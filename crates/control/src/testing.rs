@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use vocabulary::{
-    Campaign, CampaignId, Clock, ContactKey, Experiment, ExperimentId, Ids, MessageId, Recommendation, RecommendationId,
+    Campaign, CampaignId, Channel, Clock, ContactKey, Experiment, ExperimentId, Ids, MessageId, Recommendation, RecommendationId,
     Timestamp, VariantName,
 };
 
@@ -134,7 +134,8 @@ pub(crate) fn message_id(id: &str) -> MessageId {
 
 /// A contact of that own key with an address.
 pub(crate) fn contact(key: &str) -> NewContact {
-    NewContact { key: key.into(), email: Some(format!("{key}@shop.example")), ..NewContact::default() }
+    let addresses = [(Channel::Email, format!("{key}@shop.example"))].into();
+    NewContact { key: key.into(), addresses, ..NewContact::default() }
 }
 
 /// A claim of the message `c/KEY` to each contact.

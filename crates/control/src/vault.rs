@@ -1,4 +1,4 @@
-//! Sealing: the customer's own id and the address of a contact, under a key of the contact's own.
+//! Sealing: the customer's own ids and the addresses of a contact, under a key of the contact's own.
 //!
 //! Each contact has a random 256-bit data key that seals their secrets with AES-256-GCM; the data key is sealed the same way
 //! under a key derived from the master key. So erasing a person is erasing one wrapped key, and changing the master key
@@ -10,17 +10,25 @@ use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use vocabulary::{ContactKey, Ids};
+use vocabulary::{Channel, ContactKey, Ids};
+
+use crate::contact_check::Addresses;
 
 /// What nobody may read in the file. It has no `Debug`, so that it cannot be logged by accident.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Secrets {
     /// The customer's own id.
     pub key: String,
-    /// The address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
+    /// Further own ids, of rows that had the same address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
+    /// The address of each channel.
+    #[serde(flatten)]
+    pub addresses: Addresses,
 }
+
+/// What finds a contact without naming them: a keyed hash of an own id or of an address.
+pub(crate) type Handle = [u8; 16];
 
 /// The two seals of a contact as stored.
 #[derive(Clone)]
@@ -34,7 +42,8 @@ pub(crate) struct Sealed {
 /// Seals and opens. Each purpose has a key of its own, derived from the master key.
 pub(crate) struct Vault {
     wrapping: Aes256Gcm,
-    index: Hmac<Sha256>,
+    own_ids: Hmac<Sha256>,
+    addresses: Hmac<Sha256>,
     check: [u8; 32],
     other: Hmac<Sha256>,
 }
@@ -47,7 +56,8 @@ impl Vault {
         let derive = |purpose: &[u8]| hash(keyed(master_key).chain_update(purpose));
         Self {
             wrapping: Aes256Gcm::new(&derive(b"sendlab vault: wrapping of data keys, 1").into()),
-            index: keyed(&derive(b"sendlab vault: index of contacts' own ids, 1")),
+            own_ids: keyed(&derive(b"sendlab vault: index of contacts' own ids, 1")),
+            addresses: keyed(&derive(b"sendlab vault: index of contacts' addresses, 1")),
             check: derive(b"sendlab vault: check of the master key, 1"),
             other: keyed(&derive(b"sendlab: keys for other purposes, 1")),
         }
@@ -64,8 +74,29 @@ impl Vault {
     }
 
     /// The keyed hash by which a customer's own id is found without being stored.
-    pub(crate) fn index(&self, own_key: &str) -> [u8; 32] {
-        hash(self.index.clone().chain_update(own_key.as_bytes()))
+    pub(crate) fn own_id(&self, id: &str) -> Handle {
+        cut(hash(self.own_ids.clone().chain_update(id)))
+    }
+
+    /// The same for a normalised address. The mailbox of an e-mail address counts in lower case: servers may tell them apart
+    /// and none does.
+    pub(crate) fn address(&self, channel: Channel, address: &str) -> Handle {
+        let mac = self.addresses.clone().chain_update(channel.as_str()).chain_update([0]);
+        cut(hash(match channel {
+            Channel::Email => mac.chain_update(address.to_lowercase()),
+            _ => mac.chain_update(address),
+        }))
+    }
+
+    /// The handles of all ids and addresses.
+    pub(crate) fn handles(&self, secrets: &Secrets) -> Vec<Handle> {
+        let ids = std::iter::once(&secrets.key).chain(&secrets.also).map(|id| self.own_id(id));
+        ids.chain(self.address_handles(&secrets.addresses)).collect()
+    }
+
+    /// The handles of addresses.
+    pub(crate) fn address_handles(&self, addresses: &Addresses) -> impl Iterator<Item = Handle> {
+        addresses.iter().map(|(channel, address)| self.address(*channel, address))
     }
 
     /// Seals the secrets of a new contact under a fresh data key.
@@ -104,8 +135,14 @@ fn hash(mac: Hmac<Sha256>) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
+fn cut(hash: [u8; 32]) -> Handle {
+    let mut handle = Handle::default();
+    handle.copy_from_slice(&hash[..16]);
+    handle
+}
+
 fn to_bytes(secrets: &Secrets) -> Vec<u8> {
-    serde_json::to_vec(secrets).expect("two strings are always JSON")
+    serde_json::to_vec(secrets).expect("texts are always JSON")
 }
 
 /// A fresh nonce followed by what it seals.
@@ -128,7 +165,7 @@ mod tests {
     use crate::testing::SeededIds;
 
     fn secrets(email: &str) -> Secrets {
-        Secrets { key: "customer-1".into(), email: Some(email.into()) }
+        Secrets { key: "customer-1".into(), also: vec![], addresses: [(Channel::Email, email.to_owned())].into() }
     }
 
     #[test]
@@ -162,11 +199,20 @@ mod tests {
     }
 
     #[test]
-    fn the_index_depends_on_the_id_and_the_master_key() {
+    fn handles_depend_on_what_they_are_of_and_on_the_master_key() {
         let (vault, other) = (Vault::new(&[1; 32]), Vault::new(&[2; 32]));
-        assert_eq!(vault.index("1"), vault.index("1"));
-        assert_ne!(vault.index("1"), vault.index("2"));
-        assert_ne!(vault.index("1"), other.index("1"));
+        assert_eq!(vault.own_id("1"), vault.own_id("1"));
+        assert_ne!(vault.own_id("1"), vault.own_id("2"));
+        assert_ne!(vault.own_id("1"), other.own_id("1"));
         assert_ne!(vault.check(), other.check());
+        assert_eq!(vault.address(Channel::Email, "A@b.example"), vault.address(Channel::Email, "a@b.example"));
+        assert_ne!(vault.address(Channel::Wechat, "Ab"), vault.address(Channel::Wechat, "ab"));
+        assert_ne!(vault.address(Channel::Sms, "+4930123456"), vault.address(Channel::Whatsapp, "+4930123456"));
+    }
+
+    #[test]
+    fn secrets_of_the_first_schema_open() {
+        let old: Secrets = serde_json::from_str(r#"{"key":"customer-1","email":"a@b.example"}"#).unwrap();
+        assert!(old == secrets("a@b.example"));
     }
 }

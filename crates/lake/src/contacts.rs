@@ -1,10 +1,13 @@
 //! The table of contacts: replaced as a whole, read as an audience.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanBuilder, Date32Builder, Int32Builder, Int64Builder, ListBuilder, MapBuilder, MapFieldNames,
+    RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow::compute::{cast, concat_batches, sort_to_indices, take_record_batch};
+use arrow::datatypes::{DataType, Field, Int64Type, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion::common::JoinType;
 use datafusion::prelude::{DataFrame, SessionContext, cast as cast_expr, col};
@@ -13,8 +16,8 @@ use vocabulary::{Contact, ContactKey, Timestamp};
 use crate::faults::Point;
 use crate::landing::{APPLICATION, off_thread};
 use crate::parquet::{encode, landed_path};
-use crate::rows::contact_rows;
-use crate::schema::CONTACTS;
+use crate::rows::days_since_epoch;
+use crate::schema::{CONTACTS, contacts_table};
 use crate::session::{Asked, Group, explain, plan};
 use crate::tidy::replace_all;
 use crate::{Lake, LakeError, SqlLimits};
@@ -22,15 +25,64 @@ use crate::{Lake, LakeError, SqlLimits};
 /// The column by which an audience names its contacts.
 const KEY: &str = "contact_key";
 
+/// One contact of an audience: who, and what decides where and when a message may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    /// Who.
+    pub key: ContactKey,
+    /// ISO 3166 alpha-2 country.
+    pub country: Option<String>,
+    /// ISO 3166 alpha-2 country they buy in.
+    pub market: Option<String>,
+    /// IANA time zone.
+    pub time_zone: Option<String>,
+    /// Whether the time zone was not told, but follows from where they are.
+    pub is_zone_derived: bool,
+}
+
+/// The rows of the table of contacts, gathered some at a time: a million take a fraction of what they do as contacts.
+#[derive(Debug)]
+pub struct ContactRows {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+}
+
+impl Default for ContactRows {
+    fn default() -> Self {
+        Self { schema: contacts_table().schema, batches: Vec::new() }
+    }
+}
+
+impl ContactRows {
+    /// Adds contacts, in any order; each may stand in one call only.
+    ///
+    /// # Errors
+    /// [`LakeError::Internal`] where Arrow refuses the columns, which is a fault of this code.
+    pub fn push(&mut self, contacts: &[Contact]) -> Result<(), LakeError> {
+        let batch = columns(&self.schema, contacts).map_err(LakeError::internal("arrange contacts"))?;
+        self.batches.push(batch);
+        Ok(())
+    }
+
+    /// All rows by key.
+    fn by_key(self) -> Result<RecordBatch, ArrowError> {
+        let all = concat_batches(&self.schema, &self.batches)?;
+        drop(self.batches);
+        let keys = all.column(0);
+        let sorted = keys.as_primitive::<Int64Type>().values().is_sorted();
+        if sorted { Ok(all) } else { take_record_batch(&all, &sort_to_indices(keys, None, None)?) }
+    }
+}
+
 /// See [`Lake::replace_contacts`].
-pub(crate) async fn replace(lake: &Lake, change: i64, contacts: Vec<Contact>, at: Timestamp) -> Result<(), LakeError> {
+pub(crate) async fn replace(lake: &Lake, change: i64, contacts: ContactRows, at: Timestamp) -> Result<(), LakeError> {
     let table = &lake.tables.contacts;
     if change <= table.refresh().await?.recorded(APPLICATION) {
         return Ok(());
     }
-    let (schema, skip_by) = (table.spec.schema.clone(), table.spec.skip_by);
+    let skip_by = table.spec.skip_by;
     let encoded = off_thread(move || {
-        let rows = contact_rows(&schema, contacts).map_err(LakeError::internal("arrange contacts"))?;
+        let rows = contacts.by_key().map_err(LakeError::internal("arrange contacts"))?;
         let path = landed_path(APPLICATION, None, change, change);
         encode(path, None, &[rows], skip_by, at).map_err(LakeError::internal("write down contacts"))
     })
@@ -47,7 +99,7 @@ pub(crate) async fn change(lake: &Lake) -> Result<i64, LakeError> {
 }
 
 /// See [`Lake::recipients`].
-pub(crate) async fn recipients(lake: &Lake, audience: Option<&str>) -> Result<Vec<Contact>, LakeError> {
+pub(crate) async fn recipients(lake: &Lake, audience: Option<&str>) -> Result<Vec<Recipient>, LakeError> {
     let limits = lake.config.limits;
     let asked = Asked { group: Group::Internal, text: audience.unwrap_or("all contacts"), limits };
     let audience = audience.map(str::to_owned);
@@ -61,15 +113,16 @@ pub(crate) async fn recipients(lake: &Lake, audience: Option<&str>) -> Result<Ve
                 everybody.join(keys, JoinType::LeftSemi, &[KEY], &["audience_key"], None).map_err(failed)?
             }
         };
+        let chosen = chosen.select_columns(&[KEY, "country", "market", "time_zone", "time_zone_derived"]).map_err(failed)?;
         chosen.collect().await.map_err(failed)
     };
     let batches = lake.queries.run(&lake.snapshot(), asked, run).await?;
-    let mut contacts = Vec::new();
+    let mut recipients = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
     for batch in &batches {
-        read_contacts(batch, &mut contacts).map_err(LakeError::internal("read the contacts"))?;
+        read_recipients(batch, &mut recipients).map_err(LakeError::internal("read the contacts"))?;
     }
-    contacts.sort_by_key(|contact| contact.key);
-    Ok(contacts)
+    recipients.sort_by_key(|recipient| recipient.key);
+    Ok(recipients)
 }
 
 /// The keys an audience's query gives, as one column `audience_key`.
@@ -87,36 +140,86 @@ async fn keys_of(context: &SessionContext, query: &str, limits: SqlLimits) -> Re
     select.await.map_err(|error| explain(context, error, limits))
 }
 
-fn read_contacts(batch: &RecordBatch, contacts: &mut Vec<Contact>) -> Result<(), ArrowError> {
-    let column = |name: &str| batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("no column {name}")));
-    let text = |name: &str| cast(column(name)?, &DataType::Utf8);
-    let keys = cast(column(KEY)?, &DataType::Int64)?;
-    let (countries, languages, time_zones) = (text("country")?, text("language")?, text("time_zone")?);
-    let attributes = column("attributes")?;
-    let value = |column: &ArrayRef, row: usize| {
-        let column = column.as_string::<i32>();
-        (!column.is_null(row)).then(|| column.value(row).to_owned())
+fn read_recipients(batch: &RecordBatch, recipients: &mut Vec<Recipient>) -> Result<(), ArrowError> {
+    let [keys, country, market, time_zone, derived] = batch.columns() else {
+        return Err(ArrowError::SchemaError(format!("{} columns", batch.num_columns())));
     };
-    let keys = keys.as_primitive::<Int64Type>();
-    for row in 0..batch.num_rows() {
-        let Some(key) = ContactKey::from_i64(keys.value(row)) else { continue };
-        contacts.push(Contact {
+    let keys = cast(keys, &DataType::Int64)?;
+    let texts = |column| cast(column, &DataType::Utf8);
+    let (country, market, time_zone) = (texts(country)?, texts(market)?, texts(time_zone)?);
+    let derived = cast(derived, &DataType::Boolean)?;
+    let text = |column: &ArrayRef, row: usize| column.is_valid(row).then(|| column.as_string::<i32>().value(row).to_owned());
+    for (row, key) in keys.as_primitive::<Int64Type>().values().iter().enumerate() {
+        let Some(key) = ContactKey::from_i64(*key) else { continue };
+        recipients.push(Recipient {
             key,
-            country: value(&countries, row),
-            language: value(&languages, row),
-            time_zone: value(&time_zones, row),
-            attributes: read_attributes(attributes, row)?,
+            country: text(&country, row),
+            market: text(&market, row),
+            time_zone: text(&time_zone, row),
+            is_zone_derived: derived.is_valid(row) && derived.as_boolean().value(row),
         });
     }
     Ok(())
 }
 
-fn read_attributes(column: &ArrayRef, row: usize) -> Result<BTreeMap<String, String>, ArrowError> {
-    if column.is_null(row) {
-        return Ok(BTreeMap::new());
+/// The columns of contacts, in the order of the table.
+fn columns(schema: &SchemaRef, contacts: &[Contact]) -> Result<RecordBatch, ArrowError> {
+    let text = |of: fn(&Contact) -> Option<&str>| {
+        let mut column = StringBuilder::new();
+        contacts.iter().for_each(|contact| column.append_option(of(contact)));
+        Arc::new(column.finish()) as ArrayRef
+    };
+    let (mut keys, mut created) = (Int64Builder::new(), TimestampMicrosecondBuilder::new().with_timezone("UTC"));
+    let (mut derived, mut dates, mut years) = (BooleanBuilder::new(), Date32Builder::new(), Int32Builder::new());
+    for contact in contacts {
+        keys.append_value(contact.key.as_i64());
+        derived.append_option(contact.time_zone().map(|_| contact.profile.time_zone.is_none()));
+        dates.append_option(contact.profile.birth.and_then(|birth| birth.date()).map(days_since_epoch));
+        years.append_option(contact.profile.birth.map(|birth| i32::from(birth.year())));
+        created.append_value(contact.created_at.as_microsecond());
     }
-    let entries = column.as_map().value(row);
-    let (names, values) = (cast(entries.column(0), &DataType::Utf8)?, cast(entries.column(1), &DataType::Utf8)?);
-    let pairs = names.as_string::<i32>().iter().zip(values.as_string::<i32>().iter());
-    Ok(pairs.filter_map(|(name, value)| Some((name?.to_owned(), value.unwrap_or_default().to_owned()))).collect())
+    RecordBatch::try_new(
+        schema.clone(),
+        vec![
+            Arc::new(keys.finish()),
+            text(|contact| contact.profile.country.as_deref()),
+            text(|contact| contact.profile.language.as_deref()),
+            text(Contact::time_zone),
+            attributes(contacts)?,
+            Arc::new(derived.finish()),
+            text(|contact| contact.profile.market()),
+            lists(contacts, |contact| contact.profile.interests.iter().map(String::as_str).collect()),
+            lists(contacts, |contact| contact.profile.tags.iter().map(String::as_str).collect()),
+            text(|contact| contact.profile.device.as_deref()),
+            Arc::new(dates.finish()),
+            Arc::new(years.finish()),
+            text(|contact| contact.profile.source.as_deref()),
+            lists(contacts, |contact| contact.channels.iter().map(|channel| channel.as_str()).collect()),
+            Arc::new(created.finish()),
+        ],
+    )
+}
+
+fn lists(contacts: &[Contact], of: fn(&Contact) -> Vec<&str>) -> ArrayRef {
+    let mut column = ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, true));
+    for contact in contacts {
+        of(contact).into_iter().for_each(|label| column.values().append_value(label));
+        column.append(true);
+    }
+    Arc::new(column.finish())
+}
+
+fn attributes(contacts: &[Contact]) -> Result<ArrayRef, ArrowError> {
+    let names = MapFieldNames { entry: "key_value".to_owned(), key: "key".to_owned(), value: "value".to_owned() };
+    let mut maps = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new())
+        .with_keys_field(Field::new("key", DataType::Utf8, false))
+        .with_values_field(Field::new("value", DataType::Utf8, true));
+    for contact in contacts {
+        for (name, value) in &contact.profile.attributes {
+            maps.keys().append_value(name);
+            maps.values().append_value(value);
+        }
+        maps.append(true)?;
+    }
+    Ok(Arc::new(maps.finish()))
 }

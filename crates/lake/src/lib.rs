@@ -68,9 +68,10 @@ use std::time::Duration;
 use futures::FutureExt;
 use serde::Serialize;
 use tokio::sync::Mutex;
-use vocabulary::{Contact, Event, EventId, Experiment, Rates, Timestamp};
+use vocabulary::{Event, EventId, Experiment, Rates, Timestamp};
 
 pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
+pub use contacts::{ContactRows, Recipient};
 pub use erasure::ErasureCertificate;
 pub use error::LakeError;
 pub use files::{FileRows, LINE_BYTES_MAX, Progress, ReadOptions, TextRow, has_lines, read_file, read_file_with, read_lines};
@@ -295,7 +296,7 @@ impl Lake {
     ///
     /// # Errors
     /// Errors of files and tables.
-    pub async fn replace_contacts(&self, change: i64, contacts: Vec<Contact>, at: Timestamp) -> Result<(), LakeError> {
+    pub async fn replace_contacts(&self, change: i64, contacts: ContactRows, at: Timestamp) -> Result<(), LakeError> {
         contacts::replace(self, change, contacts, at).await
     }
 
@@ -321,7 +322,7 @@ impl Lake {
     ///
     /// # Errors
     /// As [`Lake::sql`].
-    pub async fn recipients(&self, audience: Option<&str>) -> Result<Vec<Contact>, LakeError> {
+    pub async fn recipients(&self, audience: Option<&str>) -> Result<Vec<Recipient>, LakeError> {
         contacts::recipients(self, audience).await
     }
 

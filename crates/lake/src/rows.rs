@@ -1,4 +1,4 @@
-//! Turns events and contacts into the columns of their tables.
+//! Turns events into the columns of their tables.
 //!
 //! Events are pushed one by one into shared builders, one set per kind, straight from the text of the request. What comes
 //! out is a log batch: the table's columns without those that follow from others. [`complete`] adds these.
@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBuilder, Date32Array, Float64Builder, Int64Array, Int64Builder, MapBuilder, MapFieldNames,
-    RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+    Array, ArrayRef, AsArray, BooleanBuilder, Date32Array, Float64Builder, Int64Array, Int64Builder, RecordBatch, StringBuilder,
+    TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use vocabulary::{BodyRef, Contact, Currency, EventKind, EventRef, Money, Rates, Timestamp};
+use vocabulary::{BodyRef, Currency, EventKind, EventRef, Money, Rates, Timestamp};
 
 use crate::schema::{BASE_COLUMNS, EVENT_DATE, event_table};
 
@@ -289,22 +289,6 @@ pub(crate) fn base_amounts(batch: &RecordBatch, rates: &Rates) -> Result<ArrayRe
     Ok(Arc::new(base.collect::<Int64Array>()))
 }
 
-/// The rows of `contacts`, by key.
-pub(crate) fn contact_rows(schema: &SchemaRef, mut contacts: Vec<Contact>) -> Result<RecordBatch, ArrowError> {
-    contacts.sort_by_key(|contact| contact.key);
-    let mut keys = Int64Builder::with_capacity(contacts.len());
-    contacts.iter().for_each(|contact| keys.append_value(contact.key.as_i64()));
-    let text = |of: fn(&Contact) -> Option<&str>| text_column(contacts.iter().map(of));
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(keys.finish()),
-        text(|contact| contact.country.as_deref()),
-        text(|contact| contact.language.as_deref()),
-        text(|contact| contact.time_zone.as_deref()),
-        attributes_column(&contacts)?,
-    ];
-    RecordBatch::try_new(schema.clone(), columns)
-}
-
 /// The day in UTC.
 pub(crate) fn date_of(time: Timestamp) -> Date {
     time.to_zoned(TimeZone::UTC).date()
@@ -318,25 +302,4 @@ pub(crate) fn days_since_epoch(date: Date) -> i32 {
 /// The day Arrow keeps as this number.
 pub(crate) fn date_of_days(days: i32) -> Date {
     Date::constant(1970, 1, 1).saturating_add(jiff::Span::new().days(days))
-}
-
-fn text_column<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
-    let mut column = StringBuilder::new();
-    values.for_each(|value| column.append_option(value));
-    Arc::new(column.finish())
-}
-
-fn attributes_column(contacts: &[Contact]) -> Result<ArrayRef, ArrowError> {
-    let names = MapFieldNames { entry: "key_value".to_owned(), key: "key".to_owned(), value: "value".to_owned() };
-    let mut maps = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new())
-        .with_keys_field(Field::new("key", DataType::Utf8, false))
-        .with_values_field(Field::new("value", DataType::Utf8, true));
-    for contact in contacts {
-        for (name, value) in &contact.attributes {
-            maps.keys().append_value(name);
-            maps.values().append_value(value);
-        }
-        maps.append(true)?;
-    }
-    Ok(Arc::new(maps.finish()))
 }

@@ -54,12 +54,30 @@ pub(crate) fn contacts_table() -> TableSpec {
     let entries = Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, true)]);
     // Delta's readers name the entries of a map `key_value`.
     let attributes = DataType::Map(Arc::new(Field::new("key_value", DataType::Struct(entries), false)), false);
+    // And the members of a list `element`.
+    let labels = || DataType::List(Arc::new(Field::new("element", DataType::Utf8, true)));
+    let text = |name: &str, comment: &str| field(name, DataType::Utf8, true, comment);
     let fields = vec![
         field("contact_key", DataType::Int64, false, "The random key the lake knows the person by."),
-        field("country", DataType::Utf8, true, "ISO 3166 alpha-2 country, which is also the market."),
-        field("language", DataType::Utf8, true, "BCP 47 language tag, such as pt-BR."),
-        field("time_zone", DataType::Utf8, true, "IANA time zone, such as Asia/Shanghai."),
+        text("country", "ISO 3166 alpha-2 country."),
+        text("language", "BCP 47 language tag, such as pt-BR."),
+        text("time_zone", "IANA time zone, such as Asia/Shanghai."),
         field("attributes", attributes, true, "Your own attributes by name: attributes['segment']."),
+        field(
+            "time_zone_derived",
+            DataType::Boolean,
+            true,
+            "Whether the time zone follows from the country or the phone number; null where there is none.",
+        ),
+        text("market", "ISO 3166 alpha-2 country they buy in; the country where nothing else was said."),
+        field("interests", labels(), true, "What they are interested in: array_has(interests, 'shoes')."),
+        field("tags", labels(), true, "Your own marks."),
+        text("device", "The device they use most."),
+        field("birth_date", DataType::Date32, true, "When they were born; null where only the year is known."),
+        field("birth_year", DataType::Int32, true, "The year in which they were born."),
+        text("source", "Where they came from."),
+        field("channels", labels(), true, "The channels with an address: email, sms, whatsapp, wechat, push, line, telegram."),
+        field("created_at", timestamp_type(), true, "When they were first known here."),
     ];
     TableSpec {
         name: CONTACTS,

@@ -175,6 +175,7 @@ fn type_name(data_type: &DataType) -> String {
         DataType::Date32 => "date".to_owned(),
         DataType::Timestamp(..) => "timestamp with time zone".to_owned(),
         DataType::Map(..) => "map of text to text".to_owned(),
+        DataType::List(..) => "list of text".to_owned(),
         other => other.to_string(),
     }
 }

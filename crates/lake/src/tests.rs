@@ -24,12 +24,12 @@ use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use vocabulary::{
-    Body, ContactKey, Context, Currency, DeliveryStatus, Event, EventId, EventKind, FeedbackKind, MessageClass, Money, OrderId,
-    Rates, Timestamp,
+    Body, Contact, ContactKey, Context, Currency, DeliveryStatus, Event, EventId, EventKind, FeedbackKind, MessageClass, Money,
+    OrderId, Rates, Timestamp,
 };
 
 use crate::faults::{Faults, Point};
-use crate::{Lake, LakeConfig, LakeError, SqlFormat, SqlLimits, SqlOptions};
+use crate::{ContactRows, Lake, LakeConfig, LakeError, Recipient, SqlFormat, SqlLimits, SqlOptions};
 
 const START: i64 = 1_767_225_600_000_000; // 2026-01-01T00:00:00Z
 const HOUR: i64 = 3_600_000_000;
@@ -41,6 +41,13 @@ pub(crate) fn at(microseconds: i64) -> Timestamp {
 
 fn contact(key: i64) -> ContactKey {
     ContactKey::from_i64(key).unwrap()
+}
+
+/// Contacts as rows of their table.
+fn contact_rows(contacts: &[Contact]) -> ContactRows {
+    let mut rows = ContactRows::default();
+    rows.push(contacts).unwrap();
+    rows
 }
 
 fn currency(code: &str) -> Currency {

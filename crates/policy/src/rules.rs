@@ -11,7 +11,7 @@ use crate::consent::ConsentRule;
 use crate::error::RulesError;
 use crate::holidays::Holidays;
 use crate::hours::HoursRule;
-use crate::place::Atlas;
+use crate::place::{Atlas, Country};
 use crate::reader::{Section, parse};
 use crate::registration::Registration;
 use crate::rule::Rule;
@@ -122,6 +122,15 @@ impl Rules {
                 let reason = "stands twice in the rules; give each rule its own id".to_owned();
                 Err(RulesError::Invalid { file: "the files of rules".to_owned(), key: rule.id.to_string(), reason })
             }
+        }
+    }
+
+    /// The IANA time zone of a country whose clocks all run alike; `None` where there are several, or no such country.
+    #[must_use]
+    pub fn only_zone(&self, country: &str) -> Option<&str> {
+        match self.atlas.zones(Country::new(country), None) {
+            [zone] => zone.iana_name(),
+            _ => None,
         }
     }
 

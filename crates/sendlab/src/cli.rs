@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use vocabulary::Timestamp;
 
 pub(crate) use crate::cli_analyze::{AnalyzeArgs, AskedMetric, CertifyArgs, MetricValue};
-use crate::cli_import::{IMPORT_EVENTS_HELP, ImportEventsArgs};
+use crate::cli_import::{IMPORT_CONTACTS_HELP, IMPORT_EVENTS_HELP, ImportContactsArgs, ImportEventsArgs};
 pub(crate) use crate::cli_lake::LakeCommand;
 use crate::commands;
 
@@ -107,6 +107,13 @@ pub(crate) enum Command {
     /// Erase people: unlinkable at once, then deleted from every table and version, with a certificate.
     #[command(after_help = "Example:\n  sendlab erase customer-17 customer-18 > certificate.json")]
     Erase(EraseArgs),
+    /// Put people or addresses on the suppression list: no campaign reaches them from now on, and no import takes them off.
+    #[command(
+        after_help = "Examples:\n  sendlab suppress customer-17 --reason 'asked on the telephone'\n  sendlab suppress --email \
+                            kim@shop.example --phone +493022700\n  sendlab suppress --file robinson.txt --reason register\n\nThe file \
+                            has an address a line: what holds an @ is e-mail, what begins with + a phone number, all else your own id."
+    )]
+    Suppress(SuppressArgs),
     /// Check, repair, back up and restore the data folder, or land beside its server. Needs no server.
     #[command(subcommand)]
     Lake(LakeCommand),
@@ -137,6 +144,25 @@ pub(crate) struct EraseArgs {
     /// A file with one id a line.
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SuppressArgs {
+    /// Your own ids of contacts.
+    #[arg(required_unless_present_any = ["file", "email", "phone"])]
+    pub(crate) contacts: Vec<String>,
+    /// An e-mail address, whether or not anybody is known who has it. May be given many times.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) email: Vec<String>,
+    /// A phone number with + and the country's code, for SMS and WhatsApp. May be given many times.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) phone: Vec<String>,
+    /// A file with one of these a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Why, for people who ask later.
+    #[arg(long, default_value = "manual")]
+    pub(crate) reason: String,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -252,9 +278,9 @@ pub(crate) enum Security {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImportCommand {
-    /// Contacts from CSV, CSV.gz, Parquet or XLSX. Columns that are not named below become attributes.
-    #[command(after_help = "Example:\n  sendlab import contacts shoppers.csv --key-column customer_id")]
-    Contacts(ImportContactsArgs),
+    /// Contacts from CSV, CSV.gz, Parquet, XLSX or lines of JSON: addresses go encrypted into the vault, the rest to the lake.
+    #[command(after_help = IMPORT_CONTACTS_HELP)]
+    Contacts(Box<ImportContactsArgs>),
     /// Events from CSV, CSV.gz, Parquet, XLSX or lines of JSON: rows go through the collector, which knows what it has already.
     #[command(after_help = IMPORT_EVENTS_HELP)]
     Events(Box<ImportEventsArgs>),
@@ -271,27 +297,6 @@ pub(crate) enum ImportCommand {
         --currency USD --assigned-at 2008-03-20T00:00:00Z --window-hours 336\nThe same as a file: --mapping data/samples/hillstrom.yaml"
     )]
     Experiment(Box<ImportExperimentArgs>),
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ImportContactsArgs {
-    /// The file.
-    pub(crate) file: PathBuf,
-    /// The column with your own id of the contact.
-    #[arg(long, default_value = "key")]
-    pub(crate) key_column: String,
-    /// The column with the e-mail address.
-    #[arg(long, default_value = "email")]
-    pub(crate) email_column: String,
-    /// The column with the ISO 3166 country, such as DE.
-    #[arg(long, default_value = "country")]
-    pub(crate) country_column: String,
-    /// The column with the language, such as pt-BR.
-    #[arg(long, default_value = "language")]
-    pub(crate) language_column: String,
-    /// The column with the IANA time zone, such as Asia/Shanghai.
-    #[arg(long, default_value = "time_zone")]
-    pub(crate) time_zone_column: String,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -56,9 +56,9 @@ Examples:
     --map contact='{customer}' --map order_id='{shop}-{no}' --map amount='{total}' \\
     --map currency=EUR --time-zone Europe/Berlin";
 
-/// The options of `sendlab import events`.
+/// What every import of rows can be told.
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct ImportEventsArgs {
+pub(crate) struct FileArgs {
     /// Files: .csv, .csv.gz, .parquet, .xlsx, .ndjson, .jsonl, .ndjson.gz, .jsonl.gz.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
@@ -68,19 +68,6 @@ pub(crate) struct ImportEventsArgs {
     /// What a field is made of: text with {COLUMN} for columns. May be given many times.
     #[arg(long, value_name = "FIELD=TEMPLATE")]
     pub(crate) map: Vec<String>,
-    /// What every row is: assignment, message, delivery, open, click, order or feedback. Short for --map kind=KIND.
-    #[arg(long)]
-    pub(crate) kind: Option<String>,
-    /// How times are written: rfc3339, unix-seconds, unix-millis, excel (serial days), or a pattern such as
-    /// '%d.%m.%Y %H:%M' [default: rfc3339; with --time-zone also without an offset].
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) time_format: Option<String>,
-    /// The IANA zone of times that have no offset, such as Europe/Berlin. Workbooks always need it.
-    #[arg(long, value_name = "ZONE")]
-    pub(crate) time_zone: Option<String>,
-    /// Amounts are written 1.234,50.
-    #[arg(long)]
-    pub(crate) decimal_comma: bool,
     /// What separates the fields of a CSV: one character, or `tab` [default: ,].
     #[arg(long, value_name = "CHARACTER", value_parser = |text: &str| delimiter(text).map(|_| text.to_owned()))]
     pub(crate) delimiter: Option<String>,
@@ -102,6 +89,86 @@ pub(crate) struct ImportEventsArgs {
     /// Requests under way at the same time.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) requests: u8,
+}
+
+/// The options of `sendlab import events`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ImportEventsArgs {
+    #[command(flatten)]
+    pub(crate) file: FileArgs,
+    /// What every row is: assignment, message, delivery, open, click, order or feedback. Short for --map kind=KIND.
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// How times are written: rfc3339, unix-seconds, unix-millis, excel (serial days), or a pattern such as
+    /// '%d.%m.%Y %H:%M' [default: rfc3339; with --time-zone also without an offset].
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) time_format: Option<String>,
+    /// The IANA zone of times that have no offset, such as Europe/Berlin. Workbooks always need it.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) time_zone: Option<String>,
+    /// Amounts are written 1.234,50.
+    #[arg(long)]
+    pub(crate) decimal_comma: bool,
+}
+
+/// Teaches by example; clap shows it below the options.
+pub(crate) const IMPORT_CONTACTS_HELP: &str = "\
+Fields:
+  key (required), email, phone, whatsapp, wechat, push, line, telegram, country, language,
+  time_zone, market, interests, tags, device, birth_date, source, and attributes of your own.
+  Columns that are called so need no mapping. Others are left out unless they are mapped or
+  named by --attribute: attributes go into the lake, where anybody who may ask SQL sees them,
+  so none gets there by accident. Addresses never do: they are kept encrypted.
+
+  Once a field other than `key` is mapped, what is not mapped is not imported. {COLUMN} stands
+  for a column, and a field with an empty column is left out:
+    --map key='{customer_id}'              the rest by name
+    --map phone='+{dial}{number}'          made of two columns
+    --map attributes.size='{Size}'         an attribute under another name
+
+  A mapping file is YAML with a line per field, and attribute, date_format, sheet and delimiter
+  as the options above:
+    key: \"{customer_id}\"
+    email: \"{e-mail}\"
+    country: { from: \"{land}\", values: { Deutschland: DE, Österreich: AT } }
+    attributes.size: \"{Size}\"
+
+Addresses:
+  Phone numbers may be written as they are dialled in `country`, or with + and the country's
+  code. Each address is brought into one form and checked; what cannot be one is rejected.
+  A row whose key is new and whose address is another contact's is that contact: the key becomes
+  a further one of theirs. --duplicates separate keeps two people, reject refuses the row.
+
+Again:
+  What is known already stays as it is, so the same file may be imported again, and an import
+  that was stopped with Ctrl-C goes on behind the last row that the server has acknowledged.
+  What a row leaves out stays as it is known. Who has unsubscribed stays so, also under a new key.
+
+Rejected rows:
+  FILE.rejected.csv has their number, field, reason and columns. Mend it and import it with
+  the same mapping. Row 1 is the first below the header; lines of JSON count from 1.
+
+Exit status:
+  0 when every row is in, 2 when rows were rejected, 1 when the import stopped.
+
+Examples:
+  sendlab import contacts data/samples/contacts.csv --attribute first_name
+  sendlab import contacts shoppers.xlsx --map key='{customer_id}' --attribute tier,size --dry-run";
+
+/// The options of `sendlab import contacts`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ImportContactsArgs {
+    #[command(flatten)]
+    pub(crate) file: FileArgs,
+    /// Columns that become attributes under their own names; '*' for all that are no fields.
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN,...")]
+    pub(crate) attribute: Vec<String>,
+    /// How dates of birth are written, such as '%d.%m.%Y' [default: 1990-05-17, or 1990].
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) date_format: Option<String>,
+    /// What a new key is whose address is another contact's: merge (the same person), separate or reject.
+    #[arg(long, value_name = "RULE", default_value = "merge")]
+    pub(crate) duplicates: control::Duplicates,
 }
 
 /// The byte that separates fields.

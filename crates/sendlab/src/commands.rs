@@ -19,9 +19,10 @@ use crate::cli::{
     SqlArgs,
 };
 use crate::client::{Client, Session, settings};
+use crate::import_rows::Asked;
 use crate::print::{self, say};
 use crate::server::{Server, Settings};
-use crate::{SystemClock, SystemIds, analyze, certify, demo, import, import_events, lake_command, stats_command};
+use crate::{SystemClock, SystemIds, analyze, certify, demo, import, import_rows, lake_command, stats_command};
 
 /// How often a followed campaign is asked how far it is.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
@@ -40,9 +41,9 @@ pub(crate) fn start(cli: Cli) -> ExitCode {
     };
     match runtime.block_on(run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<import_events::SomeRejected>() => {
+        Err(error) if error.is::<import_rows::SomeRejected>() => {
             print::note(&format!("{error}"));
-            ExitCode::from(import_events::SomeRejected::EXIT_CODE)
+            ExitCode::from(import_rows::SomeRejected::EXIT_CODE)
         }
         Err(error) => print::failure(&error),
     }
@@ -59,7 +60,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Stats(args) => stats_command::run(&args),
         Command::Analyze(args) => analyze::run(&args).await,
         Command::Certify(args) => certify::run(&args).await,
-        Command::Import(ImportCommand::Events(args)) if args.dry_run => import_events::dry_run(&args).await,
+        Command::Import(ImportCommand::Events(args)) if args.file.dry_run => import_rows::dry_run(&Asked::events(&args)?).await,
+        Command::Import(ImportCommand::Contacts(args)) if args.file.dry_run => {
+            import_rows::dry_run(&Asked::contacts(&args)?).await
+        }
         Command::Lake(command) => lake_command::run(&cli.place, &command).await,
         command => {
             let session = Session::open(&cli.place).await?;
@@ -73,8 +77,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
 async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Result<()> {
     let client = &session.client;
     match command {
-        Command::Import(ImportCommand::Contacts(args)) => import::contacts(client, &args).await,
-        Command::Import(ImportCommand::Events(args)) => import_events::run(client, place, &args).await,
+        Command::Import(ImportCommand::Contacts(args)) => import_rows::run(client, place, &Asked::contacts(&args)?).await,
+        Command::Import(ImportCommand::Events(args)) => import_rows::run(client, place, &Asked::events(&args)?).await,
         Command::Import(ImportCommand::Rates { file }) => {
             let text = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let put = client.send(Method::PUT, "/v1/rates", "text/csv", text).await?;
@@ -100,6 +104,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         }
         Command::Keys(command) => keys(client, command).await,
         Command::Erase(args) => erase(client, args).await,
+        Command::Suppress(args) => suppress(client, args).await,
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Openapi
@@ -278,12 +283,41 @@ async fn keys(client: &Client, command: KeysCommand) -> anyhow::Result<()> {
 /// How often an erasure is asked for until it is done.
 const ERASURE_POLL: std::time::Duration = std::time::Duration::from_millis(500);
 
+/// The lines of a file in which something stands; none where there is no file.
+fn lines(file: Option<&Path>) -> anyhow::Result<Vec<String>> {
+    let Some(file) = file else { return Ok(Vec::new()) };
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+/// What is sent in one request; a list may be longer.
+const SUPPRESSIONS_PER_REQUEST: usize = 10_000;
+
+async fn suppress(client: &Client, args: crate::cli::SuppressArgs) -> anyhow::Result<()> {
+    let crate::cli::SuppressArgs { contacts, email, phone, file, reason } = args;
+    let of_file = lines(file.as_deref())?.into_iter().map(|line| match line {
+        line if line.contains('@') => ("emails", line),
+        line if line.starts_with('+') => ("phones", line),
+        line => ("contacts", line),
+    });
+    let named = [("contacts", contacts), ("emails", email), ("phones", phone)];
+    let named = named.into_iter().flat_map(|(kind, names)| names.into_iter().map(move |name| (kind, name)));
+    let all: Vec<_> = named.chain(of_file).collect();
+    let (mut suppressed, mut unknown) = (0, 0);
+    for part in all.chunks(SUPPRESSIONS_PER_REQUEST) {
+        let of = |kind: &str| part.iter().filter(|(of, _)| *of == kind).map(|(_, name)| name.as_str()).collect::<Vec<_>>();
+        let body = json!({ "contacts": of("contacts"), "emails": of("emails"), "phones": of("phones"), "reason": reason });
+        let answer = client.send(Method::POST, "/v1/suppressions", "application/json", serde_json::to_vec(&body)?).await?;
+        suppressed += answer["suppressed"].as_u64().unwrap_or_default();
+        unknown += answer["unknown"].as_u64().unwrap_or_default();
+    }
+    say(&format!("{suppressed} are suppressed; {unknown} ids are unknown."));
+    Ok(())
+}
+
 async fn erase(client: &Client, args: crate::cli::EraseArgs) -> anyhow::Result<()> {
     let mut contacts = args.contacts;
-    if let Some(file) = args.file {
-        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        contacts.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
-    }
+    contacts.extend(lines(args.file.as_deref())?);
     let body = serde_json::to_vec(&json!({ "contacts": contacts }))?;
     let mut erasure = client.send(Method::POST, "/v1/erasures", "application/json", body).await?;
     print::note(&format!(

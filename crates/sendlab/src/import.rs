@@ -1,4 +1,4 @@
-//! Brings files in: contacts, and past experiments as the events they would have been.
+//! Brings past experiments in, as the events they would have been.
 //!
 //! A past experiment becomes contacts, assignments and outcomes that go through the collector like any others, so that
 //! readout, SQL and recommendation work on it. Event ids follow from experiment and row: an import that broke off can
@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lake::FileRows;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{ImportContactsArgs, ImportExperimentArgs};
+use crate::cli::ImportExperimentArgs;
 use crate::client::Client;
 use crate::import_mapping::{Mapping, Template, is_yes};
 use crate::print::{self, note, say};
@@ -105,56 +105,6 @@ async fn open(file: &Path) -> anyhow::Result<FileRows> {
 pub(crate) fn column(columns: &[String], name: &str, option: &str) -> anyhow::Result<usize> {
     let found = columns.iter().position(|column| column == name);
     found.with_context(|| format!("the file has no column `{name}` ({option}); it has {}", columns.join(", ")))
-}
-
-/// `sendlab import contacts`.
-pub(crate) async fn contacts(client: &Client, args: &ImportContactsArgs) -> anyhow::Result<()> {
-    let mut file = open(&args.file).await?;
-    let columns = file.columns.clone();
-    column(&columns, &args.key_column, "--key-column")?;
-    let named = [
-        (&args.key_column, "key"),
-        (&args.email_column, "email"),
-        (&args.country_column, "country"),
-        (&args.language_column, "language"),
-        (&args.time_zone_column, "time_zone"),
-    ];
-    let bar = progress("contacts");
-    let mut batch = Batch::new(client, "/v1/contacts");
-    let mut row_number = 0;
-    while let Some(rows) = file.batches.next().await {
-        for row in rows? {
-            row_number += 1;
-            // Sheets have empty rows between others.
-            if row.iter().all(Option::is_none) {
-                continue;
-            }
-            let mut line = Map::new();
-            let mut attributes = Map::new();
-            for (name, value) in columns.iter().zip(row) {
-                let Some(value) = value else { continue };
-                match named.iter().find(|(column, _)| *column == name) {
-                    Some((_, field)) => line.insert((*field).to_owned(), value.into()),
-                    None => attributes.insert(name.clone(), value.into()),
-                };
-            }
-            line.insert("attributes".into(), attributes.into());
-            batch.push(row_number, &line.into()).await?;
-            bar.inc(1);
-        }
-    }
-    batch.flush().await?;
-    bar.finish_and_clear();
-    let tally = batch.tally;
-    tally.report();
-    let [created, updated, unchanged, rejected] = ["created", "updated", "unchanged", "rejected"].map(|name| tally.count(name));
-    say(&format!(
-        "{row_number} rows: {created} contacts created, {updated} updated, {unchanged} unchanged, {rejected} rejected."
-    ));
-    if rejected > 0 {
-        bail!("{rejected} rows were rejected; mend them and import the file again: what is there already stays as it is");
-    }
-    Ok(())
 }
 
 /// One file, read twice: first for the variants, then for everything.

@@ -150,6 +150,7 @@ impl Server {
             links: links.clone(),
             clock: clock.clone(),
             ids: ids.clone(),
+            rules: Arc::new(policy::Rules::embedded()?),
         };
         let config = workers::Config {
             plans: data.join("plans"),

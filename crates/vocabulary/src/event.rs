@@ -342,6 +342,10 @@ words!(
         Wechat = "wechat",
         /// App or web push.
         Push = "push",
+        /// LINE.
+        Line = "line",
+        /// Telegram.
+        Telegram = "telegram",
     }
 );
 words!(

@@ -19,7 +19,7 @@ pub mod words;
 pub mod world;
 
 pub use campaign::{Campaign, Copy, Mode};
-pub use contact::{Contact, ContactKey};
+pub use contact::{Birth, Contact, ContactKey, Profile, is_country};
 pub use event::{
     Body, BodyRef, Channel, Context, ContextRef, DeliveryStatus, Event, EventKind, EventRef, FeedbackKind, MessageClass,
     TimeDoubt,

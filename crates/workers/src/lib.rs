@@ -24,6 +24,7 @@ use content::Links;
 use control::Control;
 use gateways::SmtpConfig;
 use lake::Lake;
+use policy::Rules;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vocabulary::{Clock, Ids};
@@ -50,6 +51,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub ids: Arc<dyn Ids>,
+    /// Who may get what, and which clock a country has.
+    pub rules: Arc<Rules>,
 }
 
 /// How the loops run.

@@ -12,9 +12,9 @@ use control::{CampaignRow, CampaignState, NewSlice};
 use experiment::Assigner;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
-use lake::PlanRow;
+use lake::{PlanRow, Recipient};
 use tokio_util::sync::CancellationToken;
-use vocabulary::{Body, Campaign, Channel, Contact, ContactKey, Context, Event, EventId, Experiment, Mode, Variant, VariantName};
+use vocabulary::{Body, Campaign, Channel, ContactKey, Context, Event, EventId, Experiment, Mode, Variant, VariantName};
 
 use crate::{Config, Parts, WorkerError, contacts, pause_after};
 
@@ -163,21 +163,21 @@ fn plan_file(folder: &Path, campaign: &Campaign, version: u32) -> PathBuf {
 }
 
 /// The audience, less those the share leaves out, those who said no and those without an address.
-async fn reachable(parts: &Parts, brief: &Brief<'_>) -> Result<Vec<Contact>, WorkerError> {
+async fn reachable(parts: &Parts, brief: &Brief<'_>) -> Result<Vec<Recipient>, WorkerError> {
     contacts::publish(parts).await?;
     let audience = brief.campaign.audience.as_deref().or(brief.experiment.audience.as_deref());
     let mut recipients = parts.lake.recipients(audience).await?;
     recipients.retain(|contact| experiment::in_share(&brief.campaign.campaign, contact.key, brief.campaign.share));
     let keys: Vec<ContactKey> = recipients.iter().map(|contact| contact.key).collect();
-    let mailable: HashSet<ContactKey> = parts.control.mailable(&keys).await?;
-    recipients.retain(|contact| mailable.contains(&contact.key));
+    let reachable: HashSet<ContactKey> = parts.control.reachable(&keys, Channel::Email).await?;
+    recipients.retain(|contact| reachable.contains(&contact.key));
     Ok(recipients)
 }
 
 /// Gives each recipient a variant and a due time, in order of due time.
-fn draw_up(brief: &Brief<'_>, recipients: Vec<Contact>) -> Vec<PlanRow> {
+fn draw_up(brief: &Brief<'_>, recipients: Vec<Recipient>) -> Vec<PlanRow> {
     let assigner = Assigner::new(brief.experiment);
-    let row = |contact: Contact| {
+    let row = |contact: Recipient| {
         let assigned = match brief.campaign.mode {
             Mode::Test => Some(assigner.assign(contact.key).variant.clone()),
             Mode::Recommended => None,
@@ -185,7 +185,7 @@ fn draw_up(brief: &Brief<'_>, recipients: Vec<Contact>) -> Vec<PlanRow> {
         let variant = assigned.as_ref().and_then(|name| brief.experiment.variant(name)).or(brief.recommended);
         let hour = variant.and_then(|variant| variant.send_hour).or(brief.campaign.send_hour);
         let due = due(brief.start, hour, contact.time_zone.as_deref());
-        PlanRow { contact: contact.key, variant: assigned, market: contact.country, due }
+        PlanRow { contact: contact.key, variant: assigned, market: contact.market, due }
     };
     let mut rows: Vec<PlanRow> = recipients.into_iter().map(row).collect();
     rows.sort_by_key(|row| (row.due, row.contact));

@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vocabulary::{
-    Body, Campaign, CampaignId, ContactKey, Context, DeliveryStatus, Event, EventId, Experiment, MessageId, Money, Provider,
-    Recommendation, RecommendationId, VariantName,
+    Body, Campaign, CampaignId, Channel, ContactKey, Context, DeliveryStatus, Event, EventId, Experiment, MessageId, Money,
+    Provider, Recommendation, RecommendationId, VariantName,
 };
 
 use crate::begun::Begun;
@@ -424,7 +424,7 @@ async fn claim(parts: &Parts, worker: &str, job: &Job, rows: &[PlanRow]) -> Resu
     for (row, claim) in rows.iter().zip(claims).filter(|(_, claim)| claimed.contains(&claim.message_id)) {
         let message_id = claim.message_id;
         let recipient = recipients.remove(&row.contact);
-        match recipient.and_then(|mut recipient| recipient.email.take().map(|email| (recipient, email))) {
+        match recipient.and_then(|mut recipient| recipient.addresses.remove(&Channel::Email).map(|email| (recipient, email))) {
             Some((recipient, email)) => {
                 outgoing.push(Outgoing { message_id, recipient, email, planned: row.variant.clone(), sent: None, refused: None });
             }
@@ -489,7 +489,7 @@ fn hand_over_events(job: &Job, out: &Outgoing, outcome: Settlement, reply: &str,
         experiment_id: Some(job.experiment.experiment.clone()),
         variant,
         channel: Some(job.campaign.channel),
-        market: out.recipient.contact.country.clone(),
+        market: out.recipient.contact.profile.market().map(str::to_owned),
         provider: Some(job.provider.clone()),
         recommendation_id,
     };

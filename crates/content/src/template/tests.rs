@@ -1,7 +1,7 @@
 //! Templates: what is refused when they are stored, and what comes out of the others.
 
 use proptest::prelude::*;
-use vocabulary::ContactKey;
+use vocabulary::{ContactKey, Profile, Timestamp};
 
 use super::*;
 
@@ -14,13 +14,13 @@ fn compile(copy: Copy) -> Result<Library, ContentError> {
 }
 
 fn contact(attributes: &[(&str, &str)]) -> Contact {
-    Contact {
-        key: ContactKey::from_random(8),
+    let profile = Profile {
         country: Some("BR".into()),
         language: Some("pt-BR".into()),
-        time_zone: None,
         attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-    }
+        ..Profile::default()
+    };
+    Contact { profile, ..Contact::new(ContactKey::from_random(8), Timestamp::UNIX_EPOCH) }
 }
 
 fn render(copy: Copy, contact: &Contact) -> Result<Rendered, ContentError> {

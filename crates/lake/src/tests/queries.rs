@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
-use vocabulary::Contact;
+use vocabulary::{Contact, Profile};
 
 use super::*;
 
@@ -65,11 +65,13 @@ fn read_event(number: usize, line: &str) -> Event {
 
 fn contacts() -> Vec<Contact> {
     let contact = |key, country: &str, language: &str, time_zone: &str| Contact {
-        key: contact(key),
-        country: Some(country.into()),
-        language: Some(language.into()),
-        time_zone: Some(time_zone.into()),
-        attributes: Default::default(),
+        profile: Profile {
+            country: Some(country.into()),
+            language: Some(language.into()),
+            time_zone: Some(time_zone.into()),
+            ..Profile::default()
+        },
+        ..Contact::new(contact(key), at(0))
     };
     let cities = [("DE", "de", "Europe/Berlin"), ("US", "en", "America/New_York"), ("BR", "pt-BR", "America/Sao_Paulo")];
     [1, 2, 4].iter().zip(cities).map(|(key, (country, language, zone))| contact(*key, country, language, zone)).collect()
@@ -78,7 +80,7 @@ fn contacts() -> Vec<Contact> {
 /// The world in a lake: one half landed, the other only acknowledged.
 async fn lake(root: &Path) -> Arc<Lake> {
     let lake = Lake::open(config(root)).await.unwrap();
-    lake.replace_contacts(1, contacts(), at(0)).await.unwrap();
+    lake.replace_contacts(1, contact_rows(&contacts()), at(0)).await.unwrap();
     let mut events = world();
     let fresh = events.split_off(events.len() / 2);
     lake.append(events).await.unwrap();

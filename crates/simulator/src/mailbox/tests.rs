@@ -1,7 +1,7 @@
 //! Mailboxes are tested with the demo's real templates, rendered and tracked as a sender does it.
 
 use content::{Library, Links, RenderContext, track};
-use vocabulary::{Contact, ContactKey, MessageId};
+use vocabulary::{Contact, ContactKey, MessageId, Profile};
 
 use super::*;
 use crate::texts::{Appeal, arms, test_campaign};
@@ -24,13 +24,15 @@ impl Writer {
     /// The mail of a campaign, known by its number, to one shopper, as raw bytes.
     pub(crate) fn mail(&self, shopper: &Shopper, appeal: Appeal, campaign: usize) -> Vec<u8> {
         let attributes = [("first_name", shopper.first_name), ("interest", shopper.interest)];
-        let contact = Contact {
-            key: ContactKey::from_random(u64::from(shopper.number)),
+        let profile = Profile {
             country: Some(shopper.market.country.to_owned()),
             language: Some(shopper.market.language.to_owned()),
             time_zone: Some(shopper.time_zone.to_owned()),
             attributes: attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            ..Profile::default()
         };
+        let key = ContactKey::from_random(u64::from(shopper.number));
+        let contact = Contact { profile, ..Contact::new(key, Timestamp::UNIX_EPOCH) };
         let message = MessageId::new(&format!("{campaign:016x}{:016x}", shopper.number)).unwrap();
         let unsubscribe_url = self.links.unsubscribe(&message);
         let context = RenderContext { contact: &contact, campaign: "demo", variant: "any", unsubscribe_url: &unsubscribe_url };

@@ -8,6 +8,7 @@ use lake::{FileRows, LakeError, TextRow};
 use serde_json::Value as Json;
 
 use super::ids::Ids;
+use super::noun::Noun;
 use super::plan::{Cells, Fault, Fields, Plan};
 use super::rejects::Rejected;
 use super::values::Value;
@@ -19,7 +20,7 @@ pub(crate) struct Batch {
     pub(crate) body: Vec<u8>,
     /// The rows of the lines, to report those that the server rejects.
     pub(crate) sent: Vec<(u64, TextRow)>,
-    /// Rows that could not be made into an event.
+    /// Rows that could not be made into a line.
     pub(crate) rejected: Vec<Rejected>,
     /// Rows in which nothing stands.
     pub(crate) empty: u64,
@@ -114,12 +115,12 @@ impl Batches {
             Ok(read) => read,
             Err(fault) => return self.reject(batch, fault, values),
         };
-        let line = line(&fields, &mut self.ids);
+        let line = line(&fields, (self.plan.noun == Noun::Event).then_some(&mut self.ids));
         if skipped {
             return;
         }
         if line.len() > LINE_BYTES_MAX {
-            let why = format!("the event is {} bytes long; the limit is {LINE_BYTES_MAX}", line.len());
+            let why = format!("the line is {} bytes long; the limit is {LINE_BYTES_MAX}", line.len());
             return self.reject(batch, Fault::new("", why), values);
         }
         batch.twice += u64::from(twice);
@@ -154,8 +155,8 @@ impl Batch {
     }
 }
 
-/// The event as one line of JSON, with an id where the mapping gives none.
-fn line(fields: &Fields, ids: &mut Ids) -> Vec<u8> {
+/// The fields as one line of JSON; an event without an id gets one of `ids`.
+fn line(fields: &Fields, ids: Option<&mut Ids>) -> Vec<u8> {
     let mut line = Vec::with_capacity(256);
     let mut put = |name: &str, value: &Value| {
         line.push(if line.is_empty() { b'{' } else { b',' });
@@ -165,7 +166,7 @@ fn line(fields: &Fields, ids: &mut Ids) -> Vec<u8> {
             Value::Text(text) => line.extend(Json::from(text.as_str()).to_string().bytes()),
         }
     };
-    if !fields.iter().any(|(name, _)| *name == "event_id") {
+    if let Some(ids) = ids.filter(|_| !fields.iter().any(|(name, _)| *name == "event_id")) {
         put("event_id", &Value::Text(ids.next(fields)));
     }
     for (name, value) in fields {
@@ -219,7 +220,7 @@ mod tests {
     fn a_line_is_json_whatever_its_texts_hold() {
         let text = |text: &str| Value::Text(text.to_owned());
         let fields = vec![("event_id", text("a\"b\n")), ("machine", Value::Bare("true".to_owned())), ("text", text("早"))];
-        let line = line(&fields, &mut Ids::default());
+        let line = line(&fields, Some(&mut Ids::default()));
         assert_eq!(String::from_utf8(line).unwrap(), "{\"event_id\":\"a\\\"b\\n\",\"machine\":true,\"text\":\"早\"}\n");
     }
 }

@@ -1,12 +1,13 @@
 //! Tests of how rows become events.
 
 use super::*;
-use crate::cli_import::ImportEventsArgs;
+use crate::cli_import::{FileArgs, ImportContactsArgs, ImportEventsArgs};
 
 fn mapping(pairs: &[&str], with: impl FnOnce(&mut ImportEventsArgs)) -> Mapping {
-    let mut args = ImportEventsArgs { map: pairs.iter().map(|pair| (*pair).to_owned()).collect(), ..ImportEventsArgs::default() };
+    let file = FileArgs { map: pairs.iter().map(|pair| (*pair).to_owned()).collect(), ..FileArgs::default() };
+    let mut args = ImportEventsArgs { file, ..ImportEventsArgs::default() };
     with(&mut args);
-    Mapping::from_args(&args).unwrap()
+    Mapping::of_events(&args).unwrap()
 }
 
 fn columns(names: &str) -> Vec<String> {
@@ -146,4 +147,44 @@ fn members_of_lines_are_found_by_name_and_strangers_are_named() {
     assert_eq!(fields[0], ("contact", Value::Text("c9".into())));
     let error = lines(&mapped, "at,user.ident").unwrap_err().to_string();
     assert!(error.contains("{user.id?}"), "{error}");
+}
+
+fn contacts(pairs: &[&str], attributes: &[&str]) -> Mapping {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let file = FileArgs { map: owned(pairs), ..FileArgs::default() };
+    Mapping::of_contacts(&ImportContactsArgs { file, attribute: owned(attributes), ..ImportContactsArgs::default() }).unwrap()
+}
+
+#[test]
+fn columns_of_contacts_are_fields_or_attributes_that_were_named() {
+    let check = |mapping: &Mapping, names: &str, row: &str, expect: &str| {
+        assert_eq!(read(&plan(mapping, names).unwrap(), row).unwrap(), expect, "{names}");
+    };
+    let by_name = contacts(&[], &[]);
+    check(&by_name, "key,email,birth_date", "a,b@c,1990-05-17T00:00:00", "birth_date=1990-05-17 email=b@c key=a");
+    check(&contacts(&["key={id}"], &["tier"]), "id,email,tier,street", "7,-,gold,x", r#"key=7 attributes={"tier":"gold"}"#);
+    check(&contacts(&[], &["*"]), "key,tier,street", "7,gold,x", r#"key=7 attributes={"street":"x","tier":"gold"}"#);
+    let mapped = contacts(&["key={id}", "email={mail}", "attributes.size={Size?}"], &[]);
+    check(&mapped, "id,mail,tier,Size", "7,b@c,gold,XL", r#"email=b@c key=7 attributes={"size":"XL"}"#);
+    check(&mapped, "id,mail,country", "7,b@c,DE", "email=b@c key=7");
+    let error = |mapping: &Mapping, names: &str| plan(mapping, names).unwrap_err().to_string();
+    assert!(error(&by_name, "key,street,tier").contains("--attribute street,tier"), "no column gets into the lake by accident");
+    assert!(error(&by_name, "id,email").contains("`id`: no field of a contact"));
+    assert!(error(&contacts(&[], &["tier"]), "id,tier").contains("the field `key` is missing"));
+    assert!(error(&contacts(&[], &["teir"]), "key,tier").contains("did you mean `tier`?"));
+}
+
+#[test]
+fn dates_of_birth_are_read_as_they_are_written() {
+    let check = |format: Option<&str>, text: &str, expect: Result<&str, &str>| match (date(format, text), expect) {
+        (Ok(found), Ok(expect)) => assert_eq!(found, expect, "{text}"),
+        (Err(found), Err(expect)) => assert!(found.contains(expect), "{found}"),
+        other => panic!("{text}: {other:?}"),
+    };
+    check(None, " 1990 ", Ok("1990"));
+    check(None, "1990-05-17 00:00:00", Ok("1990-05-17"));
+    check(None, "17.05.1990", Ok("17.05.1990")); // For the server to refuse.
+    check(Some("%d.%m.%Y"), "17.05.1990", Ok("1990-05-17"));
+    check(Some("%d.%m.%Y"), "1990-05-17", Err("is not written as `%d.%m.%Y`"));
+    check(Some("%d.%m"), "17.05", Err("is not written as"));
 }

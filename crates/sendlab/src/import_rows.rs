@@ -1,14 +1,17 @@
-//! `sendlab import events`: rows of any file become events and go through `POST /v1/events`, like all events.
+//! `sendlab import events` and `sendlab import contacts`: rows of any file become events or contacts and go through
+//! `POST /v1/events` or `POST /v1/contacts`, like all others.
 //!
-//! *Invariant:* an import that is stopped and begun again brings nothing twice. Ids follow from what rows say
-//! ([`ids`]), so the duplicate check of the lake is what this rests on; the state ([`state`]) only saves the way.
+//! *Invariant:* an import that is stopped and begun again brings nothing twice. Ids of events follow from what rows say
+//! ([`ids`]), so the duplicate check of the lake is what this rests on; contacts that are so already are left alone. The
+//! state ([`state`]) only saves the way.
 //!
-//! Reading order: [`mapping`] (what was asked), [`plan`] with [`time`] and [`values`] (a row to an event), [`batches`]
-//! (a file to requests), [`rejects`].
+//! Reading order: [`noun`] (events or contacts), [`mapping`] (what was asked), [`plan`] with [`time`] and [`values`] (a row
+//! to a line), [`batches`] (a file to requests), [`rejects`].
 
 mod batches;
 mod ids;
 mod mapping;
+mod noun;
 mod plan;
 mod rejects;
 mod state;
@@ -28,12 +31,13 @@ use vocabulary::{Clock as _, Timestamp};
 
 use crate::SystemClock;
 use crate::cli::Place;
-use crate::cli_import::ImportEventsArgs;
+use crate::cli_import::{FileArgs, ImportContactsArgs, ImportEventsArgs};
 use crate::client::{Client, Heard};
 use crate::commands::until_stopped;
 use crate::print::{note, say};
 use batches::{Batch, Batches, members};
 use mapping::Mapping;
+use noun::Noun;
 use plan::{Fault, Plan, Shown};
 use rejects::{Rejected, Report};
 use state::{Counts, StateFile};
@@ -71,43 +75,66 @@ impl std::fmt::Display for SomeRejected {
 
 impl std::error::Error for SomeRejected {}
 
-/// Who gets the events.
+/// What to import, how, and where to.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    file: &'a FileArgs,
+    mapping: Mapping,
+    /// Where the lines go.
+    path: String,
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn events(args: &'a ImportEventsArgs) -> anyhow::Result<Self> {
+        Ok(Self { file: &args.file, mapping: Mapping::of_events(args)?, path: "/v1/events".to_owned() })
+    }
+
+    pub(crate) fn contacts(args: &'a ImportContactsArgs) -> anyhow::Result<Self> {
+        let path = format!("/v1/contacts?duplicates={}", args.duplicates);
+        Ok(Self { file: &args.file, mapping: Mapping::of_contacts(args)?, path })
+    }
+}
+
+/// Who gets the lines.
 #[derive(Debug, Clone)]
 enum Target {
-    Server(Client),
+    /// A server, under this path.
+    Server(Client, String),
     /// They are only checked, as of this moment.
-    Nobody(Timestamp),
+    Nobody(Noun, Timestamp),
 }
 
 /// Imports files into a server.
-pub(crate) async fn run(client: &Client, place: &Place, args: &ImportEventsArgs) -> anyhow::Result<()> {
-    all(args, Some(place), &Target::Server(client.clone())).await
+pub(crate) async fn run(client: &Client, place: &Place, asked: &Asked<'_>) -> anyhow::Result<()> {
+    all(asked, Some(place), &Target::Server(client.clone(), asked.path.clone())).await
 }
 
 /// Checks files and sends nothing.
-pub(crate) async fn dry_run(args: &ImportEventsArgs) -> anyhow::Result<()> {
-    all(args, None, &Target::Nobody(SystemClock.now())).await
+pub(crate) async fn dry_run(asked: &Asked<'_>) -> anyhow::Result<()> {
+    all(asked, None, &Target::Nobody(asked.mapping.noun, SystemClock.now())).await
 }
 
-async fn all(args: &ImportEventsArgs, place: Option<&Place>, target: &Target) -> anyhow::Result<()> {
+async fn all(asked: &Asked<'_>, place: Option<&Place>, target: &Target) -> anyhow::Result<()> {
+    let Asked { file: args, mapping, .. } = asked;
     ensure!(args.rejects.is_none() || args.files.len() == 1, "--rejects names one report; leave it out for several files");
-    let mapping = Mapping::from_args(args)?;
     // A mistake in the mapping of the last file should show before the first is in.
     for path in &args.files {
-        open(path, &mapping).await.with_context(|| path.display().to_string())?;
+        open(path, mapping).await.with_context(|| path.display().to_string())?;
     }
     let mut total = Counts::default();
     let began = SystemClock.now();
     for path in &args.files {
-        let counts = one(path, &mapping, args, place, target).await?;
+        let counts = one(path, mapping, args, place, target).await?;
         total.rejected += counts.rejected;
         total.rows += counts.rows;
         total.empty += counts.empty;
         total.accepted += counts.accepted;
         total.known += counts.known;
+        total.updated += counts.updated;
+        total.merged += counts.merged;
     }
     if args.files.len() > 1 {
-        say(&summary(&format!("{} files", args.files.len()), &total, total.rows, began, target));
+        say(&summary(&format!("{} files", args.files.len()), &total, total.rows, began, mapping.noun, target));
     }
     if total.rejected > 0 { Err(SomeRejected(total.rejected).into()) } else { Ok(()) }
 }
@@ -150,13 +177,7 @@ async fn head_members(path: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 /// Imports one file.
-async fn one(
-    path: &Path,
-    mapping: &Mapping,
-    args: &ImportEventsArgs,
-    place: Option<&Place>,
-    target: &Target,
-) -> anyhow::Result<Counts> {
+async fn one(path: &Path, mapping: &Mapping, args: &FileArgs, place: Option<&Place>, target: &Target) -> anyhow::Result<Counts> {
     let (file, plan) = open(path, mapping).await?;
     let state = place.map(|place| {
         let server = place.server.as_deref().unwrap_or_default();
@@ -181,12 +202,12 @@ async fn one(
         state.remove();
     }
     let counts = import.counts;
-    say(&summary(&import.name, &counts, counts.rows - first, began, target));
+    say(&summary(&import.name, &counts, counts.rows - first, began, mapping.noun, target));
     import.tell_about_rows(stale);
     Ok(counts)
 }
 
-fn report_path(path: &Path, args: &ImportEventsArgs) -> PathBuf {
+fn report_path(path: &Path, args: &FileArgs) -> PathBuf {
     args.rejects.clone().unwrap_or_else(|| {
         let mut name = path.as_os_str().to_owned();
         name.push(".rejected.csv");
@@ -270,6 +291,8 @@ impl Import {
         self.counts.rows = batch.last_row;
         self.counts.accepted += answer.accepted;
         self.counts.known += answer.known;
+        self.counts.updated += answer.updated;
+        self.counts.merged += answer.merged;
         self.counts.rejected += rejected.len() as u64;
         self.counts.empty += batch.empty;
         self.counts.twice += batch.twice;
@@ -280,8 +303,8 @@ impl Import {
     fn stopped(&self, target: &Target) -> String {
         let row = HumanCount(self.counts.rows);
         match target {
-            Target::Server(_) => format!("{}: stopped behind row {row}; the same command goes on there", self.name),
-            Target::Nobody(_) => format!("{}: the check stopped behind row {row}", self.name),
+            Target::Server(..) => format!("{}: stopped behind row {row}; the same command goes on there", self.name),
+            Target::Nobody(..) => format!("{}: the check stopped behind row {row}", self.name),
         }
     }
 
@@ -302,15 +325,20 @@ impl Import {
     }
 }
 
-fn summary(name: &str, counts: &Counts, rows_now: u64, began: Timestamp, target: &Target) -> String {
+fn summary(name: &str, counts: &Counts, rows_now: u64, began: Timestamp, noun: Noun, target: &Target) -> String {
     let seconds = SystemClock.now().duration_since(began).as_secs_f64().max(1e-3);
     let rate = HumanCount((rows_now as f64 / seconds) as u64);
-    let [rows, accepted, known, rejected] =
-        [counts.rows - counts.empty, counts.accepted, counts.known, counts.rejected].map(HumanCount);
-    let outcome = match target {
-        Target::Server(_) => format!("{accepted} accepted, {known} known already, {rejected} rejected"),
-        Target::Nobody(_) => format!("{accepted} can be imported, {rejected} would be rejected"),
+    let Counts { accepted, known, updated, merged, rejected, .. } = *counts;
+    let [accepted, known, updated, merged, rejected] = [accepted, known, updated, merged, rejected].map(HumanCount);
+    let outcome = match (target, noun) {
+        (Target::Nobody(..), _) => format!("{accepted} can be imported, {rejected} would be rejected"),
+        (Target::Server(..), Noun::Event) => format!("{accepted} accepted, {known} known already, {rejected} rejected"),
+        (Target::Server(..), Noun::Contact) => {
+            let same = if counts.merged > 0 { format!(" ({merged} under a new key)") } else { String::new() };
+            format!("{accepted} created, {updated} updated, {known} unchanged{same}, {rejected} rejected")
+        }
     };
+    let rows = HumanCount(counts.rows - counts.empty);
     format!("{name}: {rows} rows in {seconds:.1} s ({rate} a second): {outcome}.")
 }
 
@@ -319,6 +347,8 @@ fn summary(name: &str, counts: &Counts, rows_now: u64, began: Timestamp, target:
 struct Answer {
     accepted: u64,
     known: u64,
+    updated: u64,
+    merged: u64,
     /// Rejected lines, counted from 0.
     faults: Vec<(usize, Fault)>,
 }
@@ -327,30 +357,30 @@ async fn deliver(target: &Target, mut batch: Batch) -> anyhow::Result<(Batch, An
     let body = std::mem::take(&mut batch.body);
     let answer = match target {
         _ if batch.sent.is_empty() => Answer::default(),
-        Target::Server(client) => read_answer(&send(client, body).await?, batch.sent.len())?,
-        Target::Nobody(now) => check(&body, *now),
+        Target::Server(client, path) => read_answer(&send(client, path, body).await?, batch.sent.len())?,
+        Target::Nobody(noun, now) => check(&body, *noun, *now),
     };
     Ok((batch, answer))
 }
 
 /// Reads lines as the server would.
-fn check(body: &[u8], now: Timestamp) -> Answer {
+fn check(body: &[u8], noun: Noun, now: Timestamp) -> Answer {
     let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let mut answer = Answer::default();
     for (at, line) in lines.enumerate() {
-        match api::line::read(line, now, |_| ()) {
+        match noun.check(line, now) {
             Ok(()) => answer.accepted += 1,
-            Err(fault) => answer.faults.push((at, Fault { field: fault.field.unwrap_or_default(), reason: fault.reason })),
+            Err(fault) => answer.faults.push((at, fault)),
         }
     }
     answer
 }
 
 /// Sends a request until it is answered: the server may say "later", or be started anew.
-async fn send(client: &Client, body: Vec<u8>) -> anyhow::Result<Value> {
+async fn send(client: &Client, path: &str, body: Vec<u8>) -> anyhow::Result<Value> {
     let (mut waited, mut broken) = (Duration::ZERO, 0);
     loop {
-        let wait = match client.offer("/v1/events", body.clone()).await? {
+        let wait = match client.offer(path, body.clone()).await? {
             Heard::Answer(answer) => return Ok(answer),
             Heard::Later { wait, why } => {
                 let wait = wait.max(WAIT_MIN);
@@ -379,8 +409,11 @@ fn read_answer(answer: &Value, sent: usize) -> anyhow::Result<Answer> {
         let line = line.with_context(|| format!("the server's answer names no line: {error}"))?;
         faults.push((line - 1, Fault { field: text(error, "field"), reason: text(error, "reason") }));
     }
-    let read = Answer { accepted: count("accepted"), known: count("duplicate"), faults };
-    let told = read.accepted + read.known + read.faults.len() as u64;
-    ensure!(told == sent as u64, "the server has told the fate of {told} of {sent} events");
+    // Events are accepted or duplicates; contacts created, updated or unchanged.
+    let accepted = count("accepted") + count("created");
+    let known = count("duplicate") + count("unchanged");
+    let read = Answer { accepted, known, updated: count("updated"), merged: count("merged"), faults };
+    let told = read.accepted + read.known + read.updated + read.faults.len() as u64;
+    ensure!(told == sent as u64, "the server has told the fate of {told} of {sent} lines");
     Ok(read)
 }

@@ -1,18 +1,23 @@
-//! A mapping that knows its file: each row becomes the fields of an event, or a fault with the field and the reason.
+//! A mapping that knows its file: each row becomes the fields of an event or a contact, or a fault with the field and the
+//! reason.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
-use api::fields::{FIELDS, Field, Shape, field, nearest};
+use api::ATTRIBUTES;
+use api::fields::{FIELDS, Field, Shape, nearest};
+use jiff::civil::Date;
+use jiff::fmt::strtime;
 use vocabulary::EventKind;
 
 use super::mapping::{Mapping, Origin};
+use super::noun::Noun;
 use super::rejects;
 use super::time::Times;
 use super::values::{Numbers, Value, value};
 use crate::import_mapping::Piece;
 
-/// The fields of one event, in the order of their names.
+/// The fields of one event or contact, in the order of their names.
 pub(crate) type Fields = Vec<(&'static str, Value)>;
 
 /// What is wrong with a row.
@@ -54,17 +59,34 @@ struct Bound {
     words: Option<BTreeMap<String, String>>,
 }
 
+/// A template that becomes an attribute of a contact.
+#[derive(Debug, Clone)]
+struct BoundAttribute {
+    name: String,
+    parts: Vec<Part>,
+    words: Option<BTreeMap<String, String>>,
+}
+
 /// The field that files do not have. It is the sender's clock at the moment of sending, by which the server corrects
 /// `event_time`; in a file it would shift every event to the time of the import.
 const OF_THE_MOMENT: &str = "sent_at";
 
-/// How the rows of one file become events.
+/// The field of a contact that is a date, which files write in many ways.
+const DATE: &str = "birth_date";
+
+/// What `--attribute` says for all columns that are no fields.
+const ALL_COLUMNS: &str = "*";
+
+/// How the rows of one file become events or contacts.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    pub(crate) noun: Noun,
     bound: Vec<Bound>,
+    attributes: Vec<BoundAttribute>,
     /// Whether the members of JSON objects are the fields of their names.
     by_name: bool,
     times: Times,
+    date_format: Option<String>,
     numbers: Numbers,
 }
 
@@ -82,12 +104,13 @@ pub(crate) struct Shown<'a> {
 impl Plan {
     /// Finds the columns that the mapping names, and sees whether the mapping is whole.
     pub(crate) fn new(mapping: &Mapping, shown: Shown<'_>) -> anyhow::Result<Self> {
+        let noun = mapping.noun;
         let kind = mapping.kind().map(|kind| kind.parse::<EventKind>().map_err(anyhow::Error::msg)).transpose();
         let kind = kind.context("`kind` in the mapping")?;
         let by_name = mapping.is_by_name();
         let mut bound = Vec::new();
         for (name, origin) in &mapping.origins {
-            let field = field(name).with_context(|| format!("`{name}` is no field of an event"))?;
+            let field = noun.field(name).with_context(|| format!("`{name}` is no field of {}", noun.a()))?;
             if *name == OF_THE_MOMENT {
                 bail!(
                     "`{name}` is the sender's clock at the moment of sending, which no file knows; leave it out of the mapping"
@@ -95,42 +118,51 @@ impl Plan {
             }
             bound.push(Bound { field, parts: parts(name, origin, shown)?, words: origin.words.clone() });
         }
+        let attributes = attributes(mapping, shown)?;
         if by_name && !shown.lines {
             bound.extend(by_names(mapping, kind, shown.columns)?);
             bound.sort_by_key(|bound| bound.field.name);
         }
         if !(by_name && shown.lines) {
-            check_whole(&bound, kind, shown.columns)?;
+            check_whole(&bound, noun, kind, shown.columns)?;
         }
         let numbers = match (mapping.decimal_comma, shown.typed) {
             (false, _) => Numbers::Point,
             (true, false) => Numbers::Comma,
             (true, true) => Numbers::CommaInTexts,
         };
-        Ok(Self { bound, by_name: by_name && shown.lines, times: mapping.times.clone(), numbers })
+        let (times, date_format) = (mapping.times.clone(), mapping.date_format.clone());
+        Ok(Self { noun, bound, attributes, by_name: by_name && shown.lines, times, date_format, numbers })
     }
 
     /// The fields of a row, and whether one of its times was shown twice by the clocks of its zone.
     pub(crate) fn read(&self, number: u64, cells: Cells<'_>) -> Result<(Fields, bool), Fault> {
         let (mut fields, mut twice) = (Fields::with_capacity(self.bound.len()), false);
         for bound in &self.bound {
-            let Some(mut text) = fill(&bound.parts, number, cells) else { continue };
-            if let Some(words) = &bound.words {
-                text = words.get(&text).cloned().ok_or_else(|| {
-                    let list = words.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                    Fault::new(bound.field.name, format!("`{text}` is not among the `values` of the mapping: {list}"))
-                })?;
-            }
+            let Some(text) = fill(&bound.parts, number, cells) else { continue };
+            let text = translate(bound.field.name, text, bound.words.as_ref())?;
             twice |= self.put(bound.field, &text, &mut fields)?;
+        }
+        let mut attributes = serde_json::Map::new();
+        for BoundAttribute { name, parts, words } in &self.attributes {
+            let Some(text) = fill(parts, number, cells) else { continue };
+            attributes.insert(name.clone(), translate(name, text, words.as_ref())?.into());
         }
         if let (true, Cells::Object(members)) = (self.by_name, cells) {
             for (name, text) in members {
-                let known = field(name).ok_or_else(|| unknown(name))?;
+                if let Some(attribute) = name.strip_prefix("attributes.").filter(|_| self.noun == Noun::Contact) {
+                    attributes.insert(attribute.to_owned(), text.as_str().into());
+                    continue;
+                }
+                let known = self.noun.field(name).ok_or_else(|| unknown(self.noun, name))?;
                 if known.name != OF_THE_MOMENT && !self.bound.iter().any(|bound| bound.field.name == known.name) {
                     twice |= self.put(known, text, &mut fields)?;
                 }
             }
             fields.sort_by_key(|(name, _)| *name);
+        }
+        if !attributes.is_empty() {
+            fields.push((ATTRIBUTES, Value::Bare(serde_json::Value::Object(attributes).to_string())));
         }
         Ok((fields, twice))
     }
@@ -142,15 +174,68 @@ impl Plan {
             fields.push((field.name, Value::Text(read.time.to_string())));
             return Ok(read.twice);
         }
+        if field.name == DATE {
+            fields.push((field.name, Value::Text(date(self.date_format.as_deref(), text).map_err(fault)?)));
+            return Ok(false);
+        }
         fields.push((field.name, value(field.shape, self.numbers, text).map_err(fault)?));
         Ok(false)
     }
 }
 
-fn unknown(name: &str) -> Fault {
-    let guess = nearest(name, FIELDS.iter().map(|field| field.name)).map(|guess| format!("; did you mean `{guess}`?"));
-    let advice = "; give a mapping that says which member is which field";
-    Fault::new(name, format!("is no field of an event{}", guess.as_deref().unwrap_or(advice)))
+/// The word of the file as it is called here.
+fn translate(name: &str, text: String, words: Option<&BTreeMap<String, String>>) -> Result<String, Fault> {
+    let Some(words) = words else { return Ok(text) };
+    words.get(&text).cloned().ok_or_else(|| {
+        let list = words.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        Fault::new(name, format!("`{text}` is not among the `values` of the mapping: {list}"))
+    })
+}
+
+/// A date as the server reads it. A sheet's date has a midnight behind it.
+fn date(format: Option<&str>, text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let Some(format) = format else {
+        let midnight = text.split_once(['T', ' ']).filter(|(_, time)| time.starts_with("00:00"));
+        return Ok(midnight.map_or(text, |(date, _)| date).to_owned());
+    };
+    let read = strtime::parse(format, text).and_then(|parts| parts.to_date());
+    read.map(|date: Date| date.to_string()).map_err(|error| format!("`{text}` is not written as `{format}`: {error}"))
+}
+
+fn unknown(noun: Noun, name: &str) -> Fault {
+    let guess = nearest(name, noun.fields().iter().map(|field| field.name)).map(|guess| format!("; did you mean `{guess}`?"));
+    let advice = match noun {
+        Noun::Event => "; give a mapping that says which member is which field",
+        Noun::Contact => "; write it into `attributes`, or give a mapping that says which member is which field",
+    };
+    Fault::new(name, format!("is no field of {}{}", noun.a(), guess.as_deref().unwrap_or(advice)))
+}
+
+/// What becomes attributes: what is mapped so, and the columns named for it.
+fn attributes(mapping: &Mapping, shown: Shown<'_>) -> anyhow::Result<Vec<BoundAttribute>> {
+    let mut bound = Vec::new();
+    for (name, origin) in &mapping.attributes {
+        bound.push(BoundAttribute { name: name.clone(), parts: parts(name, origin, shown)?, words: origin.words.clone() });
+    }
+    let is_used = |name: &str| {
+        let origins = mapping.origins.values().chain(mapping.attributes.values());
+        origins.into_iter().any(|origin| origin.template.names().any(|used| used.trim_end_matches('?') == name))
+    };
+    let is_other = |name: &str| {
+        !name.is_empty() && mapping.noun.field(name).is_none() && !is_used(name) && !rejects::COLUMNS.contains(&name)
+    };
+    for column in &mapping.attribute_columns {
+        if column == ALL_COLUMNS {
+            let others = shown.columns.iter().filter(|name| is_other(name));
+            let part = |name: &String| Ok((name.clone(), find(name, name, shown)?));
+            let others: Vec<_> = others.map(part).collect::<anyhow::Result<_>>()?;
+            bound.extend(others.into_iter().map(|(name, part)| BoundAttribute { name, parts: vec![part], words: None }));
+        } else {
+            bound.push(BoundAttribute { name: column.clone(), parts: vec![find("--attribute", column, shown)?], words: None });
+        }
+    }
+    Ok(bound)
 }
 
 /// The template filled in. A template with an empty column gives nothing: half an id would be wrong.
@@ -219,14 +304,28 @@ fn like<'a>(name: &str, columns: &'a [String]) -> Option<&'a str> {
 fn by_names(mapping: &Mapping, kind: Option<EventKind>, columns: &[String]) -> anyhow::Result<Vec<Bound>> {
     let (mut bound, mut strangers) = (Vec::new(), Vec::new());
     let is_used = |name: &str| mapping.origins.values().any(|origin| origin.template.names().any(|used| used == name));
+    let noun = mapping.noun;
     for (at, name) in columns.iter().enumerate() {
-        match field(name).filter(|field| kind.is_none_or(|kind| field.belongs_to(kind))) {
+        match noun.field(name).filter(|field| kind.is_none_or(|kind| field.belongs_to(kind))) {
             Some(field) if field.name == OF_THE_MOMENT || mapping.origins.contains_key(field.name) => {}
             Some(field) => bound.push(Bound { field, parts: vec![Part::At(Some(at))], words: None }),
             // A file of rejected rows can be mended and imported again.
             None if name.is_empty() || is_used(name) || rejects::COLUMNS.contains(&name.as_str()) => {}
             None => strangers.push(format!("`{name}`")),
         }
+    }
+    if noun == Noun::Contact {
+        // Who names the attributes has chosen among the columns.
+        if !strangers.is_empty() && mapping.attribute_columns.is_empty() {
+            bail!(
+                "{}: no field of a contact is called so. Say which of them become attributes with --attribute {}, or '*' for all, \
+                 or map them, such as --map email='{{{}}}'; what is not named is left out",
+                strangers.join(", "),
+                strangers.iter().map(|name| name.trim_matches('`')).collect::<Vec<_>>().join(","),
+                strangers[0].trim_matches('`')
+            );
+        }
+        return Ok(bound);
     }
     if let Some(stranger) = strangers.first() {
         let names = FIELDS.iter().map(|field| field.name);
@@ -242,12 +341,21 @@ fn by_names(mapping: &Mapping, kind: Option<EventKind>, columns: &[String]) -> a
 }
 
 /// Checks what would otherwise be refused in every row.
-fn check_whole(bound: &[Bound], kind: Option<EventKind>, columns: &[String]) -> anyhow::Result<()> {
+fn check_whole(bound: &[Bound], noun: Noun, kind: Option<EventKind>, columns: &[String]) -> anyhow::Result<()> {
     let has = |name: &str| bound.iter().any(|bound| bound.field.name == name);
     let advice = |name: &str| {
         let guess = like(name, columns).map_or_else(|| "COLUMN".to_owned(), str::to_owned);
         format!("map it, such as --map {name}='{{{guess}}}'; the file has {}", columns.join(", "))
     };
+    let who = noun.who();
+    if noun == Noun::Contact {
+        let advice = advice(who);
+        return if has(who) {
+            Ok(())
+        } else {
+            bail!("nothing says who the contacts are: the field `{who}` is missing; {advice}")
+        };
+    }
     if let Some(kind) = kind {
         if let Some(stranger) = bound.iter().find(|bound| !bound.field.belongs_to(kind)) {
             let owners: Vec<&str> = stranger.field.kinds.iter().map(|kind| kind.as_str()).collect();

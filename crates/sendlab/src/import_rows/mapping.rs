@@ -1,15 +1,16 @@
-//! What a person says about a file of events: options and a YAML file, checked as far as it can be without the file.
+//! What a person says about a file: options and a YAML file, checked as far as it can be without the file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use api::fields::{FIELDS, Field, field, nearest};
+use api::fields::nearest;
 use lake::ReadOptions;
 use serde_json::Value;
 
+use super::noun::Noun;
 use super::time::Times;
-use crate::cli_import::{ImportEventsArgs, delimiter};
+use crate::cli_import::{FileArgs, ImportContactsArgs, ImportEventsArgs, delimiter};
 use crate::import_mapping::Template;
 
 /// Where a field's value comes from.
@@ -24,9 +25,17 @@ pub(super) struct Origin {
 /// A mapping that does not know its file yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Mapping {
+    /// What the rows are.
+    pub(super) noun: Noun,
     /// By field, in the order of their names.
     pub(super) origins: BTreeMap<&'static str, Origin>,
+    /// By attribute.
+    pub(super) attributes: BTreeMap<String, Origin>,
+    /// Columns that become attributes under their own names.
+    pub(super) attribute_columns: Vec<String>,
     pub(super) times: Times,
+    /// How dates of birth are written.
+    pub(super) date_format: Option<String>,
     pub(super) decimal_comma: bool,
     /// How the file is to be read.
     pub(crate) options: ReadOptions,
@@ -35,53 +44,82 @@ pub(crate) struct Mapping {
 }
 
 /// The keys of a mapping file that are no fields: each is an option too, which wins.
-const SETTINGS: [&str; 5] = ["time_format", "time_zone", "decimal_comma", "sheet", "delimiter"];
+fn settings(noun: Noun) -> &'static [&'static str] {
+    match noun {
+        Noun::Event => &["time_format", "time_zone", "decimal_comma", "sheet", "delimiter"],
+        Noun::Contact => &["attribute", "date_format", "sheet", "delimiter"],
+    }
+}
+
+/// What a mapping file and options say, by field or setting.
+type Said = BTreeMap<String, Value>;
 
 impl Mapping {
     /// Joins options and mapping file; options win.
-    pub(crate) fn from_args(args: &ImportEventsArgs) -> anyhow::Result<Self> {
-        let mut asked = args.mapping.as_deref().map(read).transpose()?.unwrap_or_default();
-        for pair in &args.map {
-            let (name, template) = pair.split_once('=').with_context(|| {
-                format!("--map `{pair}` must be FIELD=TEMPLATE, such as --map order_id='{{shop}}-{{order_no}}'")
-            })?;
-            asked.insert(name.trim().to_owned(), template.into());
-        }
+    pub(crate) fn of_events(args: &ImportEventsArgs) -> anyhow::Result<Self> {
+        let mut said = said(&args.file)?;
         let given = [
             ("kind", args.kind.clone().map(Value::from)),
             ("time_format", args.time_format.clone().map(Value::from)),
             ("time_zone", args.time_zone.clone().map(Value::from)),
             ("decimal_comma", args.decimal_comma.then_some(Value::from(true))),
-            ("sheet", args.sheet.clone().map(Value::from)),
-            ("delimiter", args.delimiter.clone().map(Value::from)),
         ];
-        asked.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-        Self::new(asked)
+        said.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        Self::new(Noun::Event, said)
     }
 
-    fn new(mut asked: BTreeMap<String, Value>) -> anyhow::Result<Self> {
-        let fingerprint = serde_json::to_string(&asked)?;
-        let mut text = |name: &str| match asked.remove(name) {
+    /// The same for contacts.
+    pub(crate) fn of_contacts(args: &ImportContactsArgs) -> anyhow::Result<Self> {
+        let mut said = said(&args.file)?;
+        if !args.attribute.is_empty() {
+            said.insert("attribute".to_owned(), args.attribute.clone().into());
+        }
+        if let Some(format) = &args.date_format {
+            said.insert("date_format".to_owned(), format.clone().into());
+        }
+        Self::new(Noun::Contact, said)
+    }
+
+    fn new(noun: Noun, mut said: Said) -> anyhow::Result<Self> {
+        let fingerprint = serde_json::to_string(&said)?;
+        let setting = |said: &mut Said, name: &str| settings(noun).contains(&name).then(|| said.remove(name)).flatten();
+        let mut text = |name: &str| match setting(&mut said, name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(other) => bail!("{name} is {other}; it must be text"),
         };
         let times = Times::new(text("time_format")?.as_deref(), text("time_zone")?.as_deref())?;
+        let date_format = text("date_format")?;
         let sheet = text("sheet")?;
         let delimiter = text("delimiter")?.map_or(Ok(b','), |text| delimiter(&text).map_err(anyhow::Error::msg))?;
-        let decimal_comma = match asked.remove("decimal_comma") {
+        let decimal_comma = match setting(&mut said, "decimal_comma") {
             None => false,
             Some(Value::Bool(value)) => value,
             Some(other) => bail!("decimal_comma is {other}; it must be true or false"),
         };
-        let origins = asked.iter().map(|(name, value)| Ok((known(name)?.name, origin(name, value)?)));
-        let origins = origins.collect::<anyhow::Result<_>>()?;
-        Ok(Self { origins, times, decimal_comma, options: ReadOptions { delimiter, sheet }, fingerprint })
+        let attribute_columns = match setting(&mut said, "attribute") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::String(one)) => vec![one],
+            Some(list) => serde_json::from_value(list).context("`attribute` must be a list of columns")?,
+        };
+        let (mut origins, mut attributes) = (BTreeMap::new(), BTreeMap::new());
+        for (name, value) in &said {
+            match name.strip_prefix(ATTRIBUTE_PREFIX).filter(|_| noun == Noun::Contact) {
+                Some(attribute) => drop(attributes.insert(attribute.to_owned(), origin(name, value)?)),
+                None => drop(origins.insert(known(noun, name)?, origin(name, value)?)),
+            }
+        }
+        let options = ReadOptions { delimiter, sheet };
+        Ok(Self { noun, origins, attributes, attribute_columns, times, date_format, decimal_comma, options, fingerprint })
     }
 
-    /// Whether columns are taken for fields by their names: so long as nothing but the kind was said.
+    /// Whether columns are taken for fields by their names: so long as nothing was said but what every file must say.
     pub(super) fn is_by_name(&self) -> bool {
-        self.origins.keys().all(|name| *name == "kind")
+        let said = match self.noun {
+            Noun::Event => "kind",
+            Noun::Contact => "key",
+        };
+        self.attributes.is_empty() && self.origins.keys().all(|name| *name == said)
     }
 
     /// The kind of all rows, where it does not depend on the row.
@@ -92,20 +130,39 @@ impl Mapping {
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<BTreeMap<String, Value>> {
+/// What stands before the name of an attribute.
+const ATTRIBUTE_PREFIX: &str = "attributes.";
+
+/// The mapping file with the options that every import has.
+fn said(args: &FileArgs) -> anyhow::Result<Said> {
+    let mut said = args.mapping.as_deref().map(read).transpose()?.unwrap_or_default();
+    for pair in &args.map {
+        let (name, template) = pair
+            .split_once('=')
+            .with_context(|| format!("--map `{pair}` must be FIELD=TEMPLATE, such as --map order_id='{{shop}}-{{order_no}}'"))?;
+        said.insert(name.trim().to_owned(), template.into());
+    }
+    let given = [("sheet", &args.sheet), ("delimiter", &args.delimiter)];
+    said.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?.into()))));
+    Ok(said)
+}
+
+fn read(path: &Path) -> anyhow::Result<Said> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_saphyr::from_str(&text).with_context(|| {
         format!("{} is no valid mapping; write lines such as `order_id: \"{{shop}}-{{order_no}}\"`, in quotes", path.display())
     })
 }
 
-fn known(name: &str) -> anyhow::Result<&'static Field> {
-    field(name).with_context(|| {
-        let names = FIELDS.iter().map(|field| field.name);
-        let guess = nearest(name, names.clone().chain(SETTINGS)).map(|guess| format!("; did you mean `{guess}`?"));
-        let list = || format!("; the fields are {}", names.collect::<Vec<_>>().join(", "));
-        format!("`{name}` is no field of an event{}", guess.unwrap_or_else(list))
-    })
+fn known(noun: Noun, name: &str) -> anyhow::Result<&'static str> {
+    let field = noun.field(name).with_context(|| {
+        let names = noun.fields().iter().map(|field| field.name);
+        let guess = nearest(name, names.clone().chain(settings(noun).iter().copied()));
+        let guess = guess.map(|guess| format!("; did you mean `{guess}`?"));
+        let list = || format!("; the fields are {}{}", names.collect::<Vec<_>>().join(", "), noun.open_fields());
+        format!("`{name}` is no field of {}{}", noun.a(), guess.unwrap_or_else(list))
+    })?;
+    Ok(field.name)
 }
 
 fn origin(name: &str, value: &Value) -> anyhow::Result<Origin> {
@@ -139,7 +196,7 @@ mod tests {
     use super::*;
 
     fn mapping(yaml: &str) -> anyhow::Result<Mapping> {
-        Mapping::new(serde_saphyr::from_str(yaml).unwrap())
+        Mapping::new(Noun::Event, serde_saphyr::from_str(yaml).unwrap())
     }
 
     #[test]
@@ -173,5 +230,21 @@ mod tests {
         check("decimal_comma: 'no'", "must be true or false");
         check("delimiter: ab", "one character");
         check("time_zone: 3", "must be text");
+    }
+
+    #[test]
+    fn contacts_have_attributes_of_their_own_names() {
+        let mapping = |yaml: &str| Mapping::new(Noun::Contact, serde_saphyr::from_str(yaml).unwrap());
+        let mapped = mapping("key: '{id}'\nattribute: [tier]\ndate_format: '%d.%m.%Y'").unwrap();
+        assert!(mapped.is_by_name() && mapped.attribute_columns == ["tier"] && mapped.date_format.is_some());
+        let mapped = mapping("key: '{id}'\nattributes.size: '{Size}'\ntime_zone: '{zone}'").unwrap();
+        assert!(!mapped.is_by_name() && mapped.attributes.contains_key("size") && mapped.origins.contains_key("time_zone"));
+        let check = |yaml: &str, expect: &str| {
+            let error = format!("{:#}", mapping(yaml).unwrap_err());
+            assert!(error.contains(expect), "{yaml}: {error}");
+        };
+        check("e_mail: x", "did you mean `email`?");
+        check("kind: x", "`kind` is no field of a contact; the fields are key, email");
+        check("attribute: {a: b}", "must be a list of columns");
     }
 }

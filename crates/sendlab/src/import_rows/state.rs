@@ -1,6 +1,6 @@
 //! How far an import is, written down after each acknowledged request so that it can go on there.
 //!
-//! Nothing rests on it: events that are sent again are known by their ids. So it is not synced to the disk.
+//! Nothing rests on it: events that are sent again are known by their ids, and contacts stay as they are. So it is not synced to the disk.
 
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -13,8 +13,14 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Counts {
     /// Rows that are dealt with, from the first on without a gap.
     pub(crate) rows: u64,
+    /// Events that were accepted, or contacts that were created.
     pub(crate) accepted: u64,
+    /// Events or contacts that were there already.
     pub(crate) known: u64,
+    /// Contacts that changed.
+    pub(crate) updated: u64,
+    /// Contacts with a new key that turned out to be known ones.
+    pub(crate) merged: u64,
     pub(crate) rejected: u64,
     /// Rows in which nothing stands.
     pub(crate) empty: u64,
