@@ -15,6 +15,7 @@ mod doors {
     mod import_contacts;
     mod import_events;
     mod lake_care;
+    mod segments;
     mod stats;
 }
 mod contracts;

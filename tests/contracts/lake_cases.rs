@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use lake::faults::{Faults, Point};
-use lake::{AsOf, ContactRows, Lake, LakeError, SqlOptions};
+use lake::{AsOf, ContactRows, Group, Lake, LakeError, SqlOptions};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -208,11 +208,14 @@ pub(super) async fn contacts_are_replaced_as_a_whole(place: &Place) {
         rows
     };
     let found = async |lake: &Lake, audience: Option<&str>| {
-        let found = lake.recipients(audience).await.unwrap();
+        let found = lake.audience(audience, Group::Internal).await.unwrap().recipients;
         found.into_iter().map(|who| (who.key.as_i64(), who.country.unwrap())).collect::<Vec<_>>()
     };
     let lake = Lake::open(place.config()).await.unwrap();
-    assert_eq!((lake.contacts_change().await.unwrap(), lake.recipients(None).await.unwrap()), (0, vec![]));
+    assert_eq!(
+        (lake.contacts_change().await.unwrap(), lake.audience(None, Group::Internal).await.unwrap().recipients),
+        (0, vec![])
+    );
     lake.replace_contacts(5, people(&[(1, "BR"), (2, "DE")]), Timestamp::UNIX_EPOCH).await.unwrap();
     lake.replace_contacts(7, people(&[(9, "FR"), (2, "DE")]), Timestamp::UNIX_EPOCH).await.unwrap();
     // An older change brings nothing.

@@ -34,6 +34,7 @@ mod request;
 mod scan;
 mod schema;
 mod segment;
+mod segments;
 mod serve;
 mod sql;
 mod statistics;
@@ -126,8 +127,14 @@ pub fn openapi_json() -> String {
 fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
     let system = || OpenApiRouter::new().routes(routes!(healthz));
     let read = || {
-        let groups =
-            [experiments::reading(), recommendations::reading(), campaigns::reading(), sql::routes(), statistics::routes()];
+        let groups = [
+            experiments::reading(),
+            recommendations::reading(),
+            campaigns::reading(),
+            segments::reading(),
+            sql::routes(),
+            statistics::routes(),
+        ];
         groups.into_iter().fold(OpenApiRouter::default().routes(routes!(document)), OpenApiRouter::merge)
     };
     let manage = || {
@@ -139,6 +146,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             experiments::managing(),
             recommendations::managing(),
             campaigns::managing(),
+            segments::managing(),
             keys::routes(),
         ];
         groups.into_iter().fold(OpenApiRouter::default(), OpenApiRouter::merge)
@@ -174,6 +182,7 @@ fn tags() -> Vec<Tag> {
     let tags = [
         ("events", "Telling what happened."),
         ("contacts", "The people, by the customer's own ids."),
+        ("segments", "Named audiences."),
         ("experiments", "What is asked, and what the answer is."),
         ("recommendations", "What the senders should use."),
         ("campaigns", "What is sent to whom."),

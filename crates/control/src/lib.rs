@@ -8,7 +8,7 @@
 //!
 //! Reading order: `store` (the file and who may write), `keys`, `vault`, `contact_check`, `contact_store`,
 //! `contacts`, `known`, `experiments`, `recommendations`,
-//! `campaigns`, `slices`, `ledger`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
+//! `segments`, `campaigns`, `slices`, `ledger`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed), `copy` (for backups).
 
 mod campaigns;
@@ -24,6 +24,7 @@ mod keys;
 mod known;
 mod ledger;
 mod recommendations;
+mod segments;
 mod slices;
 mod store;
 #[cfg(test)]
@@ -41,5 +42,6 @@ pub use error::ControlError;
 pub use keys::{KeyInfo, KeyRow, NewKey, Scope};
 pub use known::KnownKeys;
 pub use ledger::{LedgerRow, LedgerState, NewClaim, Progress, Settled, Settlement};
+pub use segments::{SegmentRow, SegmentUse};
 pub use slices::{Lease, NewSlice};
 pub use store::{Control, ControlConfig};

@@ -53,6 +53,10 @@ pub(crate) fn problem_of_campaign(campaign: &Campaign) -> Option<Problem> {
             format!("is {}; it must be more than 0 and at most 1", campaign.share)
         })?;
         line("audience", campaign.audience.as_ref())?;
+        line("segment", campaign.segment.as_ref())?;
+        within("segment", campaign.segment.is_none() || campaign.audience.is_none(), || {
+            "is given beside `audience`; give one of them, or put both conditions into a segment".to_owned()
+        })?;
         line("from", Some(&campaign.from))?;
         within("from", campaign.from.contains('@') && !campaign.from.contains(char::is_control), || {
             format!("is `{}`, which is no mailbox; write `Shop <news@shop.example>`", campaign.from.escape_debug())

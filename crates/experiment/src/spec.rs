@@ -1,6 +1,7 @@
 //! Reading experiments and campaigns as people write them: YAML or JSON, every key known, every value checked, and each
 //! complaint with the field, the line and what to write instead.
 
+use segments::Segment;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_saphyr::Error as YamlError;
 use vocabulary::{Campaign, Experiment};
@@ -28,6 +29,23 @@ pub fn parse(text: &str) -> Result<Experiment, ExperimentError> {
 pub fn parse_campaign(text: &str) -> Result<Campaign, ExperimentError> {
     let campaign: Campaign = read(text)?;
     checked(campaign, problem_of_campaign, || Places::of(text))
+}
+
+/// Reads segments from YAML or JSON: one, or a list of them.
+///
+/// # Errors
+/// [`ExperimentError`] names the place of the first mistake.
+pub fn parse_segments(text: &str) -> Result<Vec<Segment>, ExperimentError> {
+    let first = text.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with('#') && *line != "---");
+    let is_list = first.is_some_and(|line| line.starts_with(['-', '[']));
+    let segments: Vec<Segment> = if is_list { read(text)? } else { vec![read(text)?] };
+    let wrong = segments.iter().enumerate().find_map(|(number, segment)| Some((number, segment.check().err()?)));
+    let Some((number, error)) = wrong else { return Ok(segments) };
+    let field = if is_list { format!("[{number}].{}", error.field()) } else { error.field().to_owned() };
+    let message = error.to_string();
+    // The error begins with its field in backquotes, which the place says again.
+    let reason = message.split_once("` ").map_or(message.as_str(), |(_, reason)| reason);
+    checked(segments, |_| Some(Problem::new(field, reason)), || Places::of(text))
 }
 
 /// Checks an experiment that was made by a program.

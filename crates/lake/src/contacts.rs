@@ -1,5 +1,6 @@
 //! The table of contacts: replaced as a whole, read as an audience.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -18,7 +19,7 @@ use crate::landing::{APPLICATION, off_thread};
 use crate::parquet::{encode, landed_path};
 use crate::rows::days_since_epoch;
 use crate::schema::{CONTACTS, contacts_table};
-use crate::session::{Asked, Group, explain, plan};
+use crate::session::{Asked, Group, explain, plan, versions_read};
 use crate::tidy::replace_all;
 use crate::{Lake, LakeError, SqlLimits};
 
@@ -38,6 +39,15 @@ pub struct Recipient {
     pub time_zone: Option<String>,
     /// Whether the time zone was not told, but follows from where they are.
     pub is_zone_derived: bool,
+}
+
+/// Whom a query names, and what it read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audience {
+    /// By key.
+    pub recipients: Vec<Recipient>,
+    /// The version of each table that was read.
+    pub versions: BTreeMap<String, i64>,
 }
 
 /// The rows of the table of contacts, gathered some at a time: a million take a fraction of what they do as contacts.
@@ -98,10 +108,10 @@ pub(crate) async fn change(lake: &Lake) -> Result<i64, LakeError> {
     Ok(lake.tables.contacts.refresh().await?.recorded(APPLICATION))
 }
 
-/// See [`Lake::recipients`].
-pub(crate) async fn recipients(lake: &Lake, audience: Option<&str>) -> Result<Vec<Recipient>, LakeError> {
+/// See [`Lake::audience`].
+pub(crate) async fn audience(lake: &Lake, audience: Option<&str>, group: Group) -> Result<Audience, LakeError> {
     let limits = lake.config.limits;
-    let asked = Asked { group: Group::Internal, text: audience.unwrap_or("all contacts"), limits };
+    let asked = Asked { group, text: audience.unwrap_or("all contacts"), limits };
     let audience = audience.map(str::to_owned);
     let run = move |context: SessionContext| async move {
         let failed = |error| explain(&context, error, limits);
@@ -114,15 +124,16 @@ pub(crate) async fn recipients(lake: &Lake, audience: Option<&str>) -> Result<Ve
             }
         };
         let chosen = chosen.select_columns(&[KEY, "country", "market", "time_zone", "time_zone_derived"]).map_err(failed)?;
-        chosen.collect().await.map_err(failed)
+        let batches = chosen.collect().await.map_err(failed)?;
+        Ok((batches, versions_read(&context)))
     };
-    let batches = lake.queries.run(&lake.snapshot(), asked, run).await?;
+    let (batches, versions) = lake.queries.run(&lake.snapshot(), asked, run).await?;
     let mut recipients = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
     for batch in &batches {
         read_recipients(batch, &mut recipients).map_err(LakeError::internal("read the contacts"))?;
     }
     recipients.sort_by_key(|recipient| recipient.key);
-    Ok(recipients)
+    Ok(Audience { recipients, versions })
 }
 
 /// The keys an audience's query gives, as one column `audience_key`.

@@ -71,7 +71,7 @@ use tokio::sync::Mutex;
 use vocabulary::{Event, EventId, Experiment, Rates, Timestamp};
 
 pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
-pub use contacts::{ContactRows, Recipient};
+pub use contacts::{Audience, ContactRows, Recipient};
 pub use erasure::ErasureCertificate;
 pub use error::LakeError;
 pub use files::{FileRows, LINE_BYTES_MAX, Progress, ReadOptions, TextRow, has_lines, read_file, read_file_with, read_lines};
@@ -322,8 +322,8 @@ impl Lake {
     ///
     /// # Errors
     /// As [`Lake::sql`].
-    pub async fn recipients(&self, audience: Option<&str>) -> Result<Vec<Recipient>, LakeError> {
-        contacts::recipients(self, audience).await
+    pub async fn audience(&self, query: Option<&str>, group: Group) -> Result<Audience, LakeError> {
+        contacts::audience(self, query, group).await
     }
 
     /// What is known of an experiment at `as_of`: one query over the tables as they are now.

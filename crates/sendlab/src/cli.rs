@@ -71,6 +71,9 @@ pub(crate) enum Command {
     /// Create campaigns, start and pause them, see how far they are.
     #[command(subcommand)]
     Campaign(CampaignCommand),
+    /// Name audiences by conditions or SQL, look at them, and let campaigns send to them.
+    #[command(subcommand)]
+    Segment(SegmentCommand),
     /// What the senders should use now for an experiment.
     Recommendation {
         /// The experiment.
@@ -371,6 +374,39 @@ pub(crate) enum ExperimentCommand {
     Decide {
         /// The experiment.
         experiment: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SegmentCommand {
+    /// Store the segments of a YAML file, one or a list. A changed one becomes its next version.
+    #[command(
+        after_help = "A segment is a name and conditions:\n\n  - segment: lapsing\n    description: Bought before, but not in the \
+                            last month.\n    condition:\n      all:\n        - ordered: { between_days: [30, 120] }\n        - not: { \
+                            ordered: { within_days: 30 } }\n        - country: [DE, AT, CH]\n\nConditions: all, any, none, not; country, \
+                            market, language, time_zone, interests, tags, device, source,\nreachable, age, birthday, registered, \
+                            attribute; sent, accepted, delivered, bounced, opened, clicked,\nordered, unsubscribed, complained (ever, \
+                            never, or with within_days, between_days, at_least, …); spent.\nWhat they cannot say, `sql: SELECT \
+                            contact_key FROM …` says instead of `condition`.\n\nTwelve samples: data/samples/segments.yaml"
+    )]
+    Apply {
+        /// The file; unknown keys are refused.
+        file: PathBuf,
+    },
+    /// List all segments in words.
+    List,
+    /// One segment: its conditions in words, and what it was in the plans made with it.
+    Show {
+        /// The segment.
+        segment: String,
+    },
+    /// Count who is in it now, with a sample and the time it takes.
+    Preview {
+        /// The segment, or a YAML file with one that is not stored.
+        segment: String,
+        /// Show the query too.
+        #[arg(long)]
+        sql: bool,
     },
 }
 

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{
-    CampaignCommand, Cli, Command, ExperimentCommand, Format, ImportCommand, KeysCommand, Place, Security, ServeArgs, SmtpArgs,
-    SqlArgs,
+    CampaignCommand, Cli, Command, ExperimentCommand, Format, ImportCommand, KeysCommand, Place, Security, SegmentCommand,
+    ServeArgs, SmtpArgs, SqlArgs,
 };
 use crate::client::{Client, Session, settings};
 use crate::import_rows::Asked;
@@ -92,6 +92,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         Command::Import(ImportCommand::Experiment(args)) => import::experiment(client, &args).await,
         Command::Experiment(command) => experiment(client, command).await,
         Command::Campaign(command) => campaign(session, command).await,
+        Command::Segment(command) => segments(client, command).await,
         Command::Recommendation { experiment } => {
             let answer = client.get(&format!("/v1/recommendations/{}", segment(&experiment))).await?;
             print::recommendation(&answer);
@@ -199,6 +200,26 @@ async fn apply(client: &Client, path: &str, file: &Path) -> anyhow::Result<Value
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let answer = client.send(Method::PUT, path, "application/yaml", text).await;
     answer.with_context(|| format!("{} was refused", file.display()))
+}
+
+async fn segments(client: &Client, command: SegmentCommand) -> anyhow::Result<()> {
+    match command {
+        SegmentCommand::Apply { file } => print::segments(&apply(client, "/v1/segments", &file).await?),
+        SegmentCommand::List => print::segments(&client.get("/v1/segments").await?),
+        SegmentCommand::Show { segment: name } => {
+            print::segment(&client.get(&format!("/v1/segments/{}", segment(&name))).await?);
+        }
+        SegmentCommand::Preview { segment: name, sql } => {
+            let file = Path::new(&name);
+            let document = match file.extension() {
+                Some(_) => std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
+                None => serde_json::to_vec(&json!({ "segment": name }))?,
+            };
+            let seen = client.send(Method::POST, "/v1/segments/preview", "application/yaml", document).await?;
+            print::segment_preview(&seen, sql);
+        }
+    }
+    Ok(())
 }
 
 async fn campaign(session: &Session, command: CampaignCommand) -> anyhow::Result<()> {

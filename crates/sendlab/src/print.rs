@@ -121,6 +121,44 @@ pub(crate) fn decision(answer: &Value) {
     recommendation(&answer["recommendation"]);
 }
 
+pub(crate) fn segments(segments: &Value) {
+    if items(segments).is_empty() {
+        say("No segment yet. Create some with `sendlab segment apply FILE`; data/samples/segments.yaml has twelve.");
+        return;
+    }
+    for row in items(segments) {
+        segment(row);
+    }
+}
+
+/// One segment in words.
+pub(crate) fn segment(row: &Value) {
+    let about = row["segment"]["description"].as_str().map(|about| format!(": {about}")).unwrap_or_default();
+    say(&format!("{} (version {}){about}", word(&row["segment"]["segment"]), row["version"]));
+    for sentence in items(&row["meaning"]) {
+        say(&format!("  {}", word(sentence)));
+    }
+    for used in items(&row["uses"]) {
+        let [campaign, at] = ["campaign", "at"].map(|name| word(&used[name]));
+        say(&format!("  used as version {} by {campaign} at {at}: {} contacts", used["version"], count(&used["contacts"])));
+    }
+}
+
+/// Who is in a segment now.
+pub(crate) fn segment_preview(seen: &Value, with_query: bool) {
+    say(&format!("{} contacts, found in {} ms.", count(&seen["count"]), seen["milliseconds"]));
+    for sentence in items(&seen["meaning"]) {
+        say(&format!("  {}", word(sentence)));
+    }
+    let sample: Vec<String> = items(&seen["sample"]).iter().map(word).collect();
+    if !sample.is_empty() {
+        say(&format!("Some of them: {}", sample.join(", ")));
+    }
+    if with_query {
+        say(&format!("\n{}", word(&seen["query"])));
+    }
+}
+
 pub(crate) fn campaigns(campaigns: &Value) {
     if items(campaigns).is_empty() {
         say("No campaign yet. Create one with `sendlab campaign apply FILE`.");

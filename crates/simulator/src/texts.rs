@@ -235,6 +235,7 @@ fn campaign(id: &str) -> Campaign {
         experiment: label(ExperimentId::new(EXPERIMENT)),
         mode: Mode::Test,
         audience: None,
+        segment: None,
         share: 1.0,
         from: "Sendlab Demo Shop <news@shop.example.test>".to_owned(),
         class: MessageClass::Marketing,

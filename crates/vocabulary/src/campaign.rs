@@ -22,6 +22,9 @@ pub struct Campaign {
     /// A query that gives `contact_key`; the experiment's audience, else everybody, where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
+    /// The segment it goes to, as it is when the plan is made; instead of `audience`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<String>,
     /// The share of the audience that is mailed, chosen by hash, more than 0 and at most 1.
     #[serde(default = "share_default")]
     pub share: f64,

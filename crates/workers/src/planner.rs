@@ -8,11 +8,11 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use control::{CampaignRow, CampaignState, NewSlice};
+use control::{CampaignRow, CampaignState, NewSlice, SegmentUse};
 use experiment::Assigner;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
-use lake::{PlanRow, Recipient};
+use lake::{Group, PlanRow, Recipient};
 use tokio_util::sync::CancellationToken;
 use vocabulary::{Body, Campaign, Channel, ContactKey, Context, Event, EventId, Experiment, Mode, Variant, VariantName};
 
@@ -121,7 +121,7 @@ async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<()
     let rows = if file.exists() {
         lake::read_plan(&file, 0, usize::MAX)?
     } else {
-        let rows = draw_up(&brief, reachable(parts, &brief).await?);
+        let rows = draw_up(&brief, reachable(parts, &brief, version).await?);
         lake::write_plan(&file, &rows)?;
         rows
     };
@@ -163,15 +163,42 @@ fn plan_file(folder: &Path, campaign: &Campaign, version: u32) -> PathBuf {
 }
 
 /// The audience, less those the share leaves out, those who said no and those without an address.
-async fn reachable(parts: &Parts, brief: &Brief<'_>) -> Result<Vec<Recipient>, WorkerError> {
+async fn reachable(parts: &Parts, brief: &Brief<'_>, version: u32) -> Result<Vec<Recipient>, WorkerError> {
     contacts::publish(parts).await?;
-    let audience = brief.campaign.audience.as_deref().or(brief.experiment.audience.as_deref());
-    let mut recipients = parts.lake.recipients(audience).await?;
+    let mut recipients = match &brief.campaign.segment {
+        Some(name) => in_segment(parts, brief, name, version).await?,
+        None => {
+            let audience = brief.campaign.audience.as_deref().or(brief.experiment.audience.as_deref());
+            parts.lake.audience(audience, Group::Internal).await?.recipients
+        }
+    };
     recipients.retain(|contact| experiment::in_share(&brief.campaign.campaign, contact.key, brief.campaign.share));
     let keys: Vec<ContactKey> = recipients.iter().map(|contact| contact.key).collect();
     let reachable: HashSet<ContactKey> = parts.control.reachable(&keys, Channel::Email).await?;
     recipients.retain(|contact| reachable.contains(&contact.key));
     Ok(recipients)
+}
+
+/// Who is in a segment at the start of the plan, noted with the versions it was read at.
+async fn in_segment(parts: &Parts, brief: &Brief<'_>, name: &str, version: u32) -> Result<Vec<Recipient>, WorkerError> {
+    let missing = || WorkerError::Campaign(format!("there is no segment `{name}`; store it with `sendlab segment apply`"));
+    let row = parts.control.segment(name).await?.ok_or_else(missing)?;
+    let now = parts.clock.now();
+    let query = row.segment.query(now, parts.lake.base_currency());
+    let query = query.map_err(|error| WorkerError::Campaign(format!("segment `{name}`: {error}")))?;
+    let audience = parts.lake.audience(Some(&query), Group::Internal).await?;
+    let used = SegmentUse {
+        campaign: brief.campaign.campaign.clone(),
+        plan_version: version,
+        segment: name.to_owned(),
+        version: row.version,
+        query,
+        contacts: audience.recipients.len() as u64,
+        lake_versions: audience.versions,
+        at: now,
+    };
+    parts.control.note_segment_use(&used).await?;
+    Ok(audience.recipients)
 }
 
 /// Gives each recipient a variant and a due time, in order of due time.

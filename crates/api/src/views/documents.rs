@@ -239,6 +239,9 @@ document!(
         /// A query that gives `contact_key`; the experiment's audience, else everybody, where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         audience: Option<String>,
+        /// The segment it goes to, as it is when the plan is made; instead of `audience`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        segment: Option<String>,
         /// The share of the audience that is mailed, more than 0 and at most 1; 1 where absent.
         #[schema(required = false)]
         share: f64,

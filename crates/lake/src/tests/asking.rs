@@ -41,7 +41,7 @@ async fn analysts_delay_neither_readouts_nor_landing() {
     lake.append(vec![order("o1", 1, at(0), 100)]).await.unwrap();
     assert_eq!(lake.land().await.unwrap().events, 1);
     lake.observe(&experiment(), at(HOUR)).await.unwrap();
-    lake.recipients(Some("SELECT contact_key FROM orders")).await.unwrap();
+    lake.audience(Some("SELECT contact_key FROM orders"), Group::Internal).await.unwrap();
     // Dropping one answer stops its query and makes room.
     answers.pop();
     assert_eq!(ask(&lake, "SELECT count(*) AS n FROM orders", SqlFormat::Csv).await.unwrap(), "n\n1\n");

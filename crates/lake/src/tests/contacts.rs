@@ -3,6 +3,7 @@
 use vocabulary::{Channel, Profile};
 
 use super::*;
+use crate::Group;
 
 fn person(key: i64, country: &str, segment: Option<&str>) -> Contact {
     let attributes = segment.map(|segment| ("segment".to_owned(), segment.to_owned()));
@@ -35,7 +36,10 @@ fn recipients(contacts: &[Contact]) -> Vec<Recipient> {
 async fn contacts_are_replaced_as_a_whole() {
     let root = tempfile::tempdir().unwrap();
     let lake = Lake::open(config(root.path())).await.unwrap();
-    assert_eq!((lake.contacts_change().await.unwrap(), lake.recipients(None).await.unwrap()), (0, vec![]));
+    assert_eq!(
+        (lake.contacts_change().await.unwrap(), lake.audience(None, Group::Internal).await.unwrap().recipients),
+        (0, vec![])
+    );
     let first = [person(3, "DE", None), person(1, "BR", Some("new")), person(2, "BR", Some("old"))];
     lake.replace_contacts(5, contact_rows(&first), Timestamp::UNIX_EPOCH).await.unwrap();
     let second = [person(9, "FR", Some("new")), person(2, "BR", Some("new"))];
@@ -44,10 +48,16 @@ async fn contacts_are_replaced_as_a_whole() {
     lake.replace_contacts(7, contact_rows(&[]), Timestamp::UNIX_EPOCH).await.unwrap();
     lake.replace_contacts(6, contact_rows(&[person(4, "US", None)]), Timestamp::UNIX_EPOCH).await.unwrap();
     let expect: Vec<Recipient> = second.iter().rev().map(recipient).collect();
-    assert_eq!((lake.contacts_change().await.unwrap(), lake.recipients(None).await.unwrap()), (7, expect.clone()));
+    assert_eq!(
+        (lake.contacts_change().await.unwrap(), lake.audience(None, Group::Internal).await.unwrap().recipients),
+        (7, expect.clone())
+    );
     drop(lake);
     let lake = Lake::open(config(root.path())).await.unwrap();
-    assert_eq!((lake.contacts_change().await.unwrap(), lake.recipients(None).await.unwrap()), (7, expect));
+    assert_eq!(
+        (lake.contacts_change().await.unwrap(), lake.audience(None, Group::Internal).await.unwrap().recipients),
+        (7, expect)
+    );
     let answer = ask(&lake, "SELECT * FROM contacts ORDER BY contact_key", SqlFormat::Csv).await.unwrap();
     assert!(answer.contains("2,BR,pt-BR,Asia/Shanghai,\"{\"\"segment\"\":\"\"new\"\"}\",false,BR,"), "{answer}");
     let answer = ask(&lake, "SELECT attributes FROM contacts WHERE contact_key = 2", SqlFormat::Json).await.unwrap();
@@ -61,11 +71,11 @@ async fn contacts_are_replaced_often() {
     let lake = Lake::open(config(root.path())).await.unwrap();
     for change in 1..=45 {
         lake.replace_contacts(change, contact_rows(&[person(change, "DE", None)]), Timestamp::UNIX_EPOCH).await.unwrap();
-        assert_eq!(lake.recipients(None).await.unwrap(), recipients(&[person(change, "DE", None)]));
+        assert_eq!(lake.audience(None, Group::Internal).await.unwrap().recipients, recipients(&[person(change, "DE", None)]));
         assert_eq!(lake.contacts_change().await.unwrap(), change);
     }
     lake.replace_contacts(46, contact_rows(&[]), Timestamp::UNIX_EPOCH).await.unwrap();
-    assert_eq!(lake.recipients(None).await.unwrap(), []);
+    assert_eq!(lake.audience(None, Group::Internal).await.unwrap().recipients, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,7 +89,7 @@ async fn an_audience_is_a_query() {
         .unwrap();
     lake.land().await.unwrap();
     let keys = async |query: &str| -> Vec<i64> {
-        lake.recipients(Some(query)).await.unwrap().iter().map(|contact| contact.key.as_i64()).collect()
+        lake.audience(Some(query), Group::Internal).await.unwrap().recipients.iter().map(|contact| contact.key.as_i64()).collect()
     };
     assert_eq!(keys("SELECT contact_key FROM contacts WHERE country = 'BR'").await, [1, 2, 3]);
     assert_eq!(keys("SELECT contact_key, country FROM contacts WHERE attributes['segment'] = 'x' LIMIT 100").await.len(), 10);
@@ -90,9 +100,9 @@ async fn an_audience_is_a_query() {
         8
     );
 
-    let error = lake.recipients(Some("SELECT country FROM contacts")).await.unwrap_err();
+    let error = lake.audience(Some("SELECT country FROM contacts"), Group::Internal).await.unwrap_err();
     assert!(matches!(&error, LakeError::Query { message, .. } if message.contains("contact_key")), "{error:?}");
-    let error = lake.recipients(Some("DELETE FROM contacts")).await.unwrap_err();
+    let error = lake.audience(Some("DELETE FROM contacts"), Group::Internal).await.unwrap_err();
     assert!(matches!(error, LakeError::Refused(_)), "{error:?}");
 }
 
@@ -121,7 +131,7 @@ async fn what_is_known_of_people_can_be_asked() {
     rows.push(&[Contact::new(contact(3), at(0)), known]).unwrap();
     lake.replace_contacts(1, rows, at(0)).await.unwrap();
 
-    let found = lake.recipients(None).await.unwrap();
+    let found = lake.audience(None, Group::Internal).await.unwrap().recipients;
     let zones: Vec<_> = found.iter().map(|who| (who.time_zone.as_deref(), who.is_zone_derived)).collect();
     assert_eq!(zones, [(Some("Asia/Shanghai"), false), (Some("Asia/Tokyo"), true), (None, false)]);
     assert_eq!((found[0].country.as_deref(), found[0].market.as_deref()), (Some("AT"), Some("DE")));
