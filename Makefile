@@ -4,13 +4,14 @@ CACHE ?= $(HOME)/.cache/sendlab
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export SENDLAB_TEST_PYTHON := $(CACHE)/venv/bin/python
 
-.PHONY: demo test lint bench bench-lake console console-check setup tools help
+.PHONY: demo test lint bench bench-lake bench-audience console console-check setup tools help
 help:
 	@echo "make demo     build Sendlab and watch a simulated experiment run (add ARGS='--contacts 10000 --exit')"
 	@echo "make test     install what the tests need and run all of them"
 	@echo "make lint     formatting, clippy, types of the console"
 	@echo "make bench    hot paths against a peer or a physical limit, release build"
 	@echo "make bench-lake  of these, the lake: ingest and questions beside DuckDB, chdb and Polars (DELIVERIES=70720000: 100 M events)"
+	@echo "make bench-audience  a million contacts imported, and the sample segments beside SQL written by hand"
 	@echo "make console  build the console into dashboards/dist"
 
 demo: tools console
@@ -24,7 +25,7 @@ lint: console-check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-bench: $(CACHE)/bench-venv/ready bench-lake
+bench: $(CACHE)/bench-venv/ready bench-lake bench-audience
 	cargo bench --workspace
 	cargo bench --workspace --bench peers -- --python $(CACHE)/bench-venv/bin/python
 	$(CARGO_TARGET_DIR)/release/sendlab certify
@@ -45,6 +46,19 @@ bench-lake: $(CACHE)/lake-venv/ready $(LAKE)/made
 	$(LAKE_PYTHON) $(LAKE_BENCHES)/lake_queries.py --data $(LAKE)/ours --arrival $(LAKE)/arrival --sendlab $(SENDLAB)
 	$(LAKE_PYTHON) $(LAKE_BENCHES)/lake_readers.py --data $(LAKE)/ours
 	$(LAKE_PYTHON) $(LAKE_BENCHES)/lake_commits.py --folder $(LAKE) --sendlab $(SENDLAB)
+
+AUDIENCE := $(CACHE)/bench-audience
+
+# The importer ends with 2, because three in a hundred rows are broken on purpose.
+bench-audience: $(CACHE)/lake-venv/ready $(LAKE)/made
+	cargo build --release --workspace --bin sendlab
+	rm -rf $(AUDIENCE)
+	mkdir -p $(AUDIENCE)
+	python3 $(LAKE_BENCHES)/contacts_data.py $(AUDIENCE)/contacts.csv
+	$(SENDLAB) import contacts $(AUDIENCE)/contacts.csv --attribute tier,size --data $(AUDIENCE)/data || [ $$? -eq 2 ]
+	$(LAKE_PYTHON) $(LAKE_BENCHES)/audience_events.py --data $(AUDIENCE)/data --events $(LAKE)/events --out $(AUDIENCE)/events --sendlab $(SENDLAB)
+	$(SENDLAB) import events $(AUDIENCE)/events/*.parquet --data $(AUDIENCE)/data
+	$(LAKE_PYTHON) $(LAKE_BENCHES)/segment_counts.py --data $(AUDIENCE)/data --sendlab $(SENDLAB)
 
 $(LAKE)/made: $(LAKE_BENCHES)/lake_data.py $(CACHE)/lake-venv/ready
 	$(LAKE_PYTHON) $< make $(LAKE)/events --deliveries $(DELIVERIES) --ndjson

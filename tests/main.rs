@@ -11,6 +11,7 @@ mod story {
 mod doors {
     //! For files of other people: statistics without the platform, and the ways in.
     mod analyze;
+    mod calendar;
     mod certify;
     mod import_contacts;
     mod import_events;

@@ -214,3 +214,38 @@ async fn who_has_unsubscribed_stays_so_when_imported_again() {
     assert!(try_sql(&client, "select 1").await.is_ok());
     process.kill();
 }
+
+/// The right to see what is held: all of it, of this person only, under any of their ids; and nothing after an erasure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_gets_everything_that_is_held_about_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (process, client) = crate::support::serve(&folder.path().join("data"), None).await;
+    let contacts = [
+        json!({ "key": "shop 1", "email": "Kim@Shop.example", "country": "KR", "tags": ["vip"], "attributes": { "tier": "gold" } }),
+        json!({ "key": "loyalty/9", "email": "kim@shop.example", "phone": "010-2345-6789", "country": "KR" }),
+        json!({ "key": "other", "email": "other@shop.example" }),
+    ];
+    client.lines("/v1/contacts", contacts.map(|line| line.to_string()).join("\n").into_bytes()).await.unwrap();
+    let order = |id: &str, contact: &str| {
+        json!({ "event_id": id, "kind": "order", "event_time": "2026-01-05T10:00:00Z", "contact": contact, "order_id": id, "amount": 5, "currency": "USD" }).to_string()
+    };
+    let events = [order("o1", "shop 1"), order("o2", "loyalty/9"), order("o3", "other")];
+    client.lines("/v1/events", events.join("\n").into_bytes()).await.unwrap();
+
+    for id in ["shop%201", "loyalty%2F9"] {
+        let held = client.get(&format!("/v1/contacts/{id}/export")).await.unwrap();
+        assert_eq!(held["own_ids"], json!(["shop 1", "loyalty/9"]), "{id}");
+        assert_eq!(held["addresses"], json!({ "email": "kim@shop.example", "phone": "+821023456789" }));
+        assert_eq!((&held["profile"]["tags"], &held["profile"]["attributes"]["tier"]), (&json!(["vip"]), &json!("gold")));
+        let orders: Vec<&str> =
+            held["events"]["orders"].as_array().unwrap().iter().map(|row| row["order_id"].as_str().unwrap()).collect();
+        assert_eq!((orders, &held["events"]["clicks"], &held["suppression"]), (vec!["o1", "o2"], &json!([]), &json!(null)));
+    }
+    let erase = json!({ "contacts": ["loyalty/9"] }).to_string().into_bytes();
+    client.send(reqwest::Method::POST, "/v1/erasures", "application/json", erase).await.unwrap();
+    for id in ["shop%201", "loyalty%2F9"] {
+        let error = client.get(&format!("/v1/contacts/{id}/export")).await.unwrap_err().to_string();
+        assert!(error.contains("there is no such contact"), "{id}: {error}");
+    }
+    process.kill();
+}

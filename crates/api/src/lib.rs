@@ -11,6 +11,7 @@
 
 mod arrow;
 mod auth;
+mod calendar;
 mod campaigns;
 mod check;
 mod cloud_events;
@@ -21,6 +22,7 @@ mod diagnose;
 mod erasures;
 mod experiments;
 pub mod fields;
+mod held;
 mod intake;
 mod items;
 mod keeping;
@@ -51,6 +53,7 @@ use axum::response::{IntoResponse, Response};
 use content::Links;
 use control::{Control, Scope};
 use lake::{Lake, SqlLimits};
+use policy::Rules;
 use tower_http::trace::TraceLayer;
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Tag};
@@ -82,6 +85,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Gives fresh ids.
     pub ids: Arc<dyn Ids>,
+    /// Who may get what, and the calendar.
+    pub rules: Arc<Rules>,
     /// What can be set.
     pub settings: Settings,
 }
@@ -131,6 +136,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             experiments::reading(),
             recommendations::reading(),
             campaigns::reading(),
+            calendar::reading(),
             segments::reading(),
             sql::routes(),
             statistics::routes(),
@@ -142,11 +148,13 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             contacts::routes(),
             erasures::routes(),
             suppressions::routes(),
+            held::routes(),
             rates::routes(),
             experiments::managing(),
             recommendations::managing(),
             campaigns::managing(),
             segments::managing(),
+            calendar::managing(),
             keys::routes(),
         ];
         groups.into_iter().fold(OpenApiRouter::default(), OpenApiRouter::merge)
@@ -186,6 +194,7 @@ fn tags() -> Vec<Tag> {
         ("experiments", "What is asked, and what the answer is."),
         ("recommendations", "What the senders should use."),
         ("campaigns", "What is sent to whom."),
+        ("calendar", "Festivals, holidays and your own days, and what stands in a campaign's way."),
         ("lake", "SQL over everything that happened."),
         ("stats", "Statistical methods by name, for any numbers."),
         ("links", "The signed links in messages; they need no key."),

@@ -113,8 +113,9 @@ impl Server {
         }
         let links = Arc::new(Links::new([9; 32], "http://test.example"));
         let settings = Settings { base_currency, sql_limits };
-        let parts =
-            Parts { lake: Arc::clone(&lake), control: Arc::clone(&control), links: Arc::clone(&links), clock, ids, settings };
+        let rules = Arc::new(policy::Rules::embedded().unwrap());
+        let (shared_lake, shared_control, shared_links) = (Arc::clone(&lake), Arc::clone(&control), Arc::clone(&links));
+        let parts = Parts { lake: shared_lake, control: shared_control, links: shared_links, clock, ids, rules, settings };
         Self { router: router(parts), lake, control, links, keys, _folder: folder }
     }
 

@@ -284,6 +284,21 @@ impl Control {
         row.map(Row::read).transpose()
     }
 
+    /// Everything in the ledger about one contact, oldest first. It reads the whole ledger, because no other question needs an
+    /// order by contact.
+    pub(crate) async fn ledger_of(&self, contact: ContactKey) -> Result<Vec<LedgerRow>, ControlError> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT message_id, campaign_id, experiment_id, variant, contact_key, market, recommendation_id, state, worker,
+                 claimed_at, settled_at, reply
+             FROM ledger WHERE contact_key = $1 ORDER BY claimed_at, message_id",
+        )
+        .bind(contact.as_i64())
+        .fetch_all(&mut *self.reader().await)
+        .await
+        .map_err(ControlError::query("reading a contact's messages"))?;
+        rows.into_iter().map(Row::read).collect()
+    }
+
     /// How far a campaign is. It costs the same however many messages there are.
     ///
     /// # Errors

@@ -43,6 +43,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("../migrations/0002_erasures.sql")),
     (3, include_str!("../migrations/0003_profiles.sql")),
     (4, include_str!("../migrations/0004_segments.sql")),
+    (5, include_str!("../migrations/0005_own_days.sql")),
 ];
 
 /// What control needs to open.
@@ -308,7 +309,7 @@ mod tests {
         let control = world.open().await;
         sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
         let error = Control::open(world.config()).await.err().unwrap();
-        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 4 }), "{error}");
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 5 }), "{error}");
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::ToSpan;
 use jiff::civil::{Date, Weekday};
+use serde::{Deserialize, Serialize};
 use vocabulary::words::words;
 use vocabulary::{Channel, MessageClass};
 
@@ -57,11 +58,13 @@ pub(crate) fn read(mut file: Section<'_>, atlas: &Atlas) -> Result<Vec<Festival>
 }
 
 /// A day of the sender's own: a birthday of the shop, a freeze, a launch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OwnDay {
     /// What people call it.
     pub name: String,
     /// ISO 3166 alpha-2 country; every market when `None`.
+    #[serde(default)]
     pub market: Option<String>,
     /// The first day.
     pub first: Date,

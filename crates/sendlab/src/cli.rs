@@ -74,6 +74,14 @@ pub(crate) enum Command {
     /// Name audiences by conditions or SQL, look at them, and let campaigns send to them.
     #[command(subcommand)]
     Segment(SegmentCommand),
+    /// Festivals, holidays and your own days of a market, and what of them stands in the way of a campaign.
+    #[command(
+        after_help = "Examples:\n  sendlab calendar CN --from 2026-11-01\n  sendlab calendar DE --channel sms --from 2026-12-20 \
+                            --until 2027-01-05 --messages 4\n  sendlab calendar --own-days days.json\n\nThe file of own days is JSON:\n  \
+                            [{\"name\": \"stocktaking\", \"market\": \"DE\", \"first\": \"2027-01-02\", \"last\": \"2027-01-03\", \
+                            \"effect\": \"pause\"}]\nwith effect peak, care, pause or free; it replaces the days that were known."
+    )]
+    Calendar(CalendarArgs),
     /// What the senders should use now for an experiment.
     Recommendation {
         /// The experiment.
@@ -110,6 +118,12 @@ pub(crate) enum Command {
     /// Erase people: unlinkable at once, then deleted from every table and version, with a certificate.
     #[command(after_help = "Example:\n  sendlab erase customer-17 customer-18 > certificate.json")]
     Erase(EraseArgs),
+    /// Write down everything that is held about one person, as JSON: ids, addresses, profile, messages, events.
+    #[command(after_help = "Example:\n  sendlab export customer-17 > customer-17.json")]
+    Export {
+        /// Your own id of the contact.
+        contact: String,
+    },
     /// Put people or addresses on the suppression list: no campaign reaches them from now on, and no import takes them off.
     #[command(
         after_help = "Examples:\n  sendlab suppress customer-17 --reason 'asked on the telephone'\n  sendlab suppress --email \
@@ -375,6 +389,31 @@ pub(crate) enum ExperimentCommand {
         /// The experiment.
         experiment: String,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CalendarArgs {
+    /// The market: an ISO 3166 country such as CN.
+    #[arg(required_unless_present = "own_days")]
+    pub(crate) market: Option<String>,
+    /// The part of the country after the hyphen of ISO 3166-2, such as FL.
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+    /// The first day [default: today].
+    #[arg(long, value_name = "DAY")]
+    pub(crate) from: Option<String>,
+    /// The last day [default: 90 days later; of a campaign its first].
+    #[arg(long, value_name = "DAY")]
+    pub(crate) until: Option<String>,
+    /// Show what stands in the way of a campaign by this channel, rather than the days.
+    #[arg(long)]
+    pub(crate) channel: Option<String>,
+    /// How many messages each contact is meant to get by it.
+    #[arg(long, requires = "channel")]
+    pub(crate) messages: Option<u32>,
+    /// Replace your own days by those in this file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["region", "from", "until", "channel"])]
+    pub(crate) own_days: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

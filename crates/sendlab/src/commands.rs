@@ -92,6 +92,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         Command::Import(ImportCommand::Experiment(args)) => import::experiment(client, &args).await,
         Command::Experiment(command) => experiment(client, command).await,
         Command::Campaign(command) => campaign(session, command).await,
+        Command::Calendar(args) => calendar(client, args).await,
         Command::Segment(command) => segments(client, command).await,
         Command::Recommendation { experiment } => {
             let answer = client.get(&format!("/v1/recommendations/{}", segment(&experiment))).await?;
@@ -105,6 +106,11 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         }
         Command::Keys(command) => keys(client, command).await,
         Command::Erase(args) => erase(client, args).await,
+        Command::Export { contact } => {
+            let held = client.get(&format!("/v1/contacts/{}/export", segment(&contact))).await?;
+            say(&serde_json::to_string_pretty(&held)?);
+            Ok(())
+        }
         Command::Suppress(args) => suppress(client, args).await,
         Command::Demo(_)
         | Command::Serve(_)
@@ -200,6 +206,28 @@ async fn apply(client: &Client, path: &str, file: &Path) -> anyhow::Result<Value
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let answer = client.send(Method::PUT, path, "application/yaml", text).await;
     answer.with_context(|| format!("{} was refused", file.display()))
+}
+
+async fn calendar(client: &Client, args: crate::cli::CalendarArgs) -> anyhow::Result<()> {
+    if let Some(file) = &args.own_days {
+        let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let days = client.send(Method::PUT, "/v1/calendar/days", "application/json", text).await?;
+        say(&format!("{} own days are in the calendar.", days.as_array().map_or(0, Vec::len)));
+    }
+    let Some(market) = &args.market else { return Ok(()) };
+    let messages = args.messages.map(|messages| messages.to_string());
+    let given = [
+        ("market", Some(market)),
+        ("region", args.region.as_ref()),
+        ("from", args.from.as_ref()),
+        ("until", args.until.as_ref()),
+        ("channel", args.channel.as_ref()),
+        ("messages", messages.as_ref()),
+    ];
+    let given: Vec<String> = given.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", segment(value?)))).collect();
+    let path = if args.channel.is_some() { "/v1/calendar/conflicts" } else { "/v1/calendar" };
+    print::calendar(&client.get(&format!("{path}?{}", given.join("&"))).await?, args.channel.is_some());
+    Ok(())
 }
 
 async fn segments(client: &Client, command: SegmentCommand) -> anyhow::Result<()> {

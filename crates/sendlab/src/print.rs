@@ -131,6 +131,22 @@ pub(crate) fn segments(segments: &Value) {
     }
 }
 
+/// The days of a market, or what stands in the way of a campaign.
+pub(crate) fn calendar(days: &Value, conflicts: bool) {
+    match (items(days).is_empty(), conflicts) {
+        (true, true) => say("Nothing stands in the way."),
+        (true, false) => say("No festival, holiday or own day in this time."),
+        (false, true) => {
+            let row = |row: &Value| ["first", "last", "what", "rule"].map(|name| word(&row[name])).to_vec();
+            table(&["first", "last", "what stands in the way", "rule"], &items(days).iter().map(row).collect::<Vec<_>>());
+        }
+        (false, false) => {
+            let row = |row: &Value| ["first", "last", "name", "effect", "rule"].map(|name| word(&row[name])).to_vec();
+            table(&["first", "last", "day", "effect", "rule"], &items(days).iter().map(row).collect::<Vec<_>>());
+        }
+    }
+}
+
 /// One segment in words.
 pub(crate) fn segment(row: &Value) {
     let about = row["segment"]["description"].as_str().map(|about| format!(": {about}")).unwrap_or_default();

@@ -144,13 +144,14 @@ impl Server {
         let listener = listener.with_context(|| format!("cannot listen at {}; choose another with --listen", settings.listen))?;
         let url = format!("http://{}", listener.local_addr()?);
         let links = Arc::new(Links::new(control.derived_key("links"), settings.base_url.as_deref().unwrap_or(&url)));
+        let rules = Arc::new(policy::Rules::embedded()?);
         let parts = workers::Parts {
             lake: lake.clone(),
             control: control.clone(),
             links: links.clone(),
             clock: clock.clone(),
             ids: ids.clone(),
-            rules: Arc::new(policy::Rules::embedded()?),
+            rules: rules.clone(),
         };
         let config = workers::Config {
             plans: data.join("plans"),
@@ -165,7 +166,7 @@ impl Server {
 
         let door = Door { key: local_key(data, &control).await?, url };
         let api_settings = api::Settings { base_currency, sql_limits: settings.sql_limits };
-        let router = api::router(api::Parts { lake, control, links, clock, ids, settings: api_settings });
+        let router = api::router(api::Parts { lake, control, links, clock, ids, rules, settings: api_settings });
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let serving = tokio::spawn(api::serve(listener, router, stopped));
