@@ -249,3 +249,42 @@ async fn a_person_gets_everything_that_is_held_about_them() {
     }
     process.kill();
 }
+
+/// The master key is changed in the folder and by the environment; what was sealed before opens, with the new key only.
+#[test]
+fn the_master_key_can_be_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("people.csv"));
+    std::fs::write(&file, "key,email\na,kim@shop.example\n").unwrap();
+    run(&mut import(&data, &file));
+    let exported = |variables: &[(&str, &str)]| {
+        let output = sendlab(&data).args(["export", "a"]).envs(variables.iter().copied()).output().unwrap();
+        (output.status.success(), text(&output))
+    };
+    let old = std::fs::read(data.join("master.key")).unwrap();
+    run(sendlab(&data).args(["vault", "rotate"]));
+    assert_ne!(std::fs::read(data.join("master.key")).unwrap(), old);
+    assert!(exported(&[]).1.contains("kim@shop.example"));
+
+    // Cut off after the control file was changed: the new key still lies under its other name.
+    let new = std::fs::read(data.join("master.key")).unwrap();
+    std::fs::write(data.join("master.key"), &old).unwrap();
+    let (opened, said) = exported(&[]);
+    assert!(!opened && said.contains("master key"), "{said}");
+    std::fs::write(data.join("master.key.new"), &new).unwrap();
+    assert!(exported(&[]).1.contains("kim@shop.example"));
+    assert!(std::fs::read(data.join("master.key")).unwrap() == new && !data.join("master.key.new").exists());
+
+    let hex: String = new.iter().map(|byte| format!("{byte:02x}")).collect();
+    let next = "5a".repeat(32);
+    let mut rotate = sendlab(&data);
+    rotate.args(["vault", "rotate"]).env("SENDLAB_MASTER_KEY", &hex);
+    let output = rotate.output().unwrap();
+    assert!(!output.status.success() && text(&output).contains("SENDLAB_NEW_MASTER_KEY"), "{}", text(&output));
+    run(rotate.env("SENDLAB_NEW_MASTER_KEY", &next));
+    let (opened, said) = exported(&[("SENDLAB_MASTER_KEY", &hex)]);
+    assert!(!opened && said.contains("SENDLAB_MASTER_KEY holds another key"), "{said}");
+    assert!(exported(&[("SENDLAB_MASTER_KEY", &next)]).1.contains("kim@shop.example"));
+    let (opened, said) = exported(&[("SENDLAB_MASTER_KEY", "abc")]);
+    assert!(!opened && said.contains("must be 64 hexadecimal digits") && !said.contains("abc"), "{said}");
+}

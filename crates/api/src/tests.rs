@@ -105,7 +105,7 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(StillClock);
         let ids: Arc<dyn Ids> = Arc::new(CountingIds(AtomicU64::new(1)));
         let path = folder.path().join("control.sqlite");
-        let config = ControlConfig { path, master_key: [7; 32], ids: Arc::clone(&ids), clock: Arc::clone(&clock) };
+        let config = ControlConfig { path, master_key: [7; 32], root: None, ids: Arc::clone(&ids), clock: Arc::clone(&clock) };
         let control = Control::open(config).await.unwrap();
         let mut keys = BTreeMap::new();
         for scope in Scope::ALL {

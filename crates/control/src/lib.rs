@@ -47,4 +47,4 @@ pub use known::KnownKeys;
 pub use ledger::{LedgerRow, LedgerState, NewClaim, Progress, Settled, Settlement};
 pub use segments::{SegmentRow, SegmentUse};
 pub use slices::{Lease, NewSlice};
-pub use store::{Control, ControlConfig};
+pub use store::{Control, ControlConfig, change_master_key};

@@ -18,7 +18,7 @@ use vocabulary::{Clock, Ids, Timestamp};
 use crate::ControlError;
 use crate::keys::Authentications;
 use crate::known::Known;
-use crate::vault::Vault;
+use crate::vault::{Vault, unwrap_root, wrap_root};
 use crate::watcher::{self, Watcher};
 
 /// How long a transaction waits for another process's. Their longest, a batch of contacts, takes a few seconds.
@@ -34,7 +34,10 @@ const WRITER_CACHE: &str = "-65536";
 const OPEN_ATTEMPTS: usize = 100;
 /// The wait between those attempts.
 const OPEN_PAUSE: Duration = Duration::from_millis(50);
-/// The setting that tells whether the master key is the one the file was made with.
+/// The setting that holds the root secret, sealed under the master key.
+const ROOT: &str = "vault_root";
+/// The setting of files made before there was a root secret: it tells whether the master key is the right one, which is then
+/// the root secret too.
 const MASTER_KEY_CHECK: &str = "master_key_check";
 
 /// The steps of the schema. A step that was released is never edited; a change is a new step at the end.
@@ -51,8 +54,10 @@ const MIGRATIONS: &[(i64, &str)] = &[
 pub struct ControlConfig {
     /// The SQLite file; made where absent, with its folder.
     pub path: PathBuf,
-    /// Seals addresses and indexes the customers' own ids. Without it no address can be read back.
+    /// Opens the file's root secret, which seals addresses and indexes own ids. Without it no address can be read back.
     pub master_key: [u8; 32],
+    /// The root secret of a file that is new; drawn from `ids` where absent. It must not follow from the master key.
+    pub root: Option<[u8; 32]>,
     /// Randomness for keys, tokens and nonces.
     pub ids: Arc<dyn Ids>,
     /// The time that is stored.
@@ -80,13 +85,11 @@ impl Control {
     /// [`ControlError::Open`], [`ControlError::WrongMasterKey`], [`ControlError::SchemaTooNew`] or
     /// [`ControlError::Migrate`].
     pub async fn open(config: ControlConfig) -> Result<Arc<Self>, ControlError> {
-        let ControlConfig { path, master_key, ids, clock } = config;
+        let ControlConfig { path, master_key, root, ids, clock } = config;
         make_private_file(&path).map_err(|source| ControlError::Open { path: path.clone(), source })?;
-        let vault = Vault::new(&master_key);
         let mut writer = set_up_patiently(&path, clock.now()).await?;
-        if !master_key_fits(&mut writer, &vault).await? {
-            return Err(ControlError::WrongMasterKey { path });
-        }
+        let root = read_root(&mut writer, &master_key, || root.unwrap_or_else(|| drawn(ids.as_ref()))).await?;
+        let vault = Vault::new(&root.ok_or(ControlError::WrongMasterKey { path: path.clone() })?);
         let mut readers = Vec::with_capacity(READERS);
         for _ in 0..READERS {
             let reader = options(&path).pragma("query_only", "1").row_buffer_size(1000).connect().await;
@@ -251,21 +254,65 @@ async fn migrate(connection: &mut SqliteConnection, steps: &'static [(i64, &str)
     commit(transaction).await
 }
 
-/// Whether the vault's key is the one the file was made with; the first to open the file decides.
-async fn master_key_fits(connection: &mut SqliteConnection, vault: &Vault) -> Result<bool, ControlError> {
-    let doing = "comparing the master key";
-    sqlx::query("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind(MASTER_KEY_CHECK)
-        .bind(vault.check().as_slice())
-        .execute(&mut *connection)
+/// The root secret, made where the file is new; `None` where the master key is not the file's.
+async fn read_root(
+    connection: &mut SqliteConnection,
+    master_key: &[u8; 32],
+    new_root: impl FnOnce() -> [u8; 32],
+) -> Result<Option<[u8; 32]>, ControlError> {
+    let mut transaction = begin(connection).await?;
+    if let Some(sealed) = setting(&mut transaction, ROOT).await? {
+        return Ok(unwrap_root(master_key, &sealed));
+    }
+    let root = match setting(&mut transaction, MASTER_KEY_CHECK).await? {
+        Some(check) if check == Vault::new(master_key).check() => *master_key,
+        Some(_) => return Ok(None),
+        None => new_root(),
+    };
+    put_setting(&mut transaction, ROOT, &wrap_root(master_key, &root)).await?;
+    commit(transaction).await?;
+    Ok(Some(root))
+}
+
+fn drawn(ids: &dyn Ids) -> [u8; 32] {
+    let mut root = [0; 32];
+    ids.fill(&mut root);
+    root
+}
+
+/// Seals the root secret of a control file under a new master key. Who has the file open goes on; the next to open it needs
+/// the new key.
+///
+/// # Errors
+/// [`ControlError::WrongMasterKey`] where `old` is not the file's key; then nothing is changed.
+pub async fn change_master_key(path: &Path, old: &[u8; 32], new: &[u8; 32]) -> Result<(), ControlError> {
+    let opened = options(path).create_if_missing(false).connect().await;
+    let mut connection = opened.map_err(ControlError::query("opening the control file"))?;
+    // A file that has neither a root secret nor a check of its key was never opened; its key is then as good a root as any.
+    let root = read_root(&mut connection, old, || *old).await?;
+    let root = root.ok_or_else(|| ControlError::WrongMasterKey { path: path.to_owned() })?;
+    let mut transaction = begin(&mut connection).await?;
+    put_setting(&mut transaction, ROOT, &wrap_root(new, &root)).await?;
+    commit(transaction).await?;
+    connection.close().await.map_err(ControlError::query("closing the control file"))
+}
+
+async fn setting(connection: &mut SqliteConnection, name: &str) -> Result<Option<Vec<u8>>, ControlError> {
+    sqlx::query_scalar("SELECT value FROM settings WHERE name = $1")
+        .bind(name)
+        .fetch_optional(connection)
         .await
-        .map_err(ControlError::query(doing))?;
-    let stored: Vec<u8> = sqlx::query_scalar("SELECT value FROM settings WHERE name = $1")
-        .bind(MASTER_KEY_CHECK)
-        .fetch_one(&mut *connection)
+        .map_err(ControlError::query("reading a setting"))
+}
+
+async fn put_setting(connection: &mut SqliteConnection, name: &str, value: &[u8]) -> Result<(), ControlError> {
+    sqlx::query("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
+        .bind(name)
+        .bind(value)
+        .execute(connection)
         .await
-        .map_err(ControlError::query(doing))?;
-    Ok(stored == vault.check())
+        .map_err(ControlError::query("storing a setting"))?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -301,6 +348,43 @@ mod tests {
         drop(world.open().await);
         let error = Control::open(ControlConfig { master_key: [9; 32], ..world.config() }).await.err().unwrap();
         assert!(matches!(error, ControlError::WrongMasterKey { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_changed_master_key_opens_what_the_old_one_sealed() {
+        let world = World::new();
+        let control = world.open().await;
+        let person = crate::testing::contact("a").check().unwrap();
+        control.upsert_contacts(std::slice::from_ref(&person), crate::Duplicates::Merge).await.unwrap();
+        let (old, new) = (world.config().master_key, [9; 32]);
+        let error = change_master_key(&world.path(), &new, &old).await.unwrap_err();
+        assert!(matches!(error, ControlError::WrongMasterKey { .. }), "{error}");
+        change_master_key(&world.path(), &old, &new).await.unwrap();
+
+        // Who has it open goes on.
+        let key = control.resolve(&["a".to_owned()]).await.unwrap();
+        assert_eq!(control.recipients(&key).await.unwrap().len(), 1);
+        let error = Control::open(world.config()).await.err().unwrap();
+        assert!(matches!(error, ControlError::WrongMasterKey { .. }), "{error}");
+        let again = Control::open(ControlConfig { master_key: new, ..world.config() }).await.unwrap();
+        assert_eq!(again.resolve(&["a".to_owned()]).await.unwrap(), key, "handles are the same");
+        let found = again.recipients(&key).await.unwrap();
+        assert_eq!(found[0].addresses.values().next().map(String::as_str), Some("a@shop.example"));
+        assert_eq!(again.derived_key("links"), control.derived_key("links"), "links in old mails still open");
+    }
+
+    #[tokio::test]
+    async fn a_file_without_a_root_secret_takes_its_master_key_for_it() {
+        let world = World::new();
+        drop(world.open().await);
+        let mut writer = options(&world.path()).connect().await.unwrap();
+        sqlx::query("DELETE FROM settings").execute(&mut writer).await.unwrap();
+        put_setting(&mut writer, MASTER_KEY_CHECK, &Vault::new(&world.config().master_key).check()).await.unwrap();
+        let error = Control::open(ControlConfig { master_key: [9; 32], ..world.config() }).await.err().unwrap();
+        assert!(matches!(error, ControlError::WrongMasterKey { .. }), "{error}");
+        let control = world.open().await;
+        assert_eq!(control.derived_key("links"), Vault::new(&world.config().master_key).derive("links"));
+        assert!(setting(&mut writer, ROOT).await.unwrap().is_some());
     }
 
     #[tokio::test]

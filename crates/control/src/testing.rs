@@ -75,7 +75,7 @@ impl World {
     }
 
     pub(crate) fn config(&self) -> ControlConfig {
-        ControlConfig { path: self.path(), master_key: [7; 32], ids: self.ids.clone(), clock: self.clock.clone() }
+        ControlConfig { path: self.path(), master_key: [7; 32], root: None, ids: self.ids.clone(), clock: self.clock.clone() }
     }
 
     pub(crate) async fn open(&self) -> Arc<Control> {

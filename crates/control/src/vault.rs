@@ -1,8 +1,8 @@
 //! Sealing: the customer's own ids and the addresses of a contact, under a key of the contact's own.
 //!
 //! Each contact has a random 256-bit data key that seals their secrets with AES-256-GCM; the data key is sealed the same way
-//! under a key derived from the master key. So erasing a person is erasing one wrapped key, and changing the master key
-//! is wrapping the data keys again. Both seals name the contact as associated data, so that the secrets of one contact
+//! under a key derived from the file's root secret, and the root secret is sealed under the master key, which is kept
+//! elsewhere. So erasing a person is erasing one wrapped key, and changing the master key is sealing one secret again. Both seals name the contact as associated data, so that the secrets of one contact
 //! cannot be passed off as another's. Nonces are random: under one wrapping key that is safe for 2^32 wrappings.
 
 use aes_gcm::aead::{Aead, Payload};
@@ -39,7 +39,7 @@ pub(crate) struct Sealed {
     pub secrets: Vec<u8>,
 }
 
-/// Seals and opens. Each purpose has a key of its own, derived from the master key.
+/// Seals and opens. Each purpose has a key of its own, derived from the root secret.
 pub(crate) struct Vault {
     wrapping: Aes256Gcm,
     own_ids: Hmac<Sha256>,
@@ -50,10 +50,31 @@ pub(crate) struct Vault {
 
 const NONCE_BYTES: usize = 12;
 
+/// What the seal of the root secret names as associated data.
+const ROOT: &[u8] = b"root";
+
+/// Seals the root secret of a file under a master key. The nonce follows from both, so that no key ever seals two secrets
+/// under one nonce.
+pub(crate) fn wrap_root(master_key: &[u8; 32], root: &[u8; 32]) -> Vec<u8> {
+    let nonce = hash(keyed(master_key).chain_update(b"sendlab vault: nonce of the root secret, 1").chain_update(root));
+    let mut short = [0; NONCE_BYTES];
+    short.copy_from_slice(&nonce[..NONCE_BYTES]);
+    seal_with(&root_cipher(master_key), short, ROOT, root)
+}
+
+/// Opens it. `None` under another master key.
+pub(crate) fn unwrap_root(master_key: &[u8; 32], sealed: &[u8]) -> Option<[u8; 32]> {
+    open_as(&root_cipher(master_key), ROOT, sealed)?.try_into().ok()
+}
+
+fn root_cipher(master_key: &[u8; 32]) -> Aes256Gcm {
+    Aes256Gcm::new(&hash(keyed(master_key).chain_update(b"sendlab vault: wrapping of the root secret, 1")).into())
+}
+
 impl Vault {
-    /// Derives the keys.
-    pub(crate) fn new(master_key: &[u8; 32]) -> Self {
-        let derive = |purpose: &[u8]| hash(keyed(master_key).chain_update(purpose));
+    /// Derives the keys from the root secret.
+    pub(crate) fn new(root: &[u8; 32]) -> Self {
+        let derive = |purpose: &[u8]| hash(keyed(root).chain_update(purpose));
         Self {
             wrapping: Aes256Gcm::new(&derive(b"sendlab vault: wrapping of data keys, 1").into()),
             own_ids: keyed(&derive(b"sendlab vault: index of contacts' own ids, 1")),
@@ -63,7 +84,7 @@ impl Vault {
         }
     }
 
-    /// Tells whether two vaults have the same master key, and nothing else about it.
+    /// Tells whether two vaults have the same root secret, and nothing else about it.
     pub(crate) fn check(&self) -> [u8; 32] {
         self.check
     }
@@ -145,18 +166,26 @@ fn to_bytes(secrets: &Secrets) -> Vec<u8> {
     serde_json::to_vec(secrets).expect("texts are always JSON")
 }
 
-/// A fresh nonce followed by what it seals.
 fn seal(cipher: &Aes256Gcm, ids: &dyn Ids, contact: ContactKey, clear: &[u8]) -> Vec<u8> {
     let mut nonce = [0; NONCE_BYTES];
     ids.fill(&mut nonce);
-    let payload = Payload { msg: clear, aad: &contact.to_bytes() };
+    seal_with(cipher, nonce, &contact.to_bytes(), clear)
+}
+
+fn open(cipher: &Aes256Gcm, contact: ContactKey, sealed: &[u8]) -> Option<Vec<u8>> {
+    open_as(cipher, &contact.to_bytes(), sealed)
+}
+
+/// The nonce followed by what it seals.
+fn seal_with(cipher: &Aes256Gcm, nonce: [u8; NONCE_BYTES], aad: &[u8], clear: &[u8]) -> Vec<u8> {
+    let payload = Payload { msg: clear, aad };
     let sealed = cipher.encrypt(&Nonce::from(nonce), payload).expect("the secrets are shorter than the cipher's limit");
     [nonce.as_slice(), &sealed].concat()
 }
 
-fn open(cipher: &Aes256Gcm, contact: ContactKey, sealed: &[u8]) -> Option<Vec<u8>> {
+fn open_as(cipher: &Aes256Gcm, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-    cipher.decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: &contact.to_bytes() }).ok()
+    cipher.decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad }).ok()
 }
 
 #[cfg(test)]

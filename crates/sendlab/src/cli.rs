@@ -134,6 +134,9 @@ pub(crate) enum Command {
     /// Check, repair, back up and restore the data folder, or land beside its server. Needs no server.
     #[command(subcommand)]
     Lake(LakeCommand),
+    /// The vault of addresses: change its master key. Needs the data folder; a running server goes on.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -476,6 +479,17 @@ pub(crate) enum CampaignCommand {
         #[arg(long)]
         follow: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultCommand {
+    /// Seal the vault under a new master key.
+    #[command(
+        after_help = "The master key lies in DATA/master.key, or comes from the environment variable SENDLAB_MASTER_KEY as 64 hexadecimal \
+                            digits.\nIn the folder, a new key takes its place. From the environment, give the new one too:\n  \
+                            SENDLAB_NEW_MASTER_KEY=$(openssl rand -hex 32) sendlab vault rotate"
+    )]
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@ use serde_json::Value;
 use vocabulary::Currency;
 
 use crate::cli::Place;
+use crate::master_key::MASTER_KEY;
 use crate::server::{Door, RatesSource, Server, Settings, read_door};
 use crate::{SystemClock, SystemIds};
 
@@ -206,8 +207,14 @@ pub(crate) fn settings(place: &Place) -> anyhow::Result<Settings> {
     settings.base_currency = place.base_currency.as_deref().map(Currency::new).transpose().context("--base-currency")?;
     settings.lake = place.lake.clone();
     settings.variables = variables().filter(|(name, _)| name.starts_with("AWS_")).collect();
+    settings.master_key = variable(MASTER_KEY);
     settings.rates = place.rates.clone().map_or(RatesSource::None, RatesSource::File);
     Ok(settings)
+}
+
+/// A variable of the environment, where it is set and not empty.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    variables().find(|(known, value)| known == name && !value.trim().is_empty()).map(|(_, value)| value)
 }
 
 /// The environment's variables that are text.

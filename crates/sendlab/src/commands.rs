@@ -16,13 +16,13 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{
     CampaignCommand, Cli, Command, ExperimentCommand, Format, ImportCommand, KeysCommand, Place, Security, SegmentCommand,
-    ServeArgs, SmtpArgs, SqlArgs,
+    ServeArgs, SmtpArgs, SqlArgs, VaultCommand,
 };
 use crate::client::{Client, Session, settings};
 use crate::import_rows::Asked;
 use crate::print::{self, say};
 use crate::server::{Server, Settings};
-use crate::{SystemClock, SystemIds, analyze, certify, demo, import, import_rows, lake_command, stats_command};
+use crate::{SystemClock, SystemIds, analyze, certify, demo, import, import_rows, lake_command, master_key, stats_command};
 
 /// How often a followed campaign is asked how far it is.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
@@ -63,6 +63,12 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Import(ImportCommand::Events(args)) if args.file.dry_run => import_rows::dry_run(&Asked::events(&args)?).await,
         Command::Import(ImportCommand::Contacts(args)) if args.file.dry_run => {
             import_rows::dry_run(&Asked::contacts(&args)?).await
+        }
+        Command::Vault(VaultCommand::Rotate) => {
+            if cli.place.server.is_some() {
+                bail!("`sendlab vault` works on a data folder; leave --server out and run it where the folder is");
+            }
+            master_key::rotate(&cli.place.data, &SystemIds).await
         }
         Command::Lake(command) => lake_command::run(&cli.place, &command).await,
         command => {
@@ -118,6 +124,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         | Command::Stats(_)
         | Command::Analyze(_)
         | Command::Lake(_)
+        | Command::Vault(_)
         | Command::Certify(_) => {
             unreachable!("these run without a session")
         }

@@ -18,6 +18,7 @@ mod import_mapping;
 mod import_rows;
 mod lake_command;
 mod land;
+mod master_key;
 mod print;
 pub mod server;
 mod stats_command;

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::master_key;
 use anyhow::{Context as _, bail};
 use content::Links;
-use control::{Control, ControlConfig, Scope};
+use control::{Control, Scope};
 use gateways::SmtpConfig;
 use lake::{Lake, LakeConfig, SqlLimits, TablesAt};
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct Settings {
     pub base_currency: Option<Currency>,
     /// The exchange rates that amounts are converted at.
     pub rates: RatesSource,
+    /// The master key of the vault as 64 hexadecimal digits; the one in the folder where absent.
+    pub master_key: Option<String>,
     /// Where the lake's tables are, such as `s3://bucket/prefix`; fixed when the folder is first used, and then in the
     /// folder itself where absent.
     pub lake: Option<String>,
@@ -83,6 +86,7 @@ impl Settings {
             rates: RatesSource::None,
             lake: None,
             variables: BTreeMap::new(),
+            master_key: None,
             smtp: None,
             lanes: 4,
             name: "sender".into(),
@@ -136,9 +140,7 @@ impl Server {
         if !rates.is_empty() {
             lake.put_rates(&rates, clock.now()).await?;
         }
-        let master_key = master_key(data, ids.as_ref())?;
-        let config = ControlConfig { path: data.join("control.sqlite"), master_key, ids: ids.clone(), clock: clock.clone() };
-        let control = Control::open(config).await?;
+        let control = master_key::open_control(data, settings.master_key.as_deref(), ids.clone(), clock.clone()).await?;
 
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("cannot listen at {}; choose another with --listen", settings.listen))?;
@@ -276,23 +278,6 @@ fn rates(source: &RatesSource, base: Currency) -> anyhow::Result<Rates> {
     rate_file::read(&text, base).map_err(|error| anyhow::anyhow!("cannot use the rates file {}:\n{error}", path.display()))
 }
 
-/// The key that wraps every contact's own key. Without this file no address can be read again.
-fn master_key(data: &Path, ids: &dyn Ids) -> anyhow::Result<[u8; 32]> {
-    let path = data.join("master.key");
-    if let Ok(bytes) = fs::read(&path) {
-        return bytes
-            .try_into()
-            .map_err(|_| anyhow::anyhow!("{} is damaged: it must hold 32 bytes; restore it from a backup", path.display()));
-    }
-    if data.join("control.sqlite").exists() {
-        bail!("{} is missing, and without it no address can be read; restore it from a backup", path.display());
-    }
-    let mut key = [0; 32];
-    ids.fill(&mut key);
-    write_private(&path, &key)?;
-    Ok(key)
-}
-
 /// The key that commands on this machine use, made once per folder.
 async fn local_key(data: &Path, control: &Control) -> anyhow::Result<String> {
     let path = data.join("local.key");
@@ -312,7 +297,7 @@ fn boot() -> String {
 }
 
 /// Writes a file that only its owner may read, whole or not at all.
-fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let draft = path.with_extension("draft");
     drop(fs::remove_file(&draft));
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
