@@ -204,6 +204,10 @@ async fn who_has_unsubscribed_stays_so_when_imported_again() {
         suppressed["suppressed"].as_bool().unwrap()
     };
     assert!(told("a").await && !told("b").await);
+    // Nothing is done where one thing is wrong.
+    let wrong = json!({ "contacts": ["b"], "phones": ["123"] }).to_string().into_bytes();
+    let error = client.send(reqwest::Method::POST, "/v1/suppressions", "application/json", wrong).await.unwrap_err();
+    assert!(error.to_string().contains("phone is no international number") && !told("b").await, "{error}");
     post(vec![contact("a", "ann@shop.example")], "merge").await;
     post(vec![contact("c", "Ann@Shop.example")], "separate").await;
     assert!(told("a").await && told("c").await && !told("b").await);

@@ -26,7 +26,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Parts>> {
     OpenApiRouter::new().routes(routes!(suppress)).routes(routes!(show))
 }
 
-/// Whom to suppress: at most 10,000 contacts and addresses together.
+/// Whom to suppress: at most 10,000 contacts, addresses and domains together.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SuppressionParams {
@@ -39,6 +39,9 @@ pub(crate) struct SuppressionParams {
     /// Phone numbers with + and the country's code, for SMS and WhatsApp.
     #[serde(default)]
     phones: Vec<String>,
+    /// Domains of e-mail: nothing is handed over to any mailbox there.
+    #[serde(default)]
+    domains: Vec<String>,
     /// Why, for people; `manual` where absent.
     #[schema(example = "asked on the telephone")]
     reason: Option<String>,
@@ -47,7 +50,7 @@ pub(crate) struct SuppressionParams {
 /// What a suppression did.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Suppressed {
-    /// Contacts and addresses that are on the list now.
+    /// Contacts, addresses and domains that are on the list now.
     suppressed: u64,
     /// How many of the ids meant nobody: import the contact first, or name the address.
     unknown: u64,
@@ -81,8 +84,8 @@ async fn suppress(
     State(parts): State<Arc<Parts>>,
     Params(params): Params<SuppressionParams>,
 ) -> Result<Json<Suppressed>, Problem> {
-    let SuppressionParams { contacts, emails, phones, reason } = params;
-    let count = contacts.len() + emails.len() + phones.len();
+    let SuppressionParams { contacts, emails, phones, domains, reason } = params;
+    let count = contacts.len() + emails.len() + phones.len() + domains.len();
     if count == 0 || count > SUPPRESSIONS_MAX {
         let message = format!("{count} contacts and addresses cannot be suppressed at once");
         return Err(Problem::unprocessable("bad_suppression", message, format!("name 1 to {SUPPRESSIONS_MAX}")));
@@ -91,8 +94,7 @@ async fn suppress(
     let numbers = phones.iter().flat_map(|phone| [Channel::Sms, Channel::Whatsapp].map(|channel| (channel, phone.clone())));
     let addresses: Vec<_> = emails.iter().map(|email| (Channel::Email, email.clone())).chain(numbers).collect();
     let keys = parts.control.existing(&contacts).await?;
-    parts.control.suppress_addresses(&addresses, reason).await?;
-    parts.control.suppress(&keys, reason).await?;
+    parts.control.suppress_all(&keys, &addresses, &domains, reason).await?;
     let unknown = contacts.len().saturating_sub(keys.len()) as u64;
     Ok(Json(Suppressed { suppressed: count as u64 - unknown, unknown }))
 }

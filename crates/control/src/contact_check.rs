@@ -175,6 +175,16 @@ fn check_text(text: &str, bytes_max: usize) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a text is made of parts with single dots between.
+fn is_dotted(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with('.') && !text.ends_with('.') && !text.contains("..")
+}
+
+/// A domain in ASCII and lower case (IDNA); `None` where there can be no such domain.
+pub(crate) fn normal_domain(domain: &str) -> Option<String> {
+    idna::domain_to_ascii_strict(domain).ok().filter(|domain| is_dotted(domain))
+}
+
 fn normal_email(email: &str) -> Result<String, String> {
     let email = email.trim();
     check_text(email, EMAIL_BYTES_MAX)?;
@@ -182,11 +192,10 @@ fn normal_email(email: &str) -> Result<String, String> {
     let no_address =
         || "is no address; write one as `name@domain`, without spaces, names or brackets, or leave it out".to_owned();
     let (mailbox, domain) = email.split_once('@').ok_or_else(no_address)?;
-    let is_dotted = |text: &str| !text.is_empty() && !text.starts_with('.') && !text.ends_with('.') && !text.contains("..");
     if !is_dotted(mailbox) || domain.contains('@') || email.contains(is_forbidden) {
         return Err(no_address());
     }
-    let domain = idna::domain_to_ascii_strict(domain).ok().filter(|domain| is_dotted(domain));
+    let domain = normal_domain(domain);
     let domain = domain.ok_or("has no domain that can exist; write one such as `name@shop.example`, or leave it out")?;
     let normal = format!("{mailbox}@{domain}");
     if normal.len() > EMAIL_BYTES_MAX {
@@ -225,7 +234,17 @@ fn check_label(text: &str) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err("is empty; leave it out".to_owned());
     }
-    check_text(text, LABEL_BYTES_MAX)
+    check_text(text, LABEL_BYTES_MAX)?;
+    check_no_address(text)
+}
+
+/// What is not an address goes into the lake, where anybody who may ask SQL reads it. An address in the wrong column must not.
+fn check_no_address(text: &str) -> Result<(), String> {
+    let has_dotted_domain = text.split_once('@').is_some_and(|(_, domain)| domain.contains('.'));
+    if has_dotted_domain && normal_email(text).is_ok() {
+        return Err("holds an e-mail address, which would be readable in the lake; give it as `email`".to_owned());
+    }
+    Ok(())
 }
 
 fn check_labels(field: &str, labels: &BTreeSet<String>) -> Result<(), FieldError> {
@@ -274,7 +293,8 @@ fn check_attribute(name: &str, value: &str) -> Result<(), String> {
         return Err("has an empty name; give each attribute a name".to_owned());
     }
     check_text(name, ATTRIBUTE_NAME_BYTES_MAX).map_err(|reason| format!("has a bad name, which {reason}"))?;
-    check_text(value, ATTRIBUTE_VALUE_BYTES_MAX)
+    check_text(value, ATTRIBUTE_VALUE_BYTES_MAX)?;
+    check_no_address(value)
 }
 
 /// The beginning of a value, so that a wrong value of a megabyte does not make an error of a megabyte.
@@ -401,6 +421,17 @@ mod tests {
             |c| c.profile.time_zone = Some("europe/berlin".into()),
             Some(("time_zone", "`europe/berlin` is written `Europe/Berlin`")),
         );
+    }
+
+    #[test]
+    fn addresses_stay_out_of_what_the_lake_holds() {
+        let readable = "holds an e-mail address, which would be readable in the lake; give it as `email`";
+        let with = |value: &str| [("note".to_owned(), value.to_owned())].into();
+        check(|c| c.profile.attributes = with("Kim@Shop.example"), Some(("attributes.note", readable)));
+        check(|c| c.profile.source = Some("kim@shop.example".into()), Some(("source", readable)));
+        for harmless in ["@kim", "50 @ 3.20", "kim@work", "meet @shop.example"] {
+            check(|c| c.profile.attributes = with(harmless), None);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use vocabulary::{Channel, Contact, ContactKey, Timestamp};
 
-use crate::contact_check::{Addresses, CheckedContact, FieldError, NewContact, normalised};
+use crate::contact_check::{Addresses, CheckedContact, FieldError, NewContact, normal_domain, normalised};
 use crate::contact_store::Duplicates;
 use crate::experiments::{from_json, to_json};
 use crate::store::{begin, commit, stored, time};
@@ -97,7 +97,8 @@ impl Control {
         rows.into_iter().map(ContactRow::read).collect()
     }
 
-    /// Those of `keys` who are known and not suppressed, in the order given, with their addresses opened.
+    /// Those of `keys` who are known and not suppressed, neither themselves nor by the domain of their mailbox, in the order
+    /// given, with their addresses opened.
     ///
     /// # Errors
     /// [`ControlError::Unsealed`] where stored addresses do not open.
@@ -112,10 +113,26 @@ impl Control {
         .await
         .map_err(ControlError::query("reading recipients"))?;
         let mut recipients = HashMap::with_capacity(rows.len());
+        let mut by_domain: HashMap<Handle, Vec<ContactKey>> = HashMap::new();
         for row in rows {
             let (contact, sealed) = row.read()?;
             let addresses = open(&self.vault, contact.key, &sealed)?.addresses;
+            if let Some((_, domain)) = addresses.get(&Channel::Email).and_then(|email| email.split_once('@')) {
+                by_domain.entry(self.vault.domain(domain)).or_default().push(contact.key);
+            }
             recipients.insert(contact.key, RecipientRow { contact, addresses });
+        }
+        let domains: Vec<Handle> = by_domain.keys().copied().collect();
+        for handles in domains.chunks(HANDLES_PER_STATEMENT) {
+            let mut builder = in_handles("SELECT hash FROM suppressed_domains", handles);
+            let query = builder.build_query_scalar().persistent(false);
+            let suppressed: Vec<Vec<u8>> =
+                query.fetch_all(&mut *self.reader().await).await.map_err(ControlError::query("reading suppressed domains"))?;
+            for hash in suppressed {
+                for key in by_domain.get(&handle(&hash)?).into_iter().flatten() {
+                    recipients.remove(key);
+                }
+            }
         }
         Ok(keys.iter().filter_map(|key| recipients.remove(key)).collect())
     }
@@ -126,57 +143,59 @@ impl Control {
     /// # Errors
     /// [`ControlError`] where the file cannot be written.
     pub async fn suppress(&self, contacts: &[ContactKey], reason: &str) -> Result<(), ControlError> {
+        self.suppress_all(contacts, &[], &[], reason).await
+    }
+
+    /// The same for contacts, for addresses whether or not anybody is known who has one, and for every mailbox of a domain; all
+    /// or none. Addresses and domains are normalised first.
+    ///
+    /// # Errors
+    /// [`ControlError::InvalidContact`] for the first that cannot be an address or a domain.
+    pub async fn suppress_all(
+        &self,
+        contacts: &[ContactKey],
+        addresses: &[(Channel, String)],
+        domains: &[String],
+        reason: &str,
+    ) -> Result<(), ControlError> {
+        let invalid = |index: usize, source| ControlError::InvalidContact { row: index + 1, source };
+        let mut handles = Vec::with_capacity(addresses.len());
+        for (index, (channel, address)) in addresses.iter().enumerate() {
+            let normal = normalised(*channel, address).map_err(|source| invalid(index, source))?;
+            handles.push(self.vault.address(*channel, &normal));
+        }
+        let no_domain = || FieldError::new("domain", "cannot exist; write one such as `shop.example`");
+        let domain = |(index, domain): (usize, &String)| {
+            let normal = normal_domain(domain.trim()).ok_or_else(|| invalid(index, no_domain()))?;
+            Ok(self.vault.domain(&normal))
+        };
+        let domains: Vec<Handle> = domains.iter().enumerate().map(domain).collect::<Result<_, ControlError>>()?;
+        let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
+
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
-        let mut handles = Vec::new();
         for row in read_sealed(&mut transaction, contacts).await? {
             let (contact, sealed) = row.read()?;
             handles.extend(self.vault.address_handles(&open(&self.vault, contact.key, &sealed)?.addresses));
         }
-        self.note_suppressions(&mut transaction, contacts, &handles, reason).await?;
-        commit(transaction).await
-    }
-
-    /// The same for addresses, whether or not anybody is known who has one. Each is normalised and checked first.
-    ///
-    /// # Errors
-    /// [`ControlError::InvalidContact`] for the first that cannot be an address; then nothing is stored.
-    pub async fn suppress_addresses(&self, addresses: &[(Channel, String)], reason: &str) -> Result<(), ControlError> {
-        let mut handles = Vec::with_capacity(addresses.len());
-        for (index, (channel, address)) in addresses.iter().enumerate() {
-            let normal = normalised(*channel, address);
-            let normal = normal.map_err(|source| ControlError::InvalidContact { row: index + 1, source })?;
-            handles.push(self.vault.address(*channel, &normal));
-        }
-        let mut writer = self.writer().await;
-        let mut transaction = begin(&mut writer).await?;
-        self.note_suppressions(&mut transaction, &[], &handles, reason).await?;
-        commit(transaction).await
-    }
-
-    async fn note_suppressions(
-        &self,
-        connection: &mut SqliteConnection,
-        contacts: &[ContactKey],
-        handles: &[Handle],
-        reason: &str,
-    ) -> Result<(), ControlError> {
-        let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
         let now = self.now().as_microsecond();
-        let sharing = find(connection, handles).await?.into_values().flatten();
+        let sharing = find(&mut transaction, &handles).await?.into_values().flatten();
         for key in contacts.iter().copied().chain(sharing) {
-            note_suppression(connection, key, reason, now).await?;
+            note_suppression(&mut transaction, key, reason, now).await?;
         }
-        for handle in handles {
-            sqlx::query("INSERT OR IGNORE INTO suppressed_handles (hash, reason, suppressed_at) VALUES ($1, $2, $3)")
+        let address = "INSERT OR IGNORE INTO suppressed_handles (hash, reason, suppressed_at) VALUES ($1, $2, $3)";
+        let domain = "INSERT OR IGNORE INTO suppressed_domains (hash, reason, suppressed_at) VALUES ($1, $2, $3)";
+        let all = handles.iter().map(|handle| (address, handle)).chain(domains.iter().map(|handle| (domain, handle)));
+        for (insert, handle) in all {
+            sqlx::query(insert)
                 .bind(handle.as_slice())
                 .bind(reason)
                 .bind(now)
-                .execute(&mut *connection)
+                .execute(&mut *transaction)
                 .await
                 .map_err(ControlError::query("suppressing an address"))?;
         }
-        Ok(())
+        commit(transaction).await
     }
 
     /// Why and since when one of the customer's own contacts is suppressed; the outer `None` where there is no such contact.

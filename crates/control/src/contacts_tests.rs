@@ -290,3 +290,22 @@ async fn batches_longer_than_a_statement_arrive_whole() {
     }
     assert_eq!(control.contacts_change().await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn nobody_of_a_suppressed_domain_is_a_recipient() {
+    let world = World::new();
+    let control = world.open().await;
+    upsert(
+        &control,
+        vec![with_email("a", "a@spam.example"), with_email("b", "b@shop.example"), with_email("c", "c@Bücher.example")],
+    )
+    .await;
+    let keys = control.resolve(&["a", "b", "c"].map(str::to_owned)).await.unwrap();
+    let found = async || control.recipients(&keys).await.unwrap().iter().map(|row| row.contact.key).collect::<Vec<_>>();
+    assert_eq!(found().await, keys);
+    let error = control.suppress_all(&keys[..1], &[], &["spam.example".into(), "a..b".into()], "x").await.unwrap_err();
+    assert_eq!(error.to_string(), "contact number 2: domain cannot exist; write one such as `shop.example`");
+    assert_eq!(found().await, keys, "nothing was stored");
+    control.suppress_all(&[], &[], &["Spam.Example".into(), "bücher.example".into()], "a trap").await.unwrap();
+    assert_eq!(found().await, keys[1..2]);
+}

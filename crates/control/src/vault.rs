@@ -109,6 +109,11 @@ impl Vault {
         }))
     }
 
+    /// The keyed hash of a domain of e-mail.
+    pub(crate) fn domain(&self, domain: &str) -> Handle {
+        cut(hash(self.addresses.clone().chain_update(b"domain\0").chain_update(domain.to_lowercase())))
+    }
+
     /// The handles of all ids and addresses.
     pub(crate) fn handles(&self, secrets: &Secrets) -> Vec<Handle> {
         let ids = std::iter::once(&secrets.key).chain(&secrets.also).map(|id| self.own_id(id));

@@ -128,7 +128,8 @@ pub(crate) enum Command {
     #[command(
         after_help = "Examples:\n  sendlab suppress customer-17 --reason 'asked on the telephone'\n  sendlab suppress --email \
                             kim@shop.example --phone +493022700\n  sendlab suppress --file robinson.txt --reason register\n\nThe file \
-                            has an address a line: what holds an @ is e-mail, what begins with + a phone number, all else your own id."
+                            has one a line: what begins with @ is a domain, what holds an @ an e-mail address, what begins with + a phone \
+                            number, all else your own id."
     )]
     Suppress(SuppressArgs),
     /// Check, repair, back up and restore the data folder, or land beside its server. Needs no server.
@@ -169,7 +170,7 @@ pub(crate) struct EraseArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SuppressArgs {
     /// Your own ids of contacts.
-    #[arg(required_unless_present_any = ["file", "email", "phone"])]
+    #[arg(required_unless_present_any = ["file", "email", "phone", "domain"])]
     pub(crate) contacts: Vec<String>,
     /// An e-mail address, whether or not anybody is known who has it. May be given many times.
     #[arg(long, value_name = "ADDRESS")]
@@ -177,6 +178,9 @@ pub(crate) struct SuppressArgs {
     /// A phone number with + and the country's code, for SMS and WhatsApp. May be given many times.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) phone: Vec<String>,
+    /// A domain of e-mail: nothing is handed over to any mailbox there. May be given many times.
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) domain: Vec<String>,
     /// A file with one of these a line.
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,

@@ -118,7 +118,8 @@ Fields:
   time_zone, market, interests, tags, device, birth_date, source, and attributes of your own.
   Columns that are called so need no mapping. Others are left out unless they are mapped or
   named by --attribute: attributes go into the lake, where anybody who may ask SQL sees them,
-  so none gets there by accident. Addresses never do: they are kept encrypted.
+  so none gets there by accident. Addresses never do: they are kept encrypted, and an e-mail
+  address in an attribute is rejected.
 
   Once a field other than `key` is mapped, what is not mapped is not imported. {COLUMN} stands
   for a column, and a field with an empty column is left out:

@@ -350,19 +350,22 @@ fn lines(file: Option<&Path>) -> anyhow::Result<Vec<String>> {
 const SUPPRESSIONS_PER_REQUEST: usize = 10_000;
 
 async fn suppress(client: &Client, args: crate::cli::SuppressArgs) -> anyhow::Result<()> {
-    let crate::cli::SuppressArgs { contacts, email, phone, file, reason } = args;
+    let crate::cli::SuppressArgs { contacts, email, phone, domain, file, reason } = args;
     let of_file = lines(file.as_deref())?.into_iter().map(|line| match line {
+        line if line.starts_with('@') => ("domains", line.trim_start_matches('@').to_owned()),
         line if line.contains('@') => ("emails", line),
         line if line.starts_with('+') => ("phones", line),
         line => ("contacts", line),
     });
-    let named = [("contacts", contacts), ("emails", email), ("phones", phone)];
+    let named = [("contacts", contacts), ("emails", email), ("phones", phone), ("domains", domain)];
     let named = named.into_iter().flat_map(|(kind, names)| names.into_iter().map(move |name| (kind, name)));
     let all: Vec<_> = named.chain(of_file).collect();
     let (mut suppressed, mut unknown) = (0, 0);
     for part in all.chunks(SUPPRESSIONS_PER_REQUEST) {
         let of = |kind: &str| part.iter().filter(|(of, _)| *of == kind).map(|(_, name)| name.as_str()).collect::<Vec<_>>();
-        let body = json!({ "contacts": of("contacts"), "emails": of("emails"), "phones": of("phones"), "reason": reason });
+        let body = json!({
+            "contacts": of("contacts"), "emails": of("emails"), "phones": of("phones"), "domains": of("domains"), "reason": reason,
+        });
         let answer = client.send(Method::POST, "/v1/suppressions", "application/json", serde_json::to_vec(&body)?).await?;
         suppressed += answer["suppressed"].as_u64().unwrap_or_default();
         unknown += answer["unknown"].as_u64().unwrap_or_default();
