@@ -112,8 +112,7 @@ async fn upsert(
 }
 
 fn fault_of(error: FieldError) -> Fault {
-    let field = if error.field == "birth" { "birth_date".to_owned() } else { error.field };
-    Fault { field: Some(field), reason: error.reason }
+    Fault { field: Some(error.field), reason: error.reason }
 }
 
 /// Reads and checks one line.

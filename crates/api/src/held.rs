@@ -101,10 +101,7 @@ impl From<LedgerRow> for MessageView {
     )
 )]
 async fn export(State(parts): State<Arc<Parts>>, PathText(contact): PathText) -> Result<Json<HeldView>, Problem> {
-    let held = parts.control.held(&contact).await?.ok_or_else(|| {
-        let hint = "give your own id of the contact as it was imported";
-        Problem::new(StatusCode::NOT_FOUND, "no_contact", "there is no such contact", hint)
-    })?;
+    let held = parts.control.held(&contact).await?.ok_or_else(Problem::no_contact)?;
     let Held { contact, own_ids, addresses, updated_at, suppression, messages } = held;
     let mut events = BTreeMap::new();
     for kind in EventKind::ALL {

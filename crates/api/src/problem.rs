@@ -45,6 +45,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {noun} `{id}`"), hint)
     }
 
+    /// 404: nobody has this own id, which is not repeated because errors are logged.
+    pub(crate) fn no_contact() -> Self {
+        let hint = "give your own id of the contact as it was imported";
+        Self::new(StatusCode::NOT_FOUND, "no_contact", "there is no such contact", hint)
+    }
+
     /// 409: it is not in a state that allows it.
     pub(crate) fn conflict(kind: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, kind, message, hint)

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use control::SuppressionRow;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -112,10 +111,7 @@ async fn suppress(
     )
 )]
 async fn show(State(parts): State<Arc<Parts>>, PathText(contact): PathText) -> Result<Json<SuppressionView>, Problem> {
-    let found = parts.control.suppression(&contact).await?.ok_or_else(|| {
-        let hint = "give your own id of the contact as it was imported";
-        Problem::new(StatusCode::NOT_FOUND, "no_contact", "there is no such contact", hint)
-    })?;
+    let found = parts.control.suppression(&contact).await?.ok_or_else(Problem::no_contact)?;
     let (reason, since) = found.map(|SuppressionRow { reason, at }| (reason, at.to_string())).unzip();
     Ok(Json(SuppressionView { suppressed: reason.is_some(), reason, since }))
 }

@@ -32,7 +32,7 @@ FROM contacts;
 DROP TABLE contacts;
 ALTER TABLE contacts_new RENAME TO contacts;
 
--- Addresses that must not be written to, whoever has them and also when everything else about a person is erased.
+-- Addresses and domains that must not be written to, whoever has them and also when everything else about a person is erased.
 CREATE TABLE suppressed_handles (
     hash          BLOB   NOT NULL PRIMARY KEY,
     reason        TEXT   NOT NULL,

@@ -78,7 +78,7 @@ impl NewContact {
     /// [`FieldError`] for the first field that cannot be stored.
     pub fn check(mut self) -> Result<CheckedContact, FieldError> {
         check_key(&self.key).map_err(|reason| FieldError::new("key", reason))?;
-        self.profile.check()?;
+        check_profile(&self.profile)?;
         let country = self.profile.country.as_deref();
         for (channel, address) in &mut self.addresses {
             let normal = normal_address(*channel, address, country);
@@ -92,31 +92,24 @@ impl NewContact {
     }
 }
 
-/// Checks what a type does not check by itself.
-trait Check {
-    fn check(&self) -> Result<(), FieldError>;
-}
-
-impl Check for Profile {
-    fn check(&self) -> Result<(), FieldError> {
-        let check = |field: &str, value: &Option<String>, check: fn(&str) -> Result<(), String>| match value {
-            None => Ok(()),
-            Some(value) => check(value).map_err(|reason| FieldError::new(field, reason)),
-        };
-        check("country", &self.country, check_country)?;
-        check("language", &self.language, check_language)?;
-        check("time_zone", &self.time_zone, check_time_zone)?;
-        check("market", &self.market, check_country)?;
-        check("device", &self.device, check_label)?;
-        check("source", &self.source, check_label)?;
-        check_labels("interests", &self.interests)?;
-        check_labels("tags", &self.tags)?;
-        check_attribute_count(self.attributes.len())?;
-        for (name, value) in &self.attributes {
-            check_attribute(name, value).map_err(|reason| FieldError::new(format!("attributes.{name}"), reason))?;
-        }
-        Ok(())
+fn check_profile(profile: &Profile) -> Result<(), FieldError> {
+    let check = |field: &str, value: &Option<String>, check: fn(&str) -> Result<(), String>| match value {
+        None => Ok(()),
+        Some(value) => check(value).map_err(|reason| FieldError::new(field, reason)),
+    };
+    check("country", &profile.country, check_country)?;
+    check("language", &profile.language, check_language)?;
+    check("time_zone", &profile.time_zone, check_time_zone)?;
+    check("market", &profile.market, check_country)?;
+    check("device", &profile.device, check_label)?;
+    check("source", &profile.source, check_label)?;
+    check_labels("interests", &profile.interests)?;
+    check_labels("tags", &profile.tags)?;
+    check_attribute_count(profile.attributes.len())?;
+    for (name, value) in &profile.attributes {
+        check_attribute(name, value).map_err(|reason| FieldError::new(format!("attributes.{name}"), reason))?;
     }
+    Ok(())
 }
 
 /// The name of the field that holds the address of a channel: `phone` for SMS, else the channel's own.

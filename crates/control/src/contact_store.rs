@@ -6,7 +6,9 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use vocabulary::{Channel, Contact, ContactKey, Profile};
 
 use crate::contact_check::{CheckedContact, FieldError, NewContact, address_field, check_attribute_count};
-use crate::contacts::{HANDLES_PER_STATEMENT, channel_bit, find, handle, in_handles, note_suppression, open, read_sealed};
+use crate::contacts::{
+    HANDLES_PER_STATEMENT, channel_bit, find, forget_handle, handle, in_handles, note_suppression, open, read_sealed,
+};
 use crate::experiments::to_json;
 use crate::store::{begin, bump, commit};
 use crate::vault::{Handle, Sealed, Secrets};
@@ -178,7 +180,7 @@ impl<'a> Drafts<'a> {
             same => same,
         };
         match (own, same) {
-            (None, None) => Ok(self.create(new, handles)?),
+            (None, None) => self.create(new, handles),
             (None, Some((channel, _))) if rule == Duplicates::Reject => {
                 let field = address_field(channel);
                 Err(FieldError::new(field, "is that of another contact; give that contact's key, or allow duplicates to merge")
@@ -225,12 +227,11 @@ impl<'a> Drafts<'a> {
         Ok(new.addresses.iter().any(|(channel, address)| differs(channel, address)))
     }
 
-    fn create(&mut self, new: &NewContact, handles: &Handles) -> Result<Outcome, ControlError> {
+    fn create(&mut self, new: &NewContact, handles: &Handles) -> Result<Outcome, Refusal> {
         let Control { vault, ids, .. } = self.control;
         let mut contact = Contact::new(ids.contact_key(), self.control.now());
         contact.channels = new.addresses.keys().copied().collect();
-        contact.profile = Profile { attributes: BTreeMap::new(), ..new.profile.clone() };
-        take_attributes(&mut contact.profile, &new.profile);
+        contact.profile = merged(&Profile::default(), &new.profile)?;
         let secrets = Secrets { key: new.key.clone(), also: Vec::new(), addresses: new.addresses.clone() };
         let sealed = vault.seal(ids.as_ref(), contact.key, &secrets);
         for handle in handles.all() {
@@ -297,12 +298,7 @@ impl<'a> Drafts<'a> {
     async fn store(&self, connection: &mut SqliteConnection, change: i64) -> Result<(), ControlError> {
         self.store_contacts(connection, change).await?;
         for (handle, key) in &self.removed {
-            sqlx::query("DELETE FROM handles WHERE hash = $1 AND contact_key = $2")
-                .bind(handle.as_slice())
-                .bind(key.as_i64())
-                .execute(&mut *connection)
-                .await
-                .map_err(ControlError::query("forgetting an address"))?;
+            forget_handle(connection, handle, *key).await?;
         }
         let added: Vec<_> = self.added.iter().collect();
         for added in added.chunks(HANDLES_PER_STATEMENT) {
@@ -383,12 +379,6 @@ fn merged(known: &Profile, new: &Profile) -> Result<Profile, FieldError> {
         phone_country: text(&known.phone_country, &new.phone_country),
         attributes: known.attributes.clone(),
     };
-    take_attributes(&mut profile, new);
-    check_attribute_count(profile.attributes.len())?;
-    Ok(profile)
-}
-
-fn take_attributes(profile: &mut Profile, new: &Profile) {
     for (name, value) in &new.attributes {
         if value.is_empty() {
             profile.attributes.remove(name);
@@ -396,4 +386,6 @@ fn take_attributes(profile: &mut Profile, new: &Profile) {
             profile.attributes.insert(name.clone(), value.clone());
         }
     }
+    check_attribute_count(profile.attributes.len())?;
+    Ok(profile)
 }

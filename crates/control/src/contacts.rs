@@ -124,7 +124,7 @@ impl Control {
         }
         let domains: Vec<Handle> = by_domain.keys().copied().collect();
         for handles in domains.chunks(HANDLES_PER_STATEMENT) {
-            let mut builder = in_handles("SELECT hash FROM suppressed_domains", handles);
+            let mut builder = in_handles("SELECT hash FROM suppressed_handles", handles);
             let query = builder.build_query_scalar().persistent(false);
             let suppressed: Vec<Vec<u8>> =
                 query.fetch_all(&mut *self.reader().await).await.map_err(ControlError::query("reading suppressed domains"))?;
@@ -183,11 +183,8 @@ impl Control {
         for key in contacts.iter().copied().chain(sharing) {
             note_suppression(&mut transaction, key, reason, now).await?;
         }
-        let address = "INSERT OR IGNORE INTO suppressed_handles (hash, reason, suppressed_at) VALUES ($1, $2, $3)";
-        let domain = "INSERT OR IGNORE INTO suppressed_domains (hash, reason, suppressed_at) VALUES ($1, $2, $3)";
-        let all = handles.iter().map(|handle| (address, handle)).chain(domains.iter().map(|handle| (domain, handle)));
-        for (insert, handle) in all {
-            sqlx::query(insert)
+        for handle in handles.iter().chain(&domains) {
+            sqlx::query("INSERT OR IGNORE INTO suppressed_handles (hash, reason, suppressed_at) VALUES ($1, $2, $3)")
                 .bind(handle.as_slice())
                 .bind(reason)
                 .bind(now)
@@ -204,12 +201,17 @@ impl Control {
     /// [`ControlError`] where the file cannot be read.
     pub async fn suppression(&self, own_id: &str) -> Result<Option<Option<SuppressionRow>>, ControlError> {
         let Some(key) = self.existing(&[own_id.to_owned()]).await?.first().copied() else { return Ok(None) };
+        self.suppression_of(key).await.map(Some)
+    }
+
+    /// The same by surrogate key.
+    pub(crate) async fn suppression_of(&self, key: ContactKey) -> Result<Option<SuppressionRow>, ControlError> {
         let row: Option<(String, i64)> = sqlx::query_as("SELECT reason, suppressed_at FROM suppressions WHERE contact_key = $1")
             .bind(key.as_i64())
             .fetch_optional(&mut *self.reader().await)
             .await
             .map_err(ControlError::query("reading a suppression"))?;
-        row.map(|(reason, at)| Ok(Some(SuppressionRow { reason, at: time(at)? }))).unwrap_or(Ok(None)).map(Some)
+        row.map(|(reason, at)| Ok(SuppressionRow { reason, at: time(at)? })).transpose()
     }
 
     /// Those of `keys` who are suppressed.
@@ -290,6 +292,21 @@ pub(crate) async fn read_sealed(connection: &mut SqliteConnection, keys: &[Conta
     .fetch_all(connection)
     .await
     .map_err(ControlError::query("reading contacts"))
+}
+
+/// Takes a handle from a contact.
+pub(crate) async fn forget_handle(
+    connection: &mut SqliteConnection,
+    handle: &Handle,
+    contact: ContactKey,
+) -> Result<(), ControlError> {
+    sqlx::query("DELETE FROM handles WHERE hash = $1 AND contact_key = $2")
+        .bind(handle.as_slice())
+        .bind(contact.as_i64())
+        .execute(connection)
+        .await
+        .map_err(ControlError::query("forgetting an own id or an address"))?;
+    Ok(())
 }
 
 /// `select` with the condition that the hash is one of these.

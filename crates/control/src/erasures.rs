@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use vocabulary::{ContactKey, ExperimentId, Timestamp};
 
-use crate::contacts::{json_list, read_sealed};
+use crate::contacts::{forget_handle, json_list, read_sealed};
 use crate::known::ERASURES;
 use crate::store::{begin, bump, commit, stored};
 use crate::{Control, ControlError};
@@ -114,12 +114,7 @@ impl Control {
                     continue;
                 };
                 for handle in self.vault.handles(&secrets) {
-                    sqlx::query("DELETE FROM handles WHERE hash = $1 AND contact_key = $2")
-                        .bind(handle.as_slice())
-                        .bind(contact.key.as_i64())
-                        .execute(&mut *connection)
-                        .await
-                        .map_err(ControlError::query("erasing contacts' handles"))?;
+                    forget_handle(connection, &handle, contact.key).await?;
                 }
             }
         }

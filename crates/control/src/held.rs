@@ -45,7 +45,7 @@ impl Control {
             own_ids: std::iter::once(secrets.key).chain(secrets.also).collect(),
             addresses: secrets.addresses,
             updated_at: time(updated_at)?,
-            suppression: self.suppression(own_id).await?.flatten(),
+            suppression: self.suppression_of(key).await?,
             messages: self.ledger_of(key).await?,
         }))
     }

@@ -42,10 +42,7 @@ pub fn parse_segments(text: &str) -> Result<Vec<Segment>, ExperimentError> {
     let wrong = segments.iter().enumerate().find_map(|(number, segment)| Some((number, segment.check().err()?)));
     let Some((number, error)) = wrong else { return Ok(segments) };
     let field = if is_list { format!("[{number}].{}", error.field()) } else { error.field().to_owned() };
-    let message = error.to_string();
-    // The error begins with its field in backquotes, which the place says again.
-    let reason = message.split_once("` ").map_or(message.as_str(), |(_, reason)| reason);
-    checked(segments, |_| Some(Problem::new(field, reason)), || Places::of(text))
+    checked(segments, |_| Some(Problem::new(field, error.reason())), || Places::of(text))
 }
 
 /// Checks an experiment that was made by a program.

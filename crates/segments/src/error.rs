@@ -1,10 +1,12 @@
 //! What can be wrong with a segment: always the field and how to put it right.
 
+use std::borrow::Cow;
+use std::fmt;
+
 /// Why a segment is not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SegmentError {
     /// A field has a value that cannot be meant, or is missing.
-    #[error("`{field}` {reason}")]
     Invalid {
         /// Where in the segment, such as `condition.all[2].ordered.within_days`; the first of a list is 0.
         field: String,
@@ -12,7 +14,6 @@ pub enum SegmentError {
         reason: String,
     },
     /// There is more of something than a query should carry.
-    #[error("`{field}` has {count} {what}; the limit is {limit}")]
     TooMuch {
         /// Where in the segment.
         field: String,
@@ -30,6 +31,15 @@ impl SegmentError {
         Self::Invalid { field: field.into(), reason: reason.into() }
     }
 
+    /// What is wrong with the field and what to write instead.
+    #[must_use]
+    pub fn reason(&self) -> Cow<'_, str> {
+        match self {
+            Self::Invalid { reason, .. } => reason.into(),
+            Self::TooMuch { what, count, limit, .. } => format!("has {count} {what}; the limit is {limit}").into(),
+        }
+    }
+
     /// The field that is to be put right.
     #[must_use]
     pub fn field(&self) -> &str {
@@ -38,3 +48,11 @@ impl SegmentError {
         }
     }
 }
+
+impl fmt::Display for SegmentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {}", self.field(), self.reason())
+    }
+}
+
+impl std::error::Error for SegmentError {}

@@ -1,6 +1,6 @@
 //! What differs between files of events and files of contacts.
 
-use api::fields::{FIELDS, Field};
+use api::fields::{FIELDS, Field, field};
 use api::{CONTACT_FIELDS, line};
 use vocabulary::Timestamp;
 
@@ -24,7 +24,10 @@ impl Noun {
 
     /// The field of that name.
     pub(crate) fn field(self, name: &str) -> Option<&'static Field> {
-        self.fields().iter().find(|field| field.name == name)
+        match self {
+            Self::Event => field(name),
+            Self::Contact => CONTACT_FIELDS.iter().find(|field| field.name == name),
+        }
     }
 
     /// For sentences.

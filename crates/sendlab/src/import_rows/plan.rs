@@ -52,19 +52,25 @@ enum Part {
     Member(String),
 }
 
+/// What a template makes: a field, or an attribute of a contact by its name.
 #[derive(Debug, Clone)]
-struct Bound {
-    field: &'static Field,
+struct Bound<T> {
+    to: T,
     parts: Vec<Part>,
     words: Option<BTreeMap<String, String>>,
 }
 
-/// A template that becomes an attribute of a contact.
-#[derive(Debug, Clone)]
-struct BoundAttribute {
-    name: String,
-    parts: Vec<Part>,
-    words: Option<BTreeMap<String, String>>,
+impl<T> Bound<T> {
+    /// The template filled in, with the words of the file as they are called here; `name` is that of what it makes.
+    fn text(&self, name: &str, number: u64, cells: Cells<'_>) -> Result<Option<String>, Fault> {
+        let text = fill(&self.parts, number, cells);
+        let (Some(word), Some(words)) = (&text, &self.words) else { return Ok(text) };
+        let meant = words.get(word).cloned().ok_or_else(|| {
+            let list = words.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            Fault::new(name, format!("`{word}` is not among the `values` of the mapping: {list}"))
+        });
+        meant.map(Some)
+    }
 }
 
 /// The field that files do not have. It is the sender's clock at the moment of sending, by which the server corrects
@@ -81,8 +87,8 @@ const ALL_COLUMNS: &str = "*";
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) noun: Noun,
-    bound: Vec<Bound>,
-    attributes: Vec<BoundAttribute>,
+    bound: Vec<Bound<&'static Field>>,
+    attributes: Vec<Bound<String>>,
     /// Whether the members of JSON objects are the fields of their names.
     by_name: bool,
     times: Times,
@@ -116,12 +122,12 @@ impl Plan {
                     "`{name}` is the sender's clock at the moment of sending, which no file knows; leave it out of the mapping"
                 );
             }
-            bound.push(Bound { field, parts: parts(name, origin, shown)?, words: origin.words.clone() });
+            bound.push(Bound { to: field, parts: parts(name, origin, shown)?, words: origin.words.clone() });
         }
         let attributes = attributes(mapping, shown)?;
         if by_name && !shown.lines {
             bound.extend(by_names(mapping, kind, shown.columns)?);
-            bound.sort_by_key(|bound| bound.field.name);
+            bound.sort_by_key(|bound| bound.to.name);
         }
         if !(by_name && shown.lines) {
             check_whole(&bound, noun, kind, shown.columns)?;
@@ -139,14 +145,13 @@ impl Plan {
     pub(crate) fn read(&self, number: u64, cells: Cells<'_>) -> Result<(Fields, bool), Fault> {
         let (mut fields, mut twice) = (Fields::with_capacity(self.bound.len()), false);
         for bound in &self.bound {
-            let Some(text) = fill(&bound.parts, number, cells) else { continue };
-            let text = translate(bound.field.name, text, bound.words.as_ref())?;
-            twice |= self.put(bound.field, &text, &mut fields)?;
+            let Some(text) = bound.text(bound.to.name, number, cells)? else { continue };
+            twice |= self.put(bound.to, &text, &mut fields)?;
         }
         let mut attributes = serde_json::Map::new();
-        for BoundAttribute { name, parts, words } in &self.attributes {
-            let Some(text) = fill(parts, number, cells) else { continue };
-            attributes.insert(name.clone(), translate(name, text, words.as_ref())?.into());
+        for bound in &self.attributes {
+            let Some(text) = bound.text(&bound.to, number, cells)? else { continue };
+            attributes.insert(bound.to.clone(), text.into());
         }
         if let (true, Cells::Object(members)) = (self.by_name, cells) {
             for (name, text) in members {
@@ -155,7 +160,7 @@ impl Plan {
                     continue;
                 }
                 let known = self.noun.field(name).ok_or_else(|| unknown(self.noun, name))?;
-                if known.name != OF_THE_MOMENT && !self.bound.iter().any(|bound| bound.field.name == known.name) {
+                if known.name != OF_THE_MOMENT && !self.bound.iter().any(|bound| bound.to.name == known.name) {
                     twice |= self.put(known, text, &mut fields)?;
                 }
             }
@@ -183,15 +188,6 @@ impl Plan {
     }
 }
 
-/// The word of the file as it is called here.
-fn translate(name: &str, text: String, words: Option<&BTreeMap<String, String>>) -> Result<String, Fault> {
-    let Some(words) = words else { return Ok(text) };
-    words.get(&text).cloned().ok_or_else(|| {
-        let list = words.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        Fault::new(name, format!("`{text}` is not among the `values` of the mapping: {list}"))
-    })
-}
-
 /// A date as the server reads it. A sheet's date has a midnight behind it.
 fn date(format: Option<&str>, text: &str) -> Result<String, String> {
     let text = text.trim();
@@ -213,10 +209,10 @@ fn unknown(noun: Noun, name: &str) -> Fault {
 }
 
 /// What becomes attributes: what is mapped so, and the columns named for it.
-fn attributes(mapping: &Mapping, shown: Shown<'_>) -> anyhow::Result<Vec<BoundAttribute>> {
+fn attributes(mapping: &Mapping, shown: Shown<'_>) -> anyhow::Result<Vec<Bound<String>>> {
     let mut bound = Vec::new();
     for (name, origin) in &mapping.attributes {
-        bound.push(BoundAttribute { name: name.clone(), parts: parts(name, origin, shown)?, words: origin.words.clone() });
+        bound.push(Bound { to: name.clone(), parts: parts(name, origin, shown)?, words: origin.words.clone() });
     }
     let is_used = |name: &str| {
         let origins = mapping.origins.values().chain(mapping.attributes.values());
@@ -230,9 +226,9 @@ fn attributes(mapping: &Mapping, shown: Shown<'_>) -> anyhow::Result<Vec<BoundAt
             let others = shown.columns.iter().filter(|name| is_other(name));
             let part = |name: &String| Ok((name.clone(), find(name, name, shown)?));
             let others: Vec<_> = others.map(part).collect::<anyhow::Result<_>>()?;
-            bound.extend(others.into_iter().map(|(name, part)| BoundAttribute { name, parts: vec![part], words: None }));
+            bound.extend(others.into_iter().map(|(name, part)| Bound { to: name, parts: vec![part], words: None }));
         } else {
-            bound.push(BoundAttribute { name: column.clone(), parts: vec![find("--attribute", column, shown)?], words: None });
+            bound.push(Bound { to: column.clone(), parts: vec![find("--attribute", column, shown)?], words: None });
         }
     }
     Ok(bound)
@@ -301,14 +297,14 @@ fn like<'a>(name: &str, columns: &'a [String]) -> Option<&'a str> {
 }
 
 /// The columns that are called like fields; there may be no others.
-fn by_names(mapping: &Mapping, kind: Option<EventKind>, columns: &[String]) -> anyhow::Result<Vec<Bound>> {
+fn by_names(mapping: &Mapping, kind: Option<EventKind>, columns: &[String]) -> anyhow::Result<Vec<Bound<&'static Field>>> {
     let (mut bound, mut strangers) = (Vec::new(), Vec::new());
     let is_used = |name: &str| mapping.origins.values().any(|origin| origin.template.names().any(|used| used == name));
     let noun = mapping.noun;
     for (at, name) in columns.iter().enumerate() {
         match noun.field(name).filter(|field| kind.is_none_or(|kind| field.belongs_to(kind))) {
             Some(field) if field.name == OF_THE_MOMENT || mapping.origins.contains_key(field.name) => {}
-            Some(field) => bound.push(Bound { field, parts: vec![Part::At(Some(at))], words: None }),
+            Some(field) => bound.push(Bound { to: field, parts: vec![Part::At(Some(at))], words: None }),
             // A file of rejected rows can be mended and imported again.
             None if name.is_empty() || is_used(name) || rejects::COLUMNS.contains(&name.as_str()) => {}
             None => strangers.push(format!("`{name}`")),
@@ -341,8 +337,8 @@ fn by_names(mapping: &Mapping, kind: Option<EventKind>, columns: &[String]) -> a
 }
 
 /// Checks what would otherwise be refused in every row.
-fn check_whole(bound: &[Bound], noun: Noun, kind: Option<EventKind>, columns: &[String]) -> anyhow::Result<()> {
-    let has = |name: &str| bound.iter().any(|bound| bound.field.name == name);
+fn check_whole(bound: &[Bound<&Field>], noun: Noun, kind: Option<EventKind>, columns: &[String]) -> anyhow::Result<()> {
+    let has = |name: &str| bound.iter().any(|bound| bound.to.name == name);
     let advice = |name: &str| {
         let guess = like(name, columns).map_or_else(|| "COLUMN".to_owned(), str::to_owned);
         format!("map it, such as --map {name}='{{{guess}}}'; the file has {}", columns.join(", "))
@@ -357,9 +353,9 @@ fn check_whole(bound: &[Bound], noun: Noun, kind: Option<EventKind>, columns: &[
         };
     }
     if let Some(kind) = kind {
-        if let Some(stranger) = bound.iter().find(|bound| !bound.field.belongs_to(kind)) {
-            let owners: Vec<&str> = stranger.field.kinds.iter().map(|kind| kind.as_str()).collect();
-            bail!("`{}` is no field of `{kind}` events, but of `{}` events", stranger.field.name, owners.join("` and `"));
+        if let Some(stranger) = bound.iter().find(|bound| !bound.to.belongs_to(kind)) {
+            let owners: Vec<&str> = stranger.to.kinds.iter().map(|kind| kind.as_str()).collect();
+            bail!("`{}` is no field of `{kind}` events, but of `{}` events", stranger.to.name, owners.join("` and `"));
         }
     } else if !has("kind") {
         let kinds = EventKind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
