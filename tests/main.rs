@@ -5,6 +5,7 @@
 mod story {
     //! What Sendlab promises, as it happens.
     mod past_experiment;
+    mod permission;
     mod recommendation_moves;
     mod winner_reaches_sender;
 }

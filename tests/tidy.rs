@@ -10,11 +10,12 @@ use clap::Parser as _;
 use crate::support::workspace;
 
 /// A crate may depend on crates of earlier layers only.
-const LAYERS: [&[&str]; 6] = [
+const LAYERS: [&[&str]; 7] = [
     &["stats", "vocabulary"],
     &["methods", "analysis", "policy", "segments"],
     &["content", "experiment"],
     &["lake", "control", "gateways"],
+    &["planning"],
     &["workers", "simulator", "api"],
     &["sendlab"],
 ];

@@ -196,7 +196,7 @@ async fn who_has_unsubscribed_stays_so_when_imported_again() {
         client.lines(&format!("/v1/contacts?duplicates={rule}"), lines.join("\n").into_bytes()).await.unwrap()
     };
     post(vec![contact("a", "ann@shop.example"), contact("b", "bob@shop.example")], "merge").await;
-    let body = json!({ "contacts": ["a"], "reason": "asked on the telephone" });
+    let body = json!({ "contacts": ["a"], "note": "asked on the telephone" });
     let suppressed = client.send(reqwest::Method::POST, "/v1/suppressions", "application/json", body.to_string().into_bytes());
     assert_eq!(suppressed.await.unwrap()["suppressed"], 1);
     let told = async |key: &str| {
@@ -243,7 +243,7 @@ async fn a_person_gets_everything_that_is_held_about_them() {
         assert_eq!((&held["profile"]["tags"], &held["profile"]["attributes"]["tier"]), (&json!(["vip"]), &json!("gold")));
         let orders: Vec<&str> =
             held["events"]["orders"].as_array().unwrap().iter().map(|row| row["order_id"].as_str().unwrap()).collect();
-        assert_eq!((orders, &held["events"]["clicks"], &held["suppression"]), (vec!["o1", "o2"], &json!([]), &json!(null)));
+        assert_eq!((orders, &held["events"]["clicks"], &held["suppressions"]), (vec!["o1", "o2"], &json!([]), &json!([])));
     }
     let erase = json!({ "contacts": ["loyalty/9"] }).to_string().into_bytes();
     client.send(reqwest::Method::POST, "/v1/erasures", "application/json", erase).await.unwrap();

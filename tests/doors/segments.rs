@@ -28,6 +28,7 @@ async fn people(client: &Client) {
         let interests = if number % 2 == 0 { vec!["shoes"] } else { vec!["hats", "boots"] };
         json!({
             "key": format!("c{number}"), "email": format!("c{number}@shop.example"), "country": country, "interests": interests,
+            "email_consent": "double_opt_in",
             "tags": if number % 5 == 0 { vec!["staff"] } else { vec![] }, "language": "zh-Hant",
             "whatsapp": if number % 4 == 0 { Some(format!("+49151234567{number:02}")) } else { None },
             "attributes": { "points": number },

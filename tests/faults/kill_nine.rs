@@ -87,7 +87,7 @@ async fn count_mails(mut received: Receiver<Mail>, gate: Arc<Semaphore>, seen: A
 
 async fn prepare(client: &Client) {
     let contacts = (0..CONTACTS)
-        .map(|n| json!({ "key": format!("k{n}"), "email": format!("k{n}@example.test"), "country": "DE" }).to_string() + "\n");
+        .map(|n| json!({ "key": format!("k{n}"), "email": format!("k{n}@example.test"), "email_consent": "double_opt_in", "country": "DE" }).to_string() + "\n");
     let answer = client.lines("/v1/contacts", contacts.collect::<String>().into_bytes()).await.unwrap();
     assert_eq!(answer["created"], CONTACTS, "{answer}");
     let experiment = json!({

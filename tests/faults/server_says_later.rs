@@ -48,8 +48,10 @@ async fn a_deferred_message_is_offered_again_and_then_counts_as_refused() {
 }
 
 async fn start_campaign(client: &Client) {
-    let contacts =
-        ["anna", "later", "bruno"].map(|name| json!({ "key": name, "email": format!("{name}@example.test") }).to_string());
+    let contacts = ["anna", "later", "bruno"].map(|name| {
+        let email = format!("{name}@example.test");
+        json!({ "key": name, "email": email, "email_consent": "express", "country": "GB" }).to_string()
+    });
     client.lines("/v1/contacts", contacts.join("\n").into_bytes()).await.unwrap();
     let put = async |path: &str, body: Value| {
         client.send(reqwest::Method::PUT, path, "application/json", body.to_string().into_bytes()).await.unwrap()

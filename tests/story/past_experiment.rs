@@ -54,6 +54,7 @@ variant: segment
 control: No E-Mail
 contact: row-{row}
 email: c{row}@example.test
+country: US
 attribute: [recency, history]
 click: visit
 order: conversion=spend

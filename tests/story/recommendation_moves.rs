@@ -24,8 +24,10 @@ async fn every_message_not_yet_handed_over_follows_the_new_recommendation() {
         let sent = client.send(method, path, "application/json", body.to_string().into_bytes()).await;
         sent.unwrap_or_else(|error| panic!("{path}: {error:#}"))
     };
-    let contacts =
-        (0..CONTACTS).map(|n| json!({ "key": format!("k{n}"), "email": format!("k{n}@example.test") }).to_string() + "\n");
+    let contacts = (0..CONTACTS).map(|n| {
+        let (key, email) = (format!("k{n}"), format!("k{n}@example.test"));
+        json!({ "key": key, "email": email, "email_consent": "express", "country": "GB" }).to_string() + "\n"
+    });
     client.lines("/v1/contacts", contacts.collect::<String>().into_bytes()).await.unwrap();
     let experiment = json!({
         "experiment": "subject", "factors": ["copy"], "primary": "clicked",

@@ -25,7 +25,7 @@ pub(crate) fn managing() -> OpenApiRouter<Arc<Parts>> {
     OpenApiRouter::new().routes(routes!(put)).routes(routes!(start)).routes(routes!(pause))
 }
 
-async fn known(parts: &Parts, id: &CampaignId) -> Result<CampaignRow, Problem> {
+pub(crate) async fn known(parts: &Parts, id: &CampaignId) -> Result<CampaignRow, Problem> {
     let found = parts.control.campaign(id).await?;
     found.ok_or_else(|| Problem::not_found("campaign", id.as_str(), "GET /v1/campaigns lists them"))
 }

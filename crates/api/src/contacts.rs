@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 use vocabulary::{Birth, Channel, Profile};
 
 use crate::Parts;
+use crate::consents::{self, CONSENT_FIELDS, CONSENTS};
 use crate::diagnose::{name_of, object, unknown_field};
 use crate::fields::{Field, Shape};
 use crate::items::{BODY_BYTES_MAX, LINE_BYTES_MAX, items};
@@ -24,7 +25,21 @@ use crate::request::{Ask, Payload, is_ndjson};
 use crate::views::{ContactView, ContactsRefused, ContactsStored, ErrorBody, LineError};
 
 /// The fields of a contact, in the order of the documentation.
-pub const CONTACT_FIELDS: &[Field] = &[
+pub const CONTACT_FIELDS: &[Field] = &joined::<{ PERSON_FIELDS.len() + CONSENT_FIELDS.len() }>();
+
+const fn joined<const N: usize>() -> [Field; N] {
+    let mut all = [PERSON_FIELDS[0]; N];
+    let mut place = 0;
+    while place < N {
+        let of_person = PERSON_FIELDS.len();
+        all[place] = if place < of_person { PERSON_FIELDS[place] } else { CONSENT_FIELDS[place - of_person] };
+        place += 1;
+    }
+    all
+}
+
+/// The fields of a contact that are about the person.
+const PERSON_FIELDS: &[Field] = &[
     Field { required: true, ..text_field("key", "Your own id of the contact, at most 128 bytes.") },
     text_field("email", "E-mail address."),
     text_field("phone", "Phone number for SMS: international with +, or as it is dialled in `country`."),
@@ -34,6 +49,7 @@ pub const CONTACT_FIELDS: &[Field] = &[
     text_field("line", "LINE user id."),
     text_field("telegram", "Telegram chat id."),
     text_field("country", "ISO 3166 alpha-2 country, two capital letters."),
+    text_field("region", "ISO 3166-2 part of the country, such as US-FL; laws may differ between parts."),
     text_field("language", "BCP 47 language tag."),
     text_field("time_zone", "IANA time zone. Without one, the only one of the country or of the phone number's is taken."),
     text_field("market", "ISO 3166 alpha-2 country they buy in, where it is another one."),
@@ -124,9 +140,9 @@ pub fn read_contact(json: &[u8]) -> Result<CheckedContact, Fault> {
         return Err(Fault::whole(format!("the line is {} bytes long; the limit is {LINE_BYTES_MAX} bytes", json.len())));
     }
     let mut fields = object(json, "a contact")?;
-    let is_known = |name: &str| name == ATTRIBUTES || CONTACT_FIELDS.iter().any(|known| known.name == name);
+    let is_known = |name: &str| [ATTRIBUTES, CONSENTS].contains(&name) || CONTACT_FIELDS.iter().any(|known| known.name == name);
     if let Some(name) = fields.keys().find(|name| !is_known(name)) {
-        return Err(unknown_field(name, CONTACT_FIELDS.iter().map(|field| field.name).chain([ATTRIBUTES])));
+        return Err(unknown_field(name, CONTACT_FIELDS.iter().map(|field| field.name).chain([ATTRIBUTES, CONSENTS])));
     }
     let key = text(&mut fields, "key")?.ok_or_else(|| Fault::new("key", "is missing; give the customer's own id"))?;
     let mut addresses = Addresses::new();
@@ -137,6 +153,7 @@ pub fn read_contact(json: &[u8]) -> Result<CheckedContact, Fault> {
     }
     let profile = Profile {
         country: text(&mut fields, "country")?,
+        region: text(&mut fields, "region")?,
         language: text(&mut fields, "language")?,
         time_zone: text(&mut fields, "time_zone")?,
         market: text(&mut fields, "market")?,
@@ -148,10 +165,11 @@ pub fn read_contact(json: &[u8]) -> Result<CheckedContact, Fault> {
         phone_country: None,
         attributes: attributes(fields.remove(ATTRIBUTES))?,
     };
-    NewContact { key, addresses, profile }.check().map_err(fault_of)
+    let consents = consents::take(&mut fields)?;
+    NewContact { key, addresses, profile, consents }.check().map_err(fault_of)
 }
 
-fn text(fields: &mut Map<String, Value>, name: &str) -> Result<Option<String>, Fault> {
+pub(crate) fn text(fields: &mut Map<String, Value>, name: &str) -> Result<Option<String>, Fault> {
     match fields.remove(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),

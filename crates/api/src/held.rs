@@ -17,8 +17,10 @@ use utoipa_axum::routes;
 use vocabulary::EventKind;
 
 use crate::Parts;
+use crate::consents::ConsentView;
 use crate::problem::Problem;
 use crate::request::PathText;
+use crate::suppressions::SuppressionView;
 use crate::views::ErrorBody;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Parts>> {
@@ -42,23 +44,18 @@ pub(crate) struct HeldView {
     created_at: String,
     /// When something of this changed last.
     updated_at: String,
-    /// Why and since when no campaign reaches them; `null` where one may.
-    suppression: Option<SuppressedView>,
+    /// What they said about being written to, oldest first.
+    consents: Vec<ConsentView>,
+    /// Why and since when they are on the suppression list; empty where they are not.
+    suppressions: Vec<SuppressionView>,
     /// What was handed over for them, oldest first.
     messages: Vec<MessageView>,
     /// Every event about them by table of the lake, oldest first.
     events: BTreeMap<&'static str, Value>,
 }
 
-/// Since when and why no campaign reaches them.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct SuppressedView {
-    reason: String,
-    since: String,
-}
-
 /// One message in the ledger.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MessageView {
     message_id: String,
     campaign: String,
@@ -87,7 +84,7 @@ impl From<LedgerRow> for MessageView {
 
 /// Export a person.
 ///
-/// Everything that is held about one contact, machine readable, to be given to them: ids, addresses, profile, suppression, the
+/// Everything that is held about one contact, machine readable, to be given to them: ids, addresses, profile, consents with their proof, suppressions, the
 /// ledger's messages and every event of the lake.
 #[utoipa::path(
     get,
@@ -102,7 +99,7 @@ impl From<LedgerRow> for MessageView {
 )]
 async fn export(State(parts): State<Arc<Parts>>, PathText(contact): PathText) -> Result<Json<HeldView>, Problem> {
     let held = parts.control.held(&contact).await?.ok_or_else(Problem::no_contact)?;
-    let Held { contact, own_ids, addresses, updated_at, suppression, messages } = held;
+    let Held { contact, own_ids, addresses, updated_at, consents, suppressions, messages } = held;
     let mut events = BTreeMap::new();
     for kind in EventKind::ALL {
         let table = kind.table();
@@ -118,7 +115,8 @@ async fn export(State(parts): State<Arc<Parts>>, PathText(contact): PathText) ->
         profile,
         created_at: contact.created_at.to_string(),
         updated_at: updated_at.to_string(),
-        suppression: suppression.map(|row| SuppressedView { reason: row.reason, since: row.at.to_string() }),
+        consents: consents.into_iter().map(ConsentView::from).collect(),
+        suppressions: suppressions.into_iter().map(SuppressionView::from).collect(),
         messages: messages.into_iter().map(MessageView::from).collect(),
         events,
     }))

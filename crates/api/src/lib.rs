@@ -16,11 +16,13 @@ mod campaigns;
 mod check;
 mod cloud_events;
 mod collect;
+mod consents;
 mod console;
 mod contacts;
 mod diagnose;
 mod erasures;
 mod experiments;
+mod explanations;
 pub mod fields;
 mod held;
 mod intake;
@@ -153,6 +155,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             experiments::managing(),
             recommendations::managing(),
             campaigns::managing(),
+            explanations::routes(),
             segments::managing(),
             calendar::managing(),
             keys::routes(),

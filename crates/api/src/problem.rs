@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use control::ControlError;
 use experiment::ExperimentError;
 use lake::LakeError;
+use planning::PlanningError;
 use vocabulary::Recommendation;
 
 use crate::views::{ErrorBody, ErrorView, RecommendationView};
@@ -159,6 +160,16 @@ impl From<LakeError> for Problem {
             ),
             LakeError::Busy { retry_after_seconds } => Self::busy(retry_after_seconds),
             error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<PlanningError> for Problem {
+    fn from(error: PlanningError) -> Self {
+        match error {
+            PlanningError::Lake(error) => error.into(),
+            PlanningError::Control(error) => error.into(),
+            PlanningError::Campaign(why) => Self::unprocessable("not_plannable", why, "mend that and ask again"),
         }
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use control::SuppressionRow;
+use control::{NewSuppression, SuppressionRow};
+use policy::SuppressionReason;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -18,8 +19,6 @@ use crate::views::ErrorBody;
 
 /// Contacts and addresses put on the list by one request.
 const SUPPRESSIONS_MAX: usize = 10_000;
-/// The reason where none is given.
-const REASON_DEFAULT: &str = "manual";
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Parts>> {
     OpenApiRouter::new().routes(routes!(suppress)).routes(routes!(show))
@@ -29,7 +28,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Parts>> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SuppressionParams {
-    /// Your own ids of contacts: all addresses of each are suppressed.
+    /// Your own ids of contacts, with the addresses they have.
     #[serde(default)]
     contacts: Vec<String>,
     /// E-mail addresses, whether or not anybody is known who has them.
@@ -41,9 +40,21 @@ pub(crate) struct SuppressionParams {
     /// Domains of e-mail: nothing is handed over to any mailbox there.
     #[serde(default)]
     domains: Vec<String>,
-    /// Why, for people; `manual` where absent.
+    /// Why: `unsubscribed`, `complained`, `hard_bounced`, `invalid`, `register`, `legal` or `manual`. It decides what is
+    /// stopped: `hard_bounced`, `invalid` and `legal` stop every message, the others marketing.
+    #[serde(default = "manual")]
+    #[schema(value_type = Option<String>, example = "unsubscribed")]
+    reason: SuppressionReason,
+    /// The only channel on which the contacts are suppressed; every one where absent. An address is always that of a channel.
+    #[schema(value_type = Option<String>, example = "email")]
+    channel: Option<Channel>,
+    /// More about why, for people.
     #[schema(example = "asked on the telephone")]
-    reason: Option<String>,
+    note: Option<String>,
+}
+
+fn manual() -> SuppressionReason {
+    SuppressionReason::Manual
 }
 
 /// What a suppression did.
@@ -57,17 +68,35 @@ pub(crate) struct Suppressed {
 
 /// Whether a contact is on the list.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct SuppressionView {
-    /// Whether no campaign may reach them.
+pub(crate) struct SuppressionsView {
+    /// Whether there is any entry.
     suppressed: bool,
-    /// The reason that was given first.
-    reason: Option<String>,
-    /// Since when.
-    since: Option<String>,
+    /// The entries, oldest first.
+    entries: Vec<SuppressionView>,
 }
 
-/// Suppress contacts and addresses. From the answer on no message of any campaign is claimed for them. The list keeps hashes
-/// of addresses, so it holds for whoever has such an address now or later, also after an erasure or an import.
+/// One entry of the list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SuppressionView {
+    /// Why.
+    reason: String,
+    /// The channel; `null` for every one.
+    channel: Option<String>,
+    /// More about why, for people.
+    note: Option<String>,
+    /// Since when; the last time it was said.
+    since: String,
+}
+
+impl From<SuppressionRow> for SuppressionView {
+    fn from(row: SuppressionRow) -> Self {
+        let channel = row.channel.map(|channel| channel.to_string());
+        Self { reason: row.reason.to_string(), channel, note: row.note, since: row.at.to_string() }
+    }
+}
+
+/// Suppress contacts and addresses. From the answer on nothing that the reason stops is handed over to them. The list keeps
+/// hashes of addresses, so it holds for whoever has such an address now or later, also after an erasure or an import.
 #[utoipa::path(
     post,
     path = "/v1/suppressions",
@@ -83,18 +112,17 @@ async fn suppress(
     State(parts): State<Arc<Parts>>,
     Params(params): Params<SuppressionParams>,
 ) -> Result<Json<Suppressed>, Problem> {
-    let SuppressionParams { contacts, emails, phones, domains, reason } = params;
+    let SuppressionParams { contacts, emails, phones, domains, reason, channel, note } = params;
     let count = contacts.len() + emails.len() + phones.len() + domains.len();
     if count == 0 || count > SUPPRESSIONS_MAX {
         let message = format!("{count} contacts and addresses cannot be suppressed at once");
         return Err(Problem::unprocessable("bad_suppression", message, format!("name 1 to {SUPPRESSIONS_MAX}")));
     }
-    let reason = reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty()).unwrap_or(REASON_DEFAULT);
     let numbers = phones.iter().flat_map(|phone| [Channel::Sms, Channel::Whatsapp].map(|channel| (channel, phone.clone())));
     let addresses: Vec<_> = emails.iter().map(|email| (Channel::Email, email.clone())).chain(numbers).collect();
     let keys = parts.control.existing(&contacts).await?;
-    parts.control.suppress_all(&keys, &addresses, &domains, reason).await?;
     let unknown = contacts.len().saturating_sub(keys.len()) as u64;
+    parts.control.suppress(&NewSuppression { contacts: keys, addresses, domains, reason, channel, note }).await?;
     Ok(Json(Suppressed { suppressed: count as u64 - unknown, unknown }))
 }
 
@@ -106,12 +134,12 @@ async fn suppress(
     operation_id = "read_suppression",
     params(("contact" = String, Path, description = "Your own id of the contact.")),
     responses(
-        (status = 200, description = "Whether they are.", body = SuppressionView),
+        (status = 200, description = "Whether they are.", body = SuppressionsView),
         (status = 404, description = "There is no such contact.", body = ErrorBody)
     )
 )]
-async fn show(State(parts): State<Arc<Parts>>, PathText(contact): PathText) -> Result<Json<SuppressionView>, Problem> {
-    let found = parts.control.suppression(&contact).await?.ok_or_else(Problem::no_contact)?;
-    let (reason, since) = found.map(|SuppressionRow { reason, at }| (reason, at.to_string())).unzip();
-    Ok(Json(SuppressionView { suppressed: reason.is_some(), reason, since }))
+async fn show(State(parts): State<Arc<Parts>>, PathText(contact): PathText) -> Result<Json<SuppressionsView>, Problem> {
+    let found = parts.control.suppressions(&contact).await?.ok_or_else(Problem::no_contact)?;
+    let entries: Vec<_> = found.into_iter().map(SuppressionView::from).collect();
+    Ok(Json(SuppressionsView { suppressed: !entries.is_empty(), entries }))
 }

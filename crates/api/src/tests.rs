@@ -185,7 +185,9 @@ impl Server {
         let message_id = MessageId::new("0123456789abcdef0123456789abcdef").unwrap();
         let experiment_id = ExperimentId::new("spring").unwrap();
         let variant = Some(VariantName::new("warm").unwrap());
-        let claim = NewClaim { contact, message_id: message_id.clone(), experiment_id, variant, market: Some("DE".into()) };
+        let (channel, class) = (vocabulary::Channel::Email, vocabulary::MessageClass::Marketing);
+        let market = Some("DE".into());
+        let claim = NewClaim { contact, message_id: message_id.clone(), experiment_id, variant, market, channel, class };
         let at = now() - jiff::SignedDuration::from_secs(seconds);
         self.start_sending(&campaign).await;
         let claimed = self.control.claim(&campaign, "test", &[claim], at).await.unwrap();

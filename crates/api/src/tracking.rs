@@ -106,7 +106,7 @@ async fn unsubscribe(
     let Ok(link) = parts.links.read(LinkKind::Unsubscribe, &token) else { return Ok(not_ours()) };
     let Some(row) = parts.control.message(&link.message_id).await? else { return Ok(not_ours()) };
     // Senders obey this from here on; the event below is for the statistics and may be told again.
-    parts.control.suppress(&[row.contact], "unsubscribed by link").await?;
+    parts.control.unsubscribe(row.contact, Channel::Email, "the link of a message").await?;
     let seen = Seen::new(&parts, &Method::POST, &headers);
     // One per message: mailbox providers repeat the request until they are answered.
     let id = EventId::new(&format!("unsubscribe:{}", row.message_id)).map_err(|error| Problem::internal(&error))?;

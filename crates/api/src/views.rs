@@ -237,6 +237,9 @@ pub struct ContactView {
     /// ISO 3166 alpha-2 country, two capital letters.
     #[schema(example = "DE")]
     pub country: Option<String>,
+    /// ISO 3166-2 part of the country; laws may differ between parts.
+    #[schema(example = "DE-BY")]
+    pub region: Option<String>,
     /// BCP 47 language tag.
     #[schema(example = "de-AT")]
     pub language: Option<String>,

@@ -11,6 +11,8 @@ use phonenumber::Mode;
 use phonenumber::country::Id;
 use vocabulary::{Channel, Profile, is_country};
 
+use crate::consents::{NewConsent, check_consents};
+
 /// The address of each channel, in its normal form.
 pub type Addresses = BTreeMap<Channel, String>;
 
@@ -38,6 +40,9 @@ pub(crate) const ATTRIBUTE_NAME_BYTES_MAX: usize = 64;
 /// The longest value of an attribute, in bytes: a sentence, not a document.
 pub(crate) const ATTRIBUTE_VALUE_BYTES_MAX: usize = 1024;
 
+/// The longest note for people, in bytes: one line on a page.
+pub(crate) const NOTE_BYTES_MAX: usize = 500;
+
 /// What is wrong with one field, and the fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {reason}")]
@@ -64,6 +69,8 @@ pub struct NewContact {
     pub addresses: Addresses,
     /// What is known of them. `phone_country` follows from the addresses.
     pub profile: Profile,
+    /// What they said about being written to, since or at all.
+    pub consents: Vec<NewConsent>,
 }
 
 /// A contact that passed [`NewContact::check`], with every address in its normal form.
@@ -79,6 +86,7 @@ impl NewContact {
     pub fn check(mut self) -> Result<CheckedContact, FieldError> {
         check_key(&self.key).map_err(|reason| FieldError::new("key", reason))?;
         check_profile(&self.profile)?;
+        check_consents(&self.consents)?;
         let country = self.profile.country.as_deref();
         for (channel, address) in &mut self.addresses {
             let normal = normal_address(*channel, address, country);
@@ -98,6 +106,7 @@ fn check_profile(profile: &Profile) -> Result<(), FieldError> {
         Some(value) => check(value).map_err(|reason| FieldError::new(field, reason)),
     };
     check("country", &profile.country, check_country)?;
+    check_region(profile)?;
     check("language", &profile.language, check_language)?;
     check("time_zone", &profile.time_zone, check_time_zone)?;
     check("market", &profile.market, check_country)?;
@@ -158,7 +167,7 @@ fn check_key(key: &str) -> Result<(), String> {
     check_text(key, KEY_BYTES_MAX)
 }
 
-fn check_text(text: &str, bytes_max: usize) -> Result<(), String> {
+pub(crate) fn check_text(text: &str, bytes_max: usize) -> Result<(), String> {
     if text.len() > bytes_max {
         return Err(format!("is {} bytes long; the limit is {bytes_max}", text.len()));
     }
@@ -223,7 +232,7 @@ fn normal_phone(phone: &str, country: Option<&str>) -> Result<(String, Option<St
 
 static PATTERNS_KEPT: Once = Once::new();
 
-fn check_label(text: &str) -> Result<(), String> {
+pub(crate) fn check_label(text: &str) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err("is empty; leave it out".to_owned());
     }
@@ -231,13 +240,20 @@ fn check_label(text: &str) -> Result<(), String> {
     check_no_address(text)
 }
 
-/// What is not an address goes into the lake, where anybody who may ask SQL reads it. An address in the wrong column must not.
+/// What is not an address is kept in clear, and most of it goes into the lake, where anybody who may ask SQL reads it. An
+/// address in the wrong column must not.
 fn check_no_address(text: &str) -> Result<(), String> {
     let has_dotted_domain = text.split_once('@').is_some_and(|(_, domain)| domain.contains('.'));
     if has_dotted_domain && normal_email(text).is_ok() {
-        return Err("holds an e-mail address, which would be readable in the lake; give it as `email`".to_owned());
+        return Err("holds an e-mail address, which would be kept in clear; give it as `email`".to_owned());
     }
     Ok(())
+}
+
+/// Checks a line for people that is kept in clear.
+pub(crate) fn check_note(field: &str, note: Option<&str>) -> Result<(), FieldError> {
+    let check = |note| check_text(note, NOTE_BYTES_MAX).and_then(|()| check_no_address(note));
+    note.map_or(Ok(()), check).map_err(|reason| FieldError::new(field, reason))
 }
 
 fn check_labels(field: &str, labels: &BTreeSet<String>) -> Result<(), FieldError> {
@@ -257,6 +273,22 @@ fn check_country(country: &str) -> Result<(), String> {
         _ => {}
     }
     Err(format!("`{}` is no ISO 3166 country code; write two capital letters, such as DE", shortened(country)))
+}
+
+fn check_region(profile: &Profile) -> Result<(), FieldError> {
+    let Some(region) = &profile.region else { return Ok(()) };
+    let wrong = |reason: String| Err(FieldError::new("region", reason));
+    let Some((country, part)) = region.split_once('-') else {
+        return wrong(format!("`{}` is no ISO 3166-2 code; write one such as US-FL", shortened(region)));
+    };
+    let is_part = (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+    if !is_country(country) || !is_part {
+        return wrong(format!("`{}` is no ISO 3166-2 code; write one such as US-FL", shortened(region)));
+    }
+    match &profile.country {
+        Some(other) if other != country => wrong(format!("`{region}` is no part of {other}")),
+        _ => Ok(()),
+    }
 }
 
 fn check_language(language: &str) -> Result<(), String> {
@@ -319,6 +351,8 @@ mod tests {
             check(|c| c.profile.time_zone = Some(zone.into()), None);
         }
         check(|c| c.profile.country = Some("BR".into()), None);
+        check(|c| c.profile.region = Some("US-FL".into()), None);
+        check(|c| (c.profile.country, c.profile.region) = (Some("CN".into()), Some("CN-31".into())), None);
         check(|c| c.profile.attributes = [("size".into(), "XL".into()), ("gone".into(), String::new())].into(), None);
     }
 
@@ -418,7 +452,7 @@ mod tests {
 
     #[test]
     fn addresses_stay_out_of_what_the_lake_holds() {
-        let readable = "holds an e-mail address, which would be readable in the lake; give it as `email`";
+        let readable = "holds an e-mail address, which would be kept in clear; give it as `email`";
         let with = |value: &str| [("note".to_owned(), value.to_owned())].into();
         check(|c| c.profile.attributes = with("Kim@Shop.example"), Some(("attributes.note", readable)));
         check(|c| c.profile.source = Some("kim@shop.example".into()), Some(("source", readable)));

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use policy::ConsentFact;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use vocabulary::{Channel, Contact, ContactKey, Profile};
 
+use crate::consents::{Evidence, NewConsent, StoredConsent, news, read_consents, store_consents};
 use crate::contact_check::{CheckedContact, FieldError, NewContact, address_field, check_attribute_count};
-use crate::contacts::{
-    HANDLES_PER_STATEMENT, channel_bit, find, forget_handle, handle, in_handles, note_suppression, open, read_sealed,
-};
+use crate::contacts::{HANDLES_PER_STATEMENT, channel_bit, find, forget_handle, open, read_sealed};
 use crate::experiments::to_json;
 use crate::store::{begin, bump, commit};
+use crate::suppressions::{forget_bounces, suppress_again};
 use crate::vault::{Handle, Sealed, Secrets};
 use crate::{Control, ControlError};
 
@@ -67,7 +68,8 @@ impl Control {
         for (number, (contacts, handles)) in
             contacts.chunks(CONTACTS_PER_STATEMENT).zip(handles.chunks(CONTACTS_PER_STATEMENT)).enumerate()
         {
-            let mut drafts = Drafts::read(self, &mut transaction, handles).await?;
+            let speak = contacts.iter().any(|CheckedContact(contact)| !contact.consents.is_empty());
+            let mut drafts = Drafts::read(self, &mut transaction, handles, speak).await?;
             for (index, (CheckedContact(contact), handles)) in contacts.iter().zip(handles).enumerate() {
                 match drafts.apply(contact, handles, rule) {
                     Ok(outcome) => upserted.count(&outcome),
@@ -100,18 +102,26 @@ impl Upserted {
 /// The handles of one row.
 struct Handles {
     own_id: Handle,
-    addresses: Vec<(Channel, Handle)>,
+    /// Each with that of its domain, if it has one.
+    addresses: Vec<(Channel, Handle, Option<Handle>)>,
 }
 
 impl Handles {
     fn of(control: &Control, contact: &NewContact) -> Self {
         let vault = &control.vault;
-        let addresses = contact.addresses.iter().map(|(channel, address)| (*channel, vault.address(*channel, address)));
+        let addresses = contact.addresses.iter();
+        let addresses =
+            addresses.map(|(channel, address)| (*channel, vault.address(*channel, address), vault.domain_of(*channel, address)));
         Self { own_id: vault.own_id(&contact.key), addresses: addresses.collect() }
     }
 
-    fn all(&self) -> impl Iterator<Item = Handle> {
-        std::iter::once(self.own_id).chain(self.addresses.iter().map(|(_, handle)| *handle))
+    /// Those by which a person is found. A domain is many people's.
+    fn personal(&self) -> impl Iterator<Item = Handle> {
+        std::iter::once(self.own_id).chain(self.addresses.iter().map(|(_, handle, _)| *handle))
+    }
+
+    fn domains(&self) -> impl Iterator<Item = Handle> {
+        self.addresses.iter().filter_map(|(_, _, domain)| *domain)
     }
 }
 
@@ -146,6 +156,8 @@ struct Draft {
     contact: Contact,
     sealed: Sealed,
     changed: bool,
+    /// What they said, where it was asked.
+    said: Vec<ConsentFact>,
 }
 
 /// The contacts that one batch of rows is about.
@@ -157,19 +169,32 @@ struct Drafts<'a> {
     /// Handles to store and to take away.
     added: BTreeSet<(Handle, ContactKey)>,
     removed: BTreeSet<(Handle, ContactKey)>,
+    /// Whose address of a channel is another one now.
+    moved: Vec<(ContactKey, Channel)>,
+    consents: Vec<StoredConsent>,
 }
 
 impl<'a> Drafts<'a> {
-    async fn read(control: &'a Control, connection: &mut SqliteConnection, handles: &[Handles]) -> Result<Self, ControlError> {
-        let all: Vec<Handle> = handles.iter().flat_map(Handles::all).collect();
+    /// Reads what is known of the rows' contacts; with `speak` also what they said.
+    async fn read(
+        control: &'a Control,
+        connection: &mut SqliteConnection,
+        handles: &[Handles],
+        speak: bool,
+    ) -> Result<Self, ControlError> {
+        let all: Vec<Handle> = handles.iter().flat_map(Handles::personal).collect();
         let owners = find(connection, &all).await?;
         let keys: BTreeSet<ContactKey> = owners.values().flatten().copied().collect();
+        let keys: Vec<ContactKey> = keys.into_iter().collect();
+        let mut said = if speak { read_consents(connection, &keys, None).await? } else { HashMap::new() };
         let mut drafts = HashMap::with_capacity(handles.len());
-        for row in read_sealed(connection, &keys.into_iter().collect::<Vec<_>>()).await? {
+        for row in read_sealed(connection, &keys).await? {
             let (contact, sealed) = row.read()?;
-            drafts.insert(contact.key, Draft { contact, sealed, changed: false });
+            let said = said.remove(&contact.key).unwrap_or_default();
+            drafts.insert(contact.key, Draft { contact, sealed, changed: false, said });
         }
-        Ok(Self { control, owners, drafts, added: BTreeSet::new(), removed: BTreeSet::new() })
+        let (added, removed) = (BTreeSet::new(), BTreeSet::new());
+        Ok(Self { control, owners, drafts, added, removed, moved: Vec::new(), consents: Vec::new() })
     }
 
     fn apply(&mut self, new: &NewContact, handles: &Handles, rule: Duplicates) -> Result<Outcome, Refusal> {
@@ -199,7 +224,7 @@ impl<'a> Drafts<'a> {
     /// The contact, other than `own`, to whom addresses of a row belong.
     fn same_person(&self, handles: &Handles, own: Option<ContactKey>) -> Result<Option<(Channel, ContactKey)>, Refusal> {
         let mut found: Option<(Channel, ContactKey)> = None;
-        for (channel, handle) in &handles.addresses {
+        for (channel, handle, _) in &handles.addresses {
             let Some(owners) = self.owners.get(handle).filter(|owners| own.is_none_or(|own| !owners.contains(&own))) else {
                 continue;
             };
@@ -234,10 +259,12 @@ impl<'a> Drafts<'a> {
         contact.profile = merged(&Profile::default(), &new.profile)?;
         let secrets = Secrets { key: new.key.clone(), also: Vec::new(), addresses: new.addresses.clone() };
         let sealed = vault.seal(ids.as_ref(), contact.key, &secrets);
-        for handle in handles.all() {
+        for handle in handles.personal().chain(handles.domains()) {
             self.add(handle, contact.key);
         }
-        self.drafts.insert(contact.key, Draft { contact, sealed, changed: true });
+        let key = contact.key;
+        self.drafts.insert(key, Draft { contact, sealed, changed: true, said: Vec::new() });
+        self.hear(key, &new.consents)?;
         Ok(Outcome::Created)
     }
 
@@ -252,12 +279,14 @@ impl<'a> Drafts<'a> {
         if further || !new.addresses.is_empty() {
             let mut secrets = open(vault, key, &draft.sealed)?;
             let before = secrets.clone();
-            for ((channel, address), (_, handle)) in new.addresses.iter().zip(&handles.addresses) {
+            for ((channel, address), (_, handle, domain)) in new.addresses.iter().zip(&handles.addresses) {
                 let old = secrets.addresses.insert(*channel, address.clone());
+                let old_domain = old.as_ref().and_then(|old| vault.domain_of(*channel, old));
                 let old = old.map(|old| vault.address(*channel, &old));
                 if old != Some(*handle) {
-                    removed.extend(old);
-                    added.push(*handle);
+                    removed.extend(old.into_iter().chain(old_domain));
+                    added.extend([*handle].into_iter().chain(*domain));
+                    self.moved.push((key, *channel));
                 }
             }
             if further {
@@ -274,7 +303,27 @@ impl<'a> Drafts<'a> {
         draft.changed |= changed;
         removed.into_iter().for_each(|handle| self.remove(handle, key));
         added.into_iter().for_each(|handle| self.add(handle, key));
-        Ok(changed)
+        Ok(self.hear(key, &new.consents)? || changed)
+    }
+
+    /// Takes down what a contact said; whether any of it is new.
+    fn hear(&mut self, key: ContactKey, consents: &[NewConsent]) -> Result<bool, ControlError> {
+        let Control { vault, ids, .. } = self.control;
+        let draft = self.drafts.get_mut(&key).ok_or(ControlError::Unsealed { contact: key })?;
+        let before = self.consents.len();
+        for consent in consents {
+            let Some(said) = news(&draft.said, consent, self.control.now()) else { continue };
+            let evidence = if consent.evidence == Evidence::default() {
+                None
+            } else {
+                let sealed = vault.seal_evidence(ids.as_ref(), key, &draft.sealed.wrapped_key, &consent.evidence);
+                Some(sealed.ok_or(ControlError::Unsealed { contact: key })?)
+            };
+            draft.said.push(said);
+            let (source, wording) = (consent.source.clone(), consent.wording.clone());
+            self.consents.push(StoredConsent { contact: key, said, source, wording, evidence });
+        }
+        Ok(self.consents.len() > before)
     }
 
     fn add(&mut self, handle: Handle, key: ContactKey) {
@@ -300,6 +349,9 @@ impl<'a> Drafts<'a> {
         for (handle, key) in &self.removed {
             forget_handle(connection, handle, *key).await?;
         }
+        for (key, channel) in &self.moved {
+            forget_bounces(connection, *key, *channel).await?;
+        }
         let added: Vec<_> = self.added.iter().collect();
         for added in added.chunks(HANDLES_PER_STATEMENT) {
             let mut builder = QueryBuilder::<Sqlite>::new("INSERT OR IGNORE INTO handles (hash, contact_key) ");
@@ -309,7 +361,8 @@ impl<'a> Drafts<'a> {
             let query = builder.build().persistent(added.len() == HANDLES_PER_STATEMENT);
             query.execute(&mut *connection).await.map_err(ControlError::query("storing contacts' handles"))?;
         }
-        self.suppress_again(connection).await
+        suppress_again(connection, self.added.iter()).await?;
+        store_consents(connection, &self.consents, self.control.now()).await
     }
 
     async fn store_contacts(&self, connection: &mut SqliteConnection, change: i64) -> Result<(), ControlError> {
@@ -339,27 +392,6 @@ impl<'a> Drafts<'a> {
         }
         Ok(())
     }
-
-    /// Suppresses those who now have an address that must not be written to.
-    async fn suppress_again(&self, connection: &mut SqliteConnection) -> Result<(), ControlError> {
-        let added: Vec<Handle> = self.added.iter().map(|(handle, _)| *handle).collect();
-        for handles in added.chunks(HANDLES_PER_STATEMENT) {
-            let mut builder = in_handles("SELECT hash, reason FROM suppressed_handles", handles);
-            let rows: Vec<(Vec<u8>, String)> = builder
-                .build_query_as()
-                .persistent(handles.len() == HANDLES_PER_STATEMENT)
-                .fetch_all(&mut *connection)
-                .await
-                .map_err(ControlError::query("looking for suppressed addresses"))?;
-            for (hash, reason) in rows {
-                let now = self.control.now().as_microsecond();
-                for key in self.owners.get(&handle(&hash)?).into_iter().flatten() {
-                    note_suppression(connection, *key, &reason, now).await?;
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// What is known with what is new.
@@ -368,6 +400,7 @@ fn merged(known: &Profile, new: &Profile) -> Result<Profile, FieldError> {
     let labels = |known: &BTreeSet<String>, new: &BTreeSet<String>| if new.is_empty() { known.clone() } else { new.clone() };
     let mut profile = Profile {
         country: text(&known.country, &new.country),
+        region: text(&known.region, &new.region),
         language: text(&known.language, &new.language),
         time_zone: text(&known.time_zone, &new.time_zone),
         market: text(&known.market, &new.market),

@@ -1,10 +1,12 @@
 //! Tests of [`super`]: sealing in the file, upserts that notice what changed, look-up and suppression.
 
+use policy::SuppressionReason;
 use vocabulary::Profile;
 
 use super::*;
+use crate::NewSuppression;
 use crate::contact_store::Upserted;
-use crate::testing::{World, contact};
+use crate::testing::{World, at, contact};
 
 fn attributes(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -29,6 +31,10 @@ fn with_profile(key: &str, profile: Profile) -> NewContact {
 
 fn with_email(key: &str, email: &str) -> NewContact {
     NewContact { addresses: [(Channel::Email, email.to_owned())].into(), ..contact(key) }
+}
+
+fn unsubscribed(contacts: &[ContactKey]) -> NewSuppression {
+    NewSuppression { contacts: contacts.to_vec(), ..NewSuppression::new(SuppressionReason::Unsubscribed) }
 }
 
 async fn everybody(control: &Control) -> Vec<Contact> {
@@ -71,6 +77,7 @@ async fn what_is_absent_stays_known() {
     let labels = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<std::collections::BTreeSet<_>>();
     let known = Profile {
         country: Some("BR".into()),
+        region: Some("BR-SP".into()),
         language: Some("pt-BR".into()),
         time_zone: Some("America/Sao_Paulo".into()),
         market: Some("PT".into()),
@@ -85,7 +92,7 @@ async fn what_is_absent_stays_known() {
     upsert(&control, vec![with_profile("a", known.clone())]).await;
     let news = Profile { interests: labels(&["hats"]), attributes: attributes(&[("size", "M")]), ..Profile::default() };
     let phone = [(Channel::Sms, "(11) 91234-5678".to_owned())].into();
-    let new = NewContact { key: "a".into(), profile: news, addresses: phone };
+    let new = NewContact { key: "a".into(), profile: news, addresses: phone, ..NewContact::default() };
     // The number is a local one, so the row must say of which country.
     let error = new.clone().check().unwrap_err();
     assert_eq!(error.field, "phone");
@@ -191,10 +198,10 @@ async fn a_suppressed_address_stays_so_whoever_has_it() {
     let key_of = async |id: &str| control.resolve(&[id.to_owned()]).await.unwrap()[0];
     upsert(&control, vec![contact("a"), with_email("b", "other@shop.example")]).await;
     upsert_by(&control, vec![with_email("twin", "a@shop.example")], Duplicates::Separate).await;
-    control.suppress(&[key_of("a").await], "unsubscribed").await.unwrap();
+    control.suppress(&unsubscribed(&[key_of("a").await])).await.unwrap();
     let is_suppressed = async |id: &str| {
-        let key = key_of(id).await;
-        control.suppressed(&[key]).await.unwrap().contains(&key)
+        let found = control.permissions(&[key_of(id).await], None).await.unwrap();
+        found.values().any(|permission| !permission.suppressions.is_empty())
     };
     assert!(is_suppressed("a").await && is_suppressed("twin").await && !is_suppressed("b").await);
 
@@ -204,7 +211,15 @@ async fn a_suppressed_address_stays_so_whoever_has_it() {
     upsert(&control, vec![with_email("b", "a@shop.example"), contact("c")]).await;
     upsert_by(&control, vec![with_email("b", "a@shop.example")], Duplicates::Separate).await;
     assert!(is_suppressed("b").await && !is_suppressed("c").await);
-    assert_eq!(control.recipients(&[key_of("b").await]).await.unwrap().len(), 0);
+    // What was said of an address that is gone is gone with it; that somebody unsubscribed stays.
+    let bounced = NewSuppression {
+        addresses: vec![(Channel::Email, "c@shop.example".to_owned())],
+        ..NewSuppression::new(SuppressionReason::HardBounced)
+    };
+    control.suppress(&bounced).await.unwrap();
+    assert!(is_suppressed("c").await);
+    upsert(&control, vec![with_email("b", "b3@shop.example"), with_email("c", "c3@shop.example")]).await;
+    assert!(is_suppressed("b").await && !is_suppressed("c").await);
 }
 
 #[tokio::test]
@@ -245,20 +260,42 @@ async fn neither_address_nor_own_id_is_in_the_file() {
 }
 
 #[tokio::test]
-async fn recipients_are_in_order_without_the_suppressed_and_unknown() {
+async fn recipients_are_in_order_without_the_unknown() {
     let world = World::new();
     let (one, two) = (world.open().await, world.open().await);
     upsert(&one, ["a", "b", "c"].map(contact).into()).await;
     let keys = one.resolve(&["c", "a", "b"].map(str::to_owned)).await.unwrap();
     let unknown = ContactKey::from_i64(5).unwrap();
-    one.suppress(&[keys[1]], "unsubscribed").await.unwrap();
-    one.suppress(&[keys[1]], "complained").await.unwrap();
-    one.suppress(&[unknown], "unsubscribed").await.unwrap();
-    let recipients = two.recipients(&[keys[0], unknown, keys[1], keys[2]]).await.unwrap();
+    let recipients = two.recipients(&[keys[0], unknown, keys[2]]).await.unwrap();
     let found: Vec<_> = recipients.iter().map(|row| (row.contact.key, email_of(row))).collect();
     assert_eq!(found, [(keys[0], Some("c@shop.example")), (keys[2], Some("b@shop.example"))]);
-    assert_eq!(two.suppressed(&keys).await.unwrap(), HashSet::from([keys[1]]));
-    assert_eq!(two.suppressed(&[]).await.unwrap(), HashSet::new());
+}
+
+#[tokio::test]
+async fn the_list_tells_reason_channel_and_the_last_time() {
+    let world = World::new();
+    let (one, two) = (world.open().await, world.open().await);
+    upsert(&one, vec![contact("a")]).await;
+    let key = one.resolve(&["a".to_owned()]).await.unwrap()[0];
+    let by_mail = NewSuppression { channel: Some(Channel::Email), note: Some("by link".into()), ..unsubscribed(&[key]) };
+    one.suppress(&by_mail).await.unwrap();
+    world.clock.set(at(60));
+    one.suppress(&NewSuppression { note: None, ..by_mail.clone() }).await.unwrap();
+    one.suppress(&NewSuppression { reason: SuppressionReason::Complained, ..unsubscribed(&[key]) }).await.unwrap();
+    // Whoever has the address is on the list for the address's channel.
+    let found = two.suppressions("a").await.unwrap().unwrap();
+    let found: Vec<_> = found.iter().map(|row| (row.reason.as_str(), row.channel, row.note.as_deref(), row.at)).collect();
+    let (mail, all) = (Some(Channel::Email), None);
+    assert_eq!(
+        found,
+        [("complained", all, None, at(60)), ("complained", mail, None, at(60)), ("unsubscribed", mail, Some("by link"), at(60))]
+    );
+    assert!(two.suppressions("nobody").await.unwrap().is_none());
+    // Somebody may be on the list before they are known.
+    let unknown = ContactKey::from_i64(5).unwrap();
+    one.suppress(&unsubscribed(&[unknown])).await.unwrap();
+    assert_eq!(two.permissions(&[unknown], None).await.unwrap()[&unknown].suppressions.len(), 1);
+    assert!(two.permissions(&[], None).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -292,7 +329,7 @@ async fn batches_longer_than_a_statement_arrive_whole() {
 }
 
 #[tokio::test]
-async fn nobody_of_a_suppressed_domain_is_a_recipient() {
+async fn everybody_of_a_suppressed_domain_is_on_the_list() {
     let world = World::new();
     let control = world.open().await;
     upsert(
@@ -300,12 +337,20 @@ async fn nobody_of_a_suppressed_domain_is_a_recipient() {
         vec![with_email("a", "a@spam.example"), with_email("b", "b@shop.example"), with_email("c", "c@Bücher.example")],
     )
     .await;
-    let keys = control.resolve(&["a", "b", "c"].map(str::to_owned)).await.unwrap();
-    let found = async || control.recipients(&keys).await.unwrap().iter().map(|row| row.contact.key).collect::<Vec<_>>();
-    assert_eq!(found().await, keys);
-    let error = control.suppress_all(&keys[..1], &[], &["spam.example".into(), "a..b".into()], "x").await.unwrap_err();
+    let keys = control.resolve(&["a", "b", "c", "d"].map(str::to_owned)).await.unwrap();
+    let found = async || {
+        let found = control.permissions(&keys, None).await.unwrap();
+        keys.iter().map(|key| found.contains_key(key)).collect::<Vec<_>>()
+    };
+    let domains = |names: &[&str]| NewSuppression {
+        domains: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..NewSuppression::new(SuppressionReason::Manual)
+    };
+    let error = control.suppress(&domains(&["spam.example", "a..b"])).await.unwrap_err();
     assert_eq!(error.to_string(), "contact number 2: domain cannot exist; write one such as `shop.example`");
-    assert_eq!(found().await, keys, "nothing was stored");
-    control.suppress_all(&[], &[], &["Spam.Example".into(), "bücher.example".into()], "a trap").await.unwrap();
-    assert_eq!(found().await, keys[1..2]);
+    assert_eq!(found().await, [false; 4], "nothing was stored");
+    control.suppress(&domains(&["Spam.Example", "bücher.example"])).await.unwrap();
+    assert_eq!(found().await, [true, false, true, false]);
+    upsert(&control, vec![with_email("d", "d@spam.example")]).await;
+    assert_eq!(found().await, [true, false, true, true], "who comes later too");
 }

@@ -66,7 +66,11 @@ impl Control {
         let mut transaction = begin(&mut writer).await?;
         self.forget_handles(&mut transaction, &keys).await?;
         for chunk in keys.chunks(CONTACTS_PER_STATEMENT) {
-            for delete in ["DELETE FROM contacts WHERE contact_key IN (", "DELETE FROM suppressions WHERE contact_key IN ("] {
+            for delete in [
+                "DELETE FROM contacts WHERE contact_key IN (",
+                "DELETE FROM suppressions WHERE contact_key IN (",
+                "DELETE FROM consents WHERE contact_key IN (",
+            ] {
                 let mut delete: QueryBuilder<Sqlite> = QueryBuilder::new(delete);
                 let mut list = delete.separated(", ");
                 chunk.iter().for_each(|key| {

@@ -1,6 +1,7 @@
 //! What the loops ask between the nouns: whom a campaign can reach, which experiments wait for their verdict.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use vocabulary::{CampaignId, Channel, ContactKey, ExperimentId, Timestamp, VariantName};
 
@@ -9,16 +10,26 @@ use crate::contacts::{channel_bit, contact_key, json_list};
 use crate::store::{begin, commit, parsed, time};
 use crate::{Control, ControlError};
 
+/// A plan that senders work on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanInForce {
+    /// Its number, 1 for the campaign's first.
+    pub version: u32,
+    /// Its file.
+    pub file: PathBuf,
+    /// The variant whose hour it was made for, where the campaign follows the recommendation.
+    pub planned_for: Option<VariantName>,
+}
+
 impl Control {
-    /// Those of `keys` that have an address for the channel and are not suppressed, without opening any address.
+    /// Those of `keys` that have an address for the channel, without opening any.
     ///
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
     pub async fn reachable(&self, keys: &[ContactKey], channel: Channel) -> Result<HashSet<ContactKey>, ControlError> {
         let rows: Vec<i64> = sqlx::query_scalar(
             "SELECT contact_key FROM contacts
-             WHERE contact_key IN (SELECT value FROM json_each($1)) AND channels & $2 <> 0
-                 AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.contact_key = contacts.contact_key)",
+             WHERE contact_key IN (SELECT value FROM json_each($1)) AND channels & $2 <> 0",
         )
         .bind(json_list(keys)?)
         .bind(channel_bit(channel))
@@ -41,22 +52,25 @@ impl Control {
         state.map(|state| parsed("a campaign's state", &state, str::parse)).transpose()
     }
 
-    /// The variant whose hour the plan in force was made for; `None` where there is no plan or each recipient has an own
-    /// variant.
+    /// The plan of a campaign that is in force; `None` where there is none yet.
     ///
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
-    pub async fn planned_for(&self, id: &CampaignId) -> Result<Option<VariantName>, ControlError> {
-        let name: Option<Option<String>> = sqlx::query_scalar(
-            "SELECT p.planned_for FROM plans p
+    pub async fn plan_in_force(&self, id: &CampaignId) -> Result<Option<PlanInForce>, ControlError> {
+        let row: Option<(u32, String, Option<String>)> = sqlx::query_as(
+            "SELECT p.plan_version, p.plan_file, p.planned_for FROM plans p
                  JOIN campaigns c ON c.campaign_id = p.campaign_id AND c.plan_version = p.plan_version
              WHERE c.campaign_id = $1",
         )
         .bind(id.as_str())
         .fetch_optional(&mut *self.reader().await)
         .await
-        .map_err(ControlError::query("reading what a plan was made for"))?;
-        name.flatten().map(|name| parsed("a variant's name", &name, VariantName::new)).transpose()
+        .map_err(ControlError::query("reading the plan in force"))?;
+        let plan = |(version, file, planned_for): (u32, String, Option<String>)| {
+            let planned_for = planned_for.map(|name| parsed("a variant's name", &name, VariantName::new)).transpose()?;
+            Ok(PlanInForce { version, file: file.into(), planned_for })
+        };
+        row.map(plan).transpose()
     }
 
     /// Experiments with a finished test campaign and without a verdict since, each with the time the last message of its
@@ -110,18 +124,17 @@ mod tests {
     use vocabulary::Mode;
 
     #[tokio::test]
-    async fn the_mailable_have_an_address_and_did_not_say_no() {
+    async fn the_reachable_have_an_address() {
         let world = World::new();
         let control = world.open().await;
         let unreachable = NewContact { key: "c".into(), ..NewContact::default() };
         let people = [contact("a"), contact("b"), unreachable].map(|contact| contact.check().unwrap());
         control.upsert_contacts(&people, Duplicates::Merge).await.unwrap();
         let keys = control.resolve(&["a", "b", "c"].map(str::to_owned)).await.unwrap();
-        control.suppress(&[keys[1]], "unsubscribed").await.unwrap();
-        assert_eq!(control.reachable(&keys, Channel::Email).await.unwrap(), HashSet::from([keys[0]]));
+        assert_eq!(control.reachable(&keys, Channel::Email).await.unwrap(), HashSet::from([keys[0], keys[1]]));
         control.upsert_contacts(&[contact("c").check().unwrap()], Duplicates::Merge).await.unwrap();
         assert_eq!(control.reachable(&keys, Channel::Sms).await.unwrap(), HashSet::new());
-        assert_eq!(control.reachable(&keys[1..], Channel::Email).await.unwrap(), HashSet::from([keys[2]]));
+        assert_eq!(control.reachable(&keys[1..], Channel::Email).await.unwrap(), HashSet::from([keys[1], keys[2]]));
         assert_eq!(control.reachable(&[], Channel::Email).await.unwrap(), HashSet::new());
     }
 
@@ -130,11 +143,13 @@ mod tests {
         let world = World::new();
         let control = world.open().await;
         let id = sending_campaign(&control, &[(0, 10, 0)]).await;
-        assert_eq!(control.planned_for(&id).await.unwrap(), None);
+        let plan = async |id| control.plan_in_force(id).await.unwrap();
+        assert_eq!(plan(&id).await.unwrap().planned_for, None);
         let variant = VariantName::new("b").unwrap();
         assert!(control.plan_ready(&id, 2, "plan-2", Some(&variant), &new_slices(&[(0, 7, 0)])).await.unwrap());
-        assert_eq!(control.planned_for(&id).await.unwrap(), Some(variant));
-        assert_eq!(control.planned_for(&campaign_id("none")).await.unwrap(), None);
+        let expect = PlanInForce { version: 2, file: "plan-2".into(), planned_for: Some(variant) };
+        assert_eq!(plan(&id).await, Some(expect));
+        assert_eq!(plan(&campaign_id("none")).await, None);
         assert_eq!(control.campaign_state(&id).await.unwrap(), Some(Sending));
         assert_eq!(control.campaign_state(&campaign_id("none")).await.unwrap(), None);
     }

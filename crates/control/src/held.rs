@@ -2,6 +2,7 @@
 
 use vocabulary::{Contact, Timestamp};
 
+use crate::consents::ConsentRow;
 use crate::contact_check::Addresses;
 use crate::contacts::{open, read_sealed};
 use crate::ledger::LedgerRow;
@@ -19,8 +20,10 @@ pub struct Held {
     pub addresses: Addresses,
     /// When something of this changed last.
     pub updated_at: Timestamp,
-    /// Why and since when they are not written to.
-    pub suppression: Option<SuppressionRow>,
+    /// What they said about being written to, oldest first.
+    pub consents: Vec<ConsentRow>,
+    /// Why and since when they are not written to, oldest first.
+    pub suppressions: Vec<SuppressionRow>,
     /// What was, or was about to be, handed over for them, oldest first.
     pub messages: Vec<LedgerRow>,
 }
@@ -45,7 +48,8 @@ impl Control {
             own_ids: std::iter::once(secrets.key).chain(secrets.also).collect(),
             addresses: secrets.addresses,
             updated_at: time(updated_at)?,
-            suppression: self.suppression_of(key).await?,
+            consents: self.consents_of(key, &sealed.wrapped_key).await?,
+            suppressions: self.suppressions(own_id).await?.unwrap_or_default(),
             messages: self.ledger_of(key).await?,
         }))
     }
@@ -73,15 +77,18 @@ mod tests {
             experiment_id: crate::testing::experiment_id("e"),
             variant: None,
             market: None,
+            channel: Channel::Email,
+            class: vocabulary::MessageClass::Marketing,
         };
         let claims: Vec<_> = [(keys[0], "of-a"), (keys[1], "of-b")].into_iter().map(claim).collect();
         control.claim(&campaign, "w", &claims, control.now()).await.unwrap();
-        control.suppress(&keys[..1], "asked").await.unwrap();
+        let manual = crate::NewSuppression::new(policy::SuppressionReason::Manual);
+        control.suppress(&crate::NewSuppression { contacts: vec![keys[0]], ..manual }).await.unwrap();
 
         let held = control.held("loyalty-7").await.unwrap().unwrap();
         assert_eq!(held.own_ids, ["a", "loyalty-7"]);
         assert_eq!(held.addresses[&Channel::Email], "a@shop.example");
-        assert_eq!((held.contact.key, held.suppression.unwrap().reason.as_str()), (keys[0], "asked"));
+        assert_eq!((held.contact.key, held.suppressions[0].reason), (keys[0], policy::SuppressionReason::Manual));
         let messages: Vec<_> = held.messages.iter().map(|row| row.message_id.as_str()).collect();
         assert_eq!(messages, ["of-a"]);
         assert!(control.held("nobody").await.unwrap().is_none());

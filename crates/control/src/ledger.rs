@@ -4,12 +4,14 @@
 //! primary key (campaign, contact) admits each contact once, whatever crashes or runs twice. What was claimed and not
 //! settled when a worker died is still there as open claims.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::str::FromStr;
 
 use serde::Serialize;
 use sqlx::SqliteConnection;
-use vocabulary::{CampaignId, ContactKey, ExperimentId, MessageId, RecommendationId, Timestamp, VariantName};
+use vocabulary::{
+    CampaignId, Channel, ContactKey, ExperimentId, MessageClass, MessageId, RecommendationId, Timestamp, VariantName,
+};
 
 use crate::campaigns::{CampaignState, unknown};
 use crate::contacts::contact_key;
@@ -34,7 +36,7 @@ vocabulary::words!(
         Refused = "refused",
         /// It may or may not have been taken; it is not sent again.
         InDoubt = "in_doubt",
-        /// It was not and will not be handed over: the contact is suppressed or cannot be reached.
+        /// It was not and will not be handed over: a rule refused it, or the contact cannot be reached.
         Skipped = "skipped",
     }
 );
@@ -78,6 +80,10 @@ pub struct NewClaim {
     pub variant: Option<VariantName>,
     /// The contact's market.
     pub market: Option<String>,
+    /// The channel it goes by.
+    pub channel: Channel,
+    /// Its class.
+    pub class: MessageClass,
 }
 
 /// How a claimed message ended.
@@ -141,14 +147,13 @@ pub struct Progress {
     pub refused: u64,
     /// Perhaps taken.
     pub in_doubt: u64,
-    /// Passed over: suppressed or not reachable.
+    /// Passed over: refused by a rule, or not reachable.
     pub skipped: u64,
 }
 
 impl Control {
-    /// Claims messages for `worker` in one commit; those really claimed, in the order given. Passed over are contacts who are
-    /// in the ledger of this campaign already and, noted as skipped, those who are suppressed. A campaign that is not
-    /// sending claims nothing.
+    /// Claims messages for `worker` in one commit; those really claimed, in the order given. Contacts who are in the ledger of
+    /// this campaign already are passed over. A campaign that is not sending claims nothing.
     ///
     /// # Errors
     /// [`ControlError::NotFound`] for an unknown campaign.
@@ -169,7 +174,7 @@ impl Control {
         if state.ok_or_else(|| unknown(campaign))? != CampaignState::Sending.as_str() {
             return Ok(Vec::new());
         }
-        let mut stored = HashMap::new();
+        let mut stored = HashSet::new();
         for claims in claims.chunks(ROWS_PER_STATEMENT) {
             let group = ClaimGroup { campaign, worker, claims, now };
             stored.extend(group.insert(&mut transaction).await?);
@@ -177,14 +182,11 @@ impl Control {
         if stored.is_empty() {
             return Ok(Vec::new());
         }
-        let claimed = stored.values().filter(|state| **state == LedgerState::Claimed).count() as i64;
-        let skipped = stored.len() as i64 - claimed;
-        let counts = Counts::from([(LedgerState::Claimed, claimed), (LedgerState::Skipped, skipped)]);
+        let counts = Counts::from([(LedgerState::Claimed, stored.len() as i64)]);
         move_counts(&mut transaction, campaign.as_str(), &counts).await?;
         commit(transaction).await?;
         // Removed when met, so that a message given twice is claimed once.
-        let mut is_claimed = |id: &MessageId| stored.remove(id.as_str()) == Some(LedgerState::Claimed);
-        Ok(claims.iter().map(|claim| &claim.message_id).filter(|id| is_claimed(id)).cloned().collect())
+        Ok(claims.iter().map(|claim| &claim.message_id).filter(|id| stored.remove(id.as_str())).cloned().collect())
     }
 
     /// Settles messages in one commit; how many of them were open, which is claimed or in doubt. The others stay as they
@@ -284,8 +286,7 @@ impl Control {
         row.map(Row::read).transpose()
     }
 
-    /// Everything in the ledger about one contact, oldest first. It reads the whole ledger, because no other question needs an
-    /// order by contact.
+    /// Everything in the ledger about one contact, oldest first.
     pub(crate) async fn ledger_of(&self, contact: ContactKey) -> Result<Vec<LedgerRow>, ControlError> {
         let rows: Vec<Row> = sqlx::query_as(
             "SELECT message_id, campaign_id, experiment_id, variant, contact_key, market, recommendation_id, state, worker,
@@ -341,26 +342,22 @@ struct ClaimGroup<'a> {
 }
 
 impl ClaimGroup<'_> {
-    /// Stores those of contacts who are not in the ledger yet; their message ids and states.
-    async fn insert(&self, connection: &mut SqliteConnection) -> Result<Vec<(String, LedgerState)>, ControlError> {
+    /// Stores those of contacts who are not in the ledger yet; their message ids.
+    async fn insert(&self, connection: &mut SqliteConnection) -> Result<Vec<String>, ControlError> {
         let values = self.claims.iter().map(|claim| {
             let variant = claim.variant.as_ref().map(VariantName::as_str);
             let (message_id, experiment_id) = (claim.message_id.as_str(), claim.experiment_id.as_str());
-            (claim.contact.as_i64(), message_id, experiment_id, variant, claim.market.as_deref())
+            let (channel, class) = (claim.channel.as_str(), claim.class.as_str());
+            (claim.contact.as_i64(), message_id, experiment_id, variant, claim.market.as_deref(), channel, class)
         });
         let values = to_json("claims", &values.collect::<Vec<_>>())?;
-        let rows: Vec<(String, String)> = sqlx::query_as(
-            "WITH v AS (
-                 SELECT value ->> 0 AS contact_key, value ->> 1 AS message_id, value ->> 2 AS experiment_id,
-                     value ->> 3 AS variant, value ->> 4 AS market,
-                     EXISTS (SELECT 1 FROM suppressions s WHERE s.contact_key = value ->> 0) AS is_suppressed
-                 FROM json_each($1))
-             INSERT INTO ledger (campaign_id, contact_key, message_id, experiment_id, variant, market, state, worker,
-                 claimed_at, settled_at)
-             SELECT $2, contact_key, message_id, experiment_id, variant, market,
-                 CASE WHEN is_suppressed THEN 'skipped' ELSE 'claimed' END, $3, $4, CASE WHEN is_suppressed THEN $4 END
-             FROM v WHERE true
-             ON CONFLICT DO NOTHING RETURNING message_id, state",
+        sqlx::query_scalar(
+            "INSERT INTO ledger (campaign_id, contact_key, message_id, experiment_id, variant, market, channel, class, state,
+                 worker, claimed_at)
+             SELECT $2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, 'claimed',
+                 $3, $4
+             FROM json_each($1) WHERE true
+             ON CONFLICT DO NOTHING RETURNING message_id",
         )
         .bind(values)
         .bind(self.campaign.as_str())
@@ -368,8 +365,7 @@ impl ClaimGroup<'_> {
         .bind(self.now.as_microsecond())
         .fetch_all(connection)
         .await
-        .map_err(ControlError::query("claiming messages"))?;
-        rows.into_iter().map(|(id, state)| Ok((id, read_state(&state)?))).collect()
+        .map_err(ControlError::query("claiming messages"))
     }
 }
 

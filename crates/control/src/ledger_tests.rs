@@ -84,20 +84,6 @@ async fn eight_workers_in_two_processes_claim_each_contact_once() {
 }
 
 #[tokio::test]
-async fn the_suppressed_are_noted_and_passed_over() {
-    let world = World::new();
-    let (one, two) = (world.open().await, world.open().await);
-    sending_campaign(&one, &[(0, 100, 0)]).await;
-    two.suppress(&[contact(2)], "unsubscribed").await.unwrap();
-    assert_eq!(claim(&one, "w1", [1, 2, 3]).await, ids([1, 3]));
-    assert_eq!(claim(&one, "w1", [1, 2, 3]).await, []);
-    check_counts(&one, [2, 0, 0, 0, 1]).await;
-    let row = one.message(&message_id("m2")).await.unwrap().unwrap();
-    assert_eq!((row.state, row.settled_at), (LedgerState::Skipped, Some(at(1))));
-    assert_eq!(one.settle(&[settled("m2", Settlement::Accepted)]).await.unwrap(), 0);
-}
-
-#[tokio::test]
 async fn a_campaign_that_is_not_sending_claims_nothing() {
     let world = World::new();
     let control = world.open().await;

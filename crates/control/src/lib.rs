@@ -7,11 +7,12 @@
 //! *Invariant:* only this crate knows SQL rows. No address is in clear in the file. What was acknowledged is synced to disk.
 //!
 //! Reading order: `store` (the file and who may write), `keys`, `vault`, `contact_check`, `contact_store`,
-//! `contacts`, `known`, `experiments`, `recommendations`,
+//! `contacts`, `consents`, `suppressions`, `permissions`, `known`, `experiments`, `recommendations`,
 //! `segments`, `campaigns`, `slices`, `ledger`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed), `copy` (for backups).
 
 mod campaigns;
+mod consents;
 mod contact_check;
 mod contact_store;
 mod contacts;
@@ -25,26 +26,33 @@ mod held;
 mod keys;
 mod known;
 mod ledger;
+mod permissions;
 mod recommendations;
+mod reindex;
 mod segments;
 mod slices;
 mod store;
+mod suppressions;
 #[cfg(test)]
 mod testing;
 mod vault;
 mod watcher;
 
 pub use campaigns::{CampaignRow, CampaignState};
+pub use consents::{ConsentRow, Evidence, NewConsent};
 pub use contact_check::{Addresses, CheckedContact, FieldError, NewContact, address_field};
 pub use contact_store::{Duplicates, Upserted};
-pub use contacts::{RecipientRow, SuppressionRow};
+pub use contacts::RecipientRow;
 pub use copy::copy_file;
 pub use erasures::{ERASURE_CONTACTS_MAX, ErasureRow, PendingErasure};
 pub use error::ControlError;
+pub use follow_up::PlanInForce;
 pub use held::Held;
 pub use keys::{KeyInfo, KeyRow, NewKey, Scope};
 pub use known::KnownKeys;
 pub use ledger::{LedgerRow, LedgerState, NewClaim, Progress, Settled, Settlement};
+pub use permissions::{Permission, SentRow};
 pub use segments::{SegmentRow, SegmentUse};
 pub use slices::{Lease, NewSlice};
 pub use store::{Control, ControlConfig, change_master_key};
+pub use suppressions::{NewSuppression, SuppressionRow};

@@ -47,6 +47,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (3, include_str!("../migrations/0003_profiles.sql")),
     (4, include_str!("../migrations/0004_segments.sql")),
     (5, include_str!("../migrations/0005_own_days.sql")),
+    (6, include_str!("../migrations/0006_permission.sql")),
 ];
 
 /// What control needs to open.
@@ -106,6 +107,7 @@ impl Control {
             authentications: Authentications::default(),
             watcher: Watcher::default(),
         });
+        control.index_addresses().await?;
         watcher::start(&control);
         Ok(control)
     }
@@ -297,7 +299,7 @@ pub async fn change_master_key(path: &Path, old: &[u8; 32], new: &[u8; 32]) -> R
     connection.close().await.map_err(ControlError::query("closing the control file"))
 }
 
-async fn setting(connection: &mut SqliteConnection, name: &str) -> Result<Option<Vec<u8>>, ControlError> {
+pub(crate) async fn setting(connection: &mut SqliteConnection, name: &str) -> Result<Option<Vec<u8>>, ControlError> {
     sqlx::query_scalar("SELECT value FROM settings WHERE name = $1")
         .bind(name)
         .fetch_optional(connection)
@@ -305,7 +307,7 @@ async fn setting(connection: &mut SqliteConnection, name: &str) -> Result<Option
         .map_err(ControlError::query("reading a setting"))
 }
 
-async fn put_setting(connection: &mut SqliteConnection, name: &str, value: &[u8]) -> Result<(), ControlError> {
+pub(crate) async fn put_setting(connection: &mut SqliteConnection, name: &str, value: &[u8]) -> Result<(), ControlError> {
     sqlx::query("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
         .bind(name)
         .bind(value)
@@ -393,7 +395,7 @@ mod tests {
         let control = world.open().await;
         sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
         let error = Control::open(world.config()).await.err().unwrap();
-        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 5 }), "{error}");
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 6 }), "{error}");
     }
 
     #[tokio::test]

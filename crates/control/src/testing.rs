@@ -146,6 +146,8 @@ pub(crate) fn claims(keys: impl IntoIterator<Item = i64>) -> Vec<NewClaim> {
         experiment_id: experiment_id("e"),
         variant: Some(VariantName::new("a").unwrap()),
         market: Some("DE".into()),
+        channel: Channel::Email,
+        class: vocabulary::MessageClass::Marketing,
     };
     keys.into_iter().map(claim).collect()
 }

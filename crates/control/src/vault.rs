@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use vocabulary::{Channel, ContactKey, Ids};
 
+use crate::consents::Evidence;
 use crate::contact_check::Addresses;
 
 /// What nobody may read in the file. It has no `Debug`, so that it cannot be logged by accident.
@@ -114,15 +115,19 @@ impl Vault {
         cut(hash(self.addresses.clone().chain_update(b"domain\0").chain_update(domain.to_lowercase())))
     }
 
-    /// The handles of all ids and addresses.
-    pub(crate) fn handles(&self, secrets: &Secrets) -> Vec<Handle> {
-        let ids = std::iter::once(&secrets.key).chain(&secrets.also).map(|id| self.own_id(id));
-        ids.chain(self.address_handles(&secrets.addresses)).collect()
+    /// The handle of the domain of an address, if it has one.
+    pub(crate) fn domain_of(&self, channel: Channel, address: &str) -> Option<Handle> {
+        let (_, domain) = address.split_once('@').filter(|_| channel == Channel::Email)?;
+        Some(self.domain(domain))
     }
 
-    /// The handles of addresses.
-    pub(crate) fn address_handles(&self, addresses: &Addresses) -> impl Iterator<Item = Handle> {
-        addresses.iter().map(|(channel, address)| self.address(*channel, address))
+    /// The handles of all ids, addresses and domains.
+    pub(crate) fn handles(&self, secrets: &Secrets) -> Vec<Handle> {
+        let ids = std::iter::once(&secrets.key).chain(&secrets.also).map(|id| self.own_id(id));
+        let of_address = |(channel, address): (&Channel, &String)| {
+            std::iter::once(self.address(*channel, address)).chain(self.domain_of(*channel, address))
+        };
+        ids.chain(secrets.addresses.iter().flat_map(of_address)).collect()
     }
 
     /// Seals the secrets of a new contact under a fresh data key.
@@ -146,6 +151,23 @@ impl Vault {
     pub(crate) fn open(&self, contact: ContactKey, sealed: &Sealed) -> Option<Secrets> {
         let cipher = self.data_cipher(contact, &sealed.wrapped_key)?;
         serde_json::from_slice(&open(&cipher, contact, &sealed.secrets)?).ok()
+    }
+
+    /// Seals what proves a consent under the contact's own data key. `None` when the wrapped key does not open.
+    pub(crate) fn seal_evidence(
+        &self,
+        ids: &dyn Ids,
+        contact: ContactKey,
+        wrapped_key: &[u8],
+        evidence: &Evidence,
+    ) -> Option<Vec<u8>> {
+        let clear = serde_json::to_vec(evidence).expect("texts are always JSON");
+        Some(seal(&self.data_cipher(contact, wrapped_key)?, ids, contact, &clear))
+    }
+
+    /// Opens it again.
+    pub(crate) fn open_evidence(&self, contact: ContactKey, wrapped_key: &[u8], sealed: &[u8]) -> Option<Evidence> {
+        serde_json::from_slice(&open(&self.data_cipher(contact, wrapped_key)?, contact, sealed)?).ok()
     }
 
     fn data_cipher(&self, contact: ContactKey, wrapped_key: &[u8]) -> Option<Aes256Gcm> {

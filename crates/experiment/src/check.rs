@@ -62,6 +62,10 @@ pub(crate) fn problem_of_campaign(campaign: &Campaign) -> Option<Problem> {
             format!("is `{}`, which is no mailbox; write `Shop <news@shop.example>`", campaign.from.escape_debug())
         })?;
         hour("send_hour", campaign.send_hour)?;
+        line("window", campaign.window.as_ref())?;
+        within("ends", campaign.ends.zip(campaign.start).is_none_or(|(ends, start)| ends > start), || {
+            "is not after `start`; nothing could leave".to_owned()
+        })?;
         let cost = campaign.cost.unwrap_or(0.0);
         within("cost", cost.is_finite() && cost >= 0.0, || format!("is {cost}; it must be zero or more"))?;
         within("content", !campaign.content.is_empty(), || "is empty; give at least one copy".to_owned())?;

@@ -11,7 +11,7 @@ use arrow::compute::{cast, concat_batches, sort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion::common::JoinType;
-use datafusion::prelude::{DataFrame, SessionContext, cast as cast_expr, col};
+use datafusion::prelude::{DataFrame, SessionContext, cast as cast_expr, col, lit};
 use vocabulary::{Contact, ContactKey, Timestamp};
 
 use crate::faults::Point;
@@ -33,6 +33,8 @@ pub struct Recipient {
     pub key: ContactKey,
     /// ISO 3166 alpha-2 country.
     pub country: Option<String>,
+    /// ISO 3166-2 part of the country.
+    pub region: Option<String>,
     /// ISO 3166 alpha-2 country they buy in.
     pub market: Option<String>,
     /// IANA time zone.
@@ -109,13 +111,23 @@ pub(crate) async fn change(lake: &Lake) -> Result<i64, LakeError> {
 }
 
 /// See [`Lake::audience`].
-pub(crate) async fn audience(lake: &Lake, audience: Option<&str>, group: Group) -> Result<Audience, LakeError> {
+pub(crate) async fn audience(
+    lake: &Lake,
+    audience: Option<&str>,
+    only: Option<&[ContactKey]>,
+    group: Group,
+) -> Result<Audience, LakeError> {
     let limits = lake.config.limits;
     let asked = Asked { group, text: audience.unwrap_or("all contacts"), limits };
     let audience = audience.map(str::to_owned);
+    let only = only.map(|keys| keys.iter().map(|key| lit(key.as_i64())).collect::<Vec<_>>());
     let run = move |context: SessionContext| async move {
         let failed = |error| explain(&context, error, limits);
         let everybody = context.table(CONTACTS).await.map_err(failed)?;
+        let everybody = match only {
+            None => everybody,
+            Some(keys) => everybody.filter(col(KEY).in_list(keys, false)).map_err(failed)?,
+        };
         let chosen = match audience {
             None => everybody,
             Some(query) => {
@@ -123,7 +135,8 @@ pub(crate) async fn audience(lake: &Lake, audience: Option<&str>, group: Group) 
                 everybody.join(keys, JoinType::LeftSemi, &[KEY], &["audience_key"], None).map_err(failed)?
             }
         };
-        let chosen = chosen.select_columns(&[KEY, "country", "market", "time_zone", "time_zone_derived"]).map_err(failed)?;
+        let chosen =
+            chosen.select_columns(&[KEY, "country", "region", "market", "time_zone", "time_zone_derived"]).map_err(failed)?;
         let batches = chosen.collect().await.map_err(failed)?;
         Ok((batches, versions_read(&context)))
     };
@@ -152,12 +165,13 @@ async fn keys_of(context: &SessionContext, query: &str, limits: SqlLimits) -> Re
 }
 
 fn read_recipients(batch: &RecordBatch, recipients: &mut Vec<Recipient>) -> Result<(), ArrowError> {
-    let [keys, country, market, time_zone, derived] = batch.columns() else {
+    let [keys, country, region, market, time_zone, derived] = batch.columns() else {
         return Err(ArrowError::SchemaError(format!("{} columns", batch.num_columns())));
     };
     let keys = cast(keys, &DataType::Int64)?;
     let texts = |column| cast(column, &DataType::Utf8);
-    let (country, market, time_zone) = (texts(country)?, texts(market)?, texts(time_zone)?);
+    let (country, region) = (texts(country)?, texts(region)?);
+    let (market, time_zone) = (texts(market)?, texts(time_zone)?);
     let derived = cast(derived, &DataType::Boolean)?;
     let text = |column: &ArrayRef, row: usize| column.is_valid(row).then(|| column.as_string::<i32>().value(row).to_owned());
     for (row, key) in keys.as_primitive::<Int64Type>().values().iter().enumerate() {
@@ -165,6 +179,7 @@ fn read_recipients(batch: &RecordBatch, recipients: &mut Vec<Recipient>) -> Resu
         recipients.push(Recipient {
             key,
             country: text(&country, row),
+            region: text(&region, row),
             market: text(&market, row),
             time_zone: text(&time_zone, row),
             is_zone_derived: derived.is_valid(row) && derived.as_boolean().value(row),
@@ -207,6 +222,7 @@ fn columns(schema: &SchemaRef, contacts: &[Contact]) -> Result<RecordBatch, Arro
             text(|contact| contact.profile.source.as_deref()),
             lists(contacts, |contact| contact.channels.iter().map(|channel| channel.as_str()).collect()),
             Arc::new(created.finish()),
+            text(|contact| contact.profile.region.as_deref()),
         ],
     )
 }

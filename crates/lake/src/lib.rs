@@ -47,6 +47,7 @@ mod rewrite;
 mod rows;
 mod rules;
 mod schema;
+mod sends;
 mod session;
 mod slow;
 mod sql;
@@ -68,7 +69,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use serde::Serialize;
 use tokio::sync::Mutex;
-use vocabulary::{Event, EventId, Experiment, Rates, Timestamp};
+use vocabulary::{ContactKey, Event, EventId, Experiment, Rates, Timestamp};
 
 pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
 pub use contacts::{Audience, ContactRows, Recipient};
@@ -79,9 +80,10 @@ pub use group::Rows;
 pub use index::IndexConfig;
 pub use log_lander::LogLander;
 pub use place::TablesAt;
-pub use plan::{PlanRow, read_plan, write_plan};
+pub use plan::{PlanReason, PlanRow, find_in_plan, left_out, planned_at, read_plan, write_plan};
 pub use rates::Refilled;
 pub use retention::{RETENTION_DAYS_MIN, Retention};
+pub use sends::{Sends, SentMessage};
 pub use session::Group;
 pub use sql::{SqlAnswer, SqlFormat, SqlLimits, SqlOptions};
 pub use tables::AsOf;
@@ -323,7 +325,28 @@ impl Lake {
     /// # Errors
     /// As [`Lake::sql`].
     pub async fn audience(&self, query: Option<&str>, group: Group) -> Result<Audience, LakeError> {
-        contacts::audience(self, query, group).await
+        contacts::audience(self, query, None, group).await
+    }
+
+    /// Those of some contacts whom a query names, as [`Lake::audience`] does.
+    ///
+    /// # Errors
+    /// As [`Lake::sql`].
+    pub async fn audience_among(
+        &self,
+        query: Option<&str>,
+        contacts: &[ContactKey],
+        group: Group,
+    ) -> Result<Audience, LakeError> {
+        contacts::audience(self, query, Some(contacts), group).await
+    }
+
+    /// What these contacts, or all, were sent after `since` and before `until`.
+    ///
+    /// # Errors
+    /// As [`Lake::sql`].
+    pub async fn sends(&self, contacts: Option<&[ContactKey]>, since: Timestamp, until: Timestamp) -> Result<Sends, LakeError> {
+        sends::sends(self, contacts, since, until).await
     }
 
     /// What is known of an experiment at `as_of`: one query over the tables as they are now.

@@ -1,15 +1,19 @@
-//! A campaign's plan: who is sent which variant when, one Parquet file sorted by due time that senders read in slices.
+//! A campaign's plan: who is sent which variant when, and who is not and why; one Parquet file that senders read in slices. Those
+//! who are sent something come first, by due time.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType, UInt32Type};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use vocabulary::{ContactKey, Timestamp, VariantName};
 
 use crate::LakeError;
@@ -20,7 +24,7 @@ use crate::schema::timestamp_type;
 /// most of the file.
 const ROW_GROUP_ROWS: usize = 16 * 1024;
 
-/// One recipient of a campaign.
+/// One contact of a campaign's audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanRow {
     /// Who.
@@ -29,15 +33,31 @@ pub struct PlanRow {
     pub variant: Option<VariantName>,
     /// ISO 3166 alpha-2 country.
     pub market: Option<String>,
-    /// When the message is to leave.
-    pub due: Timestamp,
+    /// When the message is to leave; `None` where none is sent.
+    pub due: Option<Timestamp>,
+    /// The rule that put the message off or refused it, if one did.
+    pub why: Option<PlanReason>,
 }
 
-/// Writes a plan: afterwards `path` is there whole or not at all, power losses included.
+/// Why a message is not sent, or later than it was meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanReason {
+    /// The name of the rule.
+    pub rule: Arc<str>,
+    /// Its version.
+    pub version: u32,
+    /// What it said.
+    pub reason: Arc<str>,
+}
+
+/// The name under which a plan's file says when it was made.
+const PLANNED_AT: &str = "sendlab.planned_at";
+
+/// Writes a plan that was made at `planned_at`: afterwards `path` is there whole or not at all, power losses included.
 ///
 /// # Errors
 /// [`LakeError::File`] when it cannot be written.
-pub fn write_plan(path: &Path, rows: &[PlanRow]) -> Result<(), LakeError> {
+pub fn write_plan(path: &Path, rows: &[PlanRow], planned_at: Timestamp) -> Result<(), LakeError> {
     let failed = || LakeError::file("write", path);
     let folder = path.parent().unwrap_or(Path::new("."));
     let unfinished = path.with_extension("unfinished");
@@ -45,6 +65,8 @@ pub fn write_plan(path: &Path, rows: &[PlanRow]) -> Result<(), LakeError> {
         fs::create_dir_all(folder)?;
         let level = ZstdLevel::try_new(1)?;
         let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level));
+        let planned_at = KeyValue::new(PLANNED_AT.to_owned(), planned_at.to_string());
+        let properties = properties.set_key_value_metadata(Some(vec![planned_at]));
         let properties = properties.set_max_row_group_row_count(Some(ROW_GROUP_ROWS)).build();
         let batch = to_batch(rows).map_err(std::io::Error::other)?;
         let mut writer = ArrowWriter::try_new(File::create(&unfinished)?, batch.schema(), Some(properties))?;
@@ -75,12 +97,28 @@ pub fn read_plan(path: &Path, first_row: usize, rows: usize) -> Result<Vec<PlanR
     Ok(plan)
 }
 
+/// When a plan was made.
+///
+/// # Errors
+/// As [`read_plan`].
+pub fn planned_at(path: &Path) -> Result<Timestamp, LakeError> {
+    let file = File::open(path).map_err(LakeError::file("open", path))?;
+    let bad = |why: String| LakeError::BadPlan { path: path.to_owned(), why };
+    let reader = SerializedFileReader::new(file).map_err(|error| bad(error.to_string()))?;
+    let noted = reader.metadata().file_metadata().key_value_metadata();
+    let noted = noted.and_then(|noted| noted.iter().find(|pair| pair.key == PLANNED_AT)?.value.as_deref()?.parse().ok());
+    noted.ok_or_else(|| bad("it does not say when it was made".to_owned()))
+}
+
 fn schema() -> Schema {
     Schema::new(vec![
         Field::new("contact_key", DataType::Int64, false),
         Field::new("variant", DataType::Utf8, true),
         Field::new("market", DataType::Utf8, true),
-        Field::new("due", timestamp_type(), false),
+        Field::new("due", timestamp_type(), true),
+        Field::new("rule", DataType::Utf8, true),
+        Field::new("rule_version", DataType::UInt32, true),
+        Field::new("reason", DataType::Utf8, true),
     ])
 }
 
@@ -90,8 +128,12 @@ fn to_batch(rows: &[PlanRow]) -> Result<RecordBatch, arrow::error::ArrowError> {
         Arc::new(StringArray::from_iter(rows.iter().map(|row| row.variant.as_ref().map(|name| name.as_str())))),
         Arc::new(StringArray::from_iter(rows.iter().map(|row| row.market.as_deref()))),
         Arc::new(
-            TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.due.as_microsecond())).with_timezone("UTC"),
+            TimestampMicrosecondArray::from_iter(rows.iter().map(|row| row.due.map(Timestamp::as_microsecond)))
+                .with_timezone("UTC"),
         ),
+        Arc::new(StringArray::from_iter(rows.iter().map(|row| row.why.as_ref().map(|why| &*why.rule)))),
+        Arc::new(UInt32Array::from_iter(rows.iter().map(|row| row.why.as_ref().map(|why| why.version)))),
+        Arc::new(StringArray::from_iter(rows.iter().map(|row| row.why.as_ref().map(|why| &*why.reason)))),
     ];
     RecordBatch::try_new(Arc::new(schema()), columns)
 }
@@ -100,15 +142,62 @@ fn from_batch(batch: &RecordBatch, plan: &mut Vec<PlanRow>) -> Result<(), String
     let keys = batch.column(0).as_primitive::<Int64Type>();
     let (variants, markets) = (batch.column(1).as_string::<i32>(), batch.column(2).as_string::<i32>());
     let dues = batch.column(3).as_primitive::<TimestampMicrosecondType>();
-    for (((key, variant), market), due) in keys.iter().zip(variants).zip(markets).zip(dues) {
+    let (rules, reasons) = (batch.column(4).as_string::<i32>(), batch.column(6).as_string::<i32>());
+    let versions = batch.column(5).as_primitive::<UInt32Type>();
+    let mut texts = Texts::default();
+    for (row, (((key, variant), market), due)) in keys.iter().zip(variants).zip(markets).zip(dues).enumerate() {
+        let why = rules.is_valid(row).then(|| PlanReason {
+            rule: texts.shared(rules.value(row)),
+            version: versions.value(row),
+            reason: texts.shared(reasons.value(row)),
+        });
         plan.push(PlanRow {
             contact: key.and_then(ContactKey::from_i64).ok_or("a contact key is not positive")?,
             variant: variant.map(VariantName::new).transpose().map_err(|error| format!("a variant's name {error}"))?,
             market: market.map(str::to_owned),
-            due: due.and_then(|due| Timestamp::from_microsecond(due).ok()).ok_or("a due time is out of range")?,
+            due: due.map(Timestamp::from_microsecond).transpose().map_err(|_| "a due time is out of range")?,
+            why,
         });
     }
     Ok(())
+}
+
+/// Few reasons stand in many rows.
+#[derive(Default)]
+struct Texts(HashSet<Arc<str>>);
+
+impl Texts {
+    fn shared(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(text) {
+            return known.clone();
+        }
+        let new: Arc<str> = text.into();
+        self.0.insert(new.clone());
+        new
+    }
+}
+
+/// What a plan says of some contacts: one row each at most.
+///
+/// # Errors
+/// As [`read_plan`].
+pub fn find_in_plan(path: &Path, contacts: &HashSet<ContactKey>) -> Result<HashMap<ContactKey, PlanRow>, LakeError> {
+    let rows = read_plan(path, 0, usize::MAX)?;
+    Ok(rows.into_iter().filter(|row| contacts.contains(&row.contact)).map(|row| (row.contact, row)).collect())
+}
+
+/// How many contacts a plan leaves out, by the rule that does.
+///
+/// # Errors
+/// As [`read_plan`].
+pub fn left_out(path: &Path) -> Result<BTreeMap<Arc<str>, u64>, LakeError> {
+    let mut counts: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+    for row in read_plan(path, 0, usize::MAX)? {
+        if let (None, Some(why)) = (row.due, row.why) {
+            *counts.entry(why.rule).or_default() += 1;
+        }
+    }
+    Ok(counts)
 }
 
 #[cfg(test)]
@@ -120,7 +209,12 @@ mod tests {
             contact: ContactKey::from_i64(n + 1).unwrap(),
             variant: (n % 3 != 0).then(|| VariantName::new("Mens E-Mail").unwrap()),
             market: (n % 2 == 0).then(|| "DE".to_owned()),
-            due: Timestamp::from_microsecond(1_700_000_000_000_001 + n).unwrap(),
+            due: (n % 5 != 0).then(|| Timestamp::from_microsecond(1_700_000_000_000_001 + n).unwrap()),
+            why: (n % 5 < 2).then(|| PlanReason {
+                rule: "cap/email-week".into(),
+                version: 2,
+                reason: format!("{} were sent", n % 7).into(),
+            }),
         };
         (0..count).map(row).collect()
     }
@@ -129,8 +223,9 @@ mod tests {
     fn slices_of_a_plan_come_back_as_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plans/spring.parquet");
-        let rows = rows(40_000);
-        write_plan(&path, &rows).unwrap();
+        let (rows, made_at) = (rows(40_000), "2026-11-11T00:00:00.5Z".parse().unwrap());
+        write_plan(&path, &rows, made_at).unwrap();
+        assert_eq!(planned_at(&path).unwrap(), made_at);
         let check = |first: usize, count: usize, expect: &[PlanRow]| {
             assert_eq!(read_plan(&path, first, count).unwrap(), expect, "{first} {count}");
         };
@@ -140,13 +235,16 @@ mod tests {
         check(40_000, 5, &[]);
         check(0, 40_000, &rows);
         assert_eq!(fs::read_dir(folder.path().join("plans")).unwrap().count(), 1);
+        let some = [rows[7].contact, ContactKey::from_i64(99_999_999).unwrap()].into();
+        assert_eq!(find_in_plan(&path, &some).unwrap(), [(rows[7].contact, rows[7].clone())].into());
+        assert_eq!(left_out(&path).unwrap(), [("cap/email-week".into(), 8_000)].into());
     }
 
     #[test]
     fn an_empty_plan_is_a_plan() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("empty.parquet");
-        write_plan(&path, &[]).unwrap();
+        write_plan(&path, &[], Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(read_plan(&path, 0, 10).unwrap(), []);
     }
 

@@ -78,6 +78,7 @@ pub(crate) fn contacts_table() -> TableSpec {
         text("source", "Where they came from."),
         field("channels", labels(), true, "The channels with an address: email, sms, whatsapp, wechat, push, line, telegram."),
         field("created_at", timestamp_type(), true, "When they were first known here."),
+        text("region", "ISO 3166-2 part of the country, such as US-FL."),
     ];
     TableSpec {
         name: CONTACTS,

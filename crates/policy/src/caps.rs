@@ -15,8 +15,8 @@ use crate::rule::{FileHead, Rule};
 use crate::scope::{Scope, Scoped};
 use crate::tally::{Case, Log, Tally};
 
-/// The longest time that a cap can look back, because facts about sends reach no further.
-const HOURS_BACK_MAX: i64 = 31 * 24;
+/// The longest time that a cap can look back, in hours: what was sent before need not be told.
+pub const SENDS_HOURS: i64 = 31 * 24;
 
 words!(
     /// What a cap counts.
@@ -95,7 +95,7 @@ pub(crate) fn read(mut file: Section<'_>, atlas: &Atlas) -> Result<Scoped<CapRul
         let limit = section.whole("limit")?.filter(|limit| *limit > 0);
         let limit = limit.ok_or_else(|| section.wrong("limit", "is missing or 0; write how many there may be"))?;
         let window: Option<Length> = section.word("within")?;
-        let window = window.filter(|window| window.0 <= SignedDuration::from_hours(HOURS_BACK_MAX));
+        let window = window.filter(|window| window.0 <= SignedDuration::from_hours(SENDS_HOURS));
         let window = window.ok_or_else(|| section.wrong("within", "is missing or above 31 days; write such as \"24 hours\""))?;
         let counts = section.word("counts")?.unwrap_or(Counts::Channel);
         let over = section.word("over")?.unwrap_or(Over::Defer);

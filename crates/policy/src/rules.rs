@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use vocabulary::Contact;
 
 use crate::calendar::Festival;
 use crate::caps::CapRule;
@@ -134,6 +135,16 @@ impl Rules {
         }
     }
 
+    /// Where nobody told a contact's time zone, their country or else that of their number tells it, if it has only one clock.
+    /// Of several none is more likely enough to send by: there a message waits until every clock of the country permits it.
+    pub fn derive_time_zone(&self, contact: &mut Contact) {
+        let profile = &contact.profile;
+        if profile.time_zone.is_none() {
+            let country = profile.country.as_deref().or(profile.phone_country.as_deref());
+            contact.derived_time_zone = country.and_then(|country| self.only_zone(country)).map(str::to_owned);
+        }
+    }
+
     /// Names the whole set: twelve hexadecimal digits of a hash of all files. The same text has the same version.
     #[must_use]
     pub fn version(&self) -> &Arc<str> {
@@ -154,5 +165,31 @@ impl Rules {
     #[must_use]
     pub fn head(&self, id: &str) -> Option<&Rule> {
         self.heads().find(|rule| &*rule.id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vocabulary::{ContactKey, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn a_country_with_one_clock_tells_the_time() {
+        let rules = Rules::embedded().unwrap();
+        let check = |country: Option<&str>, phone: Option<&str>, told: Option<&str>, expect: Option<&str>| {
+            let mut contact = Contact::new(ContactKey::from_random(1), Timestamp::UNIX_EPOCH);
+            contact.profile.country = country.map(str::to_owned);
+            contact.profile.phone_country = phone.map(str::to_owned);
+            contact.profile.time_zone = told.map(str::to_owned);
+            rules.derive_time_zone(&mut contact);
+            assert_eq!(contact.derived_time_zone.as_deref(), expect, "{country:?} {phone:?} {told:?}");
+        };
+        check(Some("JP"), None, None, Some("Asia/Tokyo"));
+        check(Some("JP"), Some("DE"), None, Some("Asia/Tokyo"));
+        check(None, Some("DE"), None, Some("Europe/Berlin"));
+        check(Some("JP"), None, Some("Asia/Seoul"), None);
+        check(Some("US"), Some("DE"), None, None);
+        check(None, None, None, None);
     }
 }

@@ -70,6 +70,7 @@ impl Checker {
             Condition::NoneOf(list) => self.list(&at("none"), list, depth),
             Condition::Not(inner) => self.condition(&at("not"), inner, depth + 1),
             Condition::Country(list) => values(&at("country"), list, VALUE_BYTES_MAX, country),
+            Condition::Region(list) => values(&at("region"), list, VALUE_BYTES_MAX, region),
             Condition::Market(list) => values(&at("market"), list, VALUE_BYTES_MAX, any_text),
             Condition::Language(list) => values(&at("language"), list, VALUE_BYTES_MAX, language),
             Condition::TimeZone(list) => values(&at("time_zone"), list, VALUE_BYTES_MAX, any_text),
@@ -265,6 +266,13 @@ fn any_text(_: &str) -> Option<&'static str> {
 fn country(value: &str) -> Option<&'static str> {
     let letters = value.len() == 2 && value.bytes().all(|byte| byte.is_ascii_uppercase());
     (!letters).then_some("which is no country; write two capital letters, such as DE")
+}
+
+fn region(value: &str) -> Option<&'static str> {
+    let no_region = "which is no part of a country; write its ISO 3166-2 code, such as US-FL";
+    let Some((whole, part)) = value.split_once('-') else { return Some(no_region) };
+    let is_part = (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    (country(whole).is_some() || !is_part).then_some(no_region)
 }
 
 fn language(value: &str) -> Option<&'static str> {

@@ -41,6 +41,7 @@ impl Compiler {
             Condition::NoneOf(list) => Expression::not(Expression::any(self.conditions(list))),
             Condition::Not(inner) => Expression::not(self.condition(inner)),
             Condition::Country(values) => is(one_of("country", values)),
+            Condition::Region(values) => is(one_of("region", values)),
             Condition::Market(values) => is(one_of("market", values)),
             Condition::Language(values) => is(language(values)),
             Condition::TimeZone(values) => is(one_of("time_zone", values)),

@@ -26,6 +26,8 @@ pub enum Condition {
 
     /// The country is one of these, ISO 3166 alpha-2.
     Country(Vec<String>),
+    /// The part of the country is one of these, ISO 3166-2.
+    Region(Vec<String>),
     /// The market is one of these.
     Market(Vec<String>),
     /// The language is one of these or a kind of one: `zh` holds for `zh`, `zh-Hant` and `zh-TW`, whatever the case (the basic

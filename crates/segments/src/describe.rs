@@ -24,6 +24,7 @@ fn sentence(condition: &Condition) -> String {
         Condition::NoneOf(list) => list.iter().map(negated).collect::<Vec<_>>().join(" and "),
         Condition::Not(inner) => negated(inner),
         Condition::Country(values) => format!("country is {}", or(values)),
+        Condition::Region(values) => format!("region is {}", or(values)),
         Condition::Market(values) => format!("market is {}", or(values)),
         Condition::Language(values) => format!("language is {}", or(values)),
         Condition::TimeZone(values) => format!("time zone is {}", or(values)),

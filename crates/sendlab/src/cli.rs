@@ -118,6 +118,14 @@ pub(crate) enum Command {
     /// Erase people: unlinkable at once, then deleted from every table and version, with a certificate.
     #[command(after_help = "Example:\n  sendlab erase customer-17 customer-18 > certificate.json")]
     Erase(EraseArgs),
+    /// Say why somebody gets a message of a campaign, or gets none: what the plan says, and each rule with its input, its
+    /// answer and its source.
+    #[command(
+        after_help = "Examples:\n  sendlab explain --contact customer-17 --campaign spring-test\n  sendlab explain --contact \
+                            customer-17 --campaign spring-test --all\n\nWith a plan it tells what was known when the plan was made; \
+                            without one, what would be decided now."
+    )]
+    Explain(ExplainArgs),
     /// Write down everything that is held about one person, as JSON: ids, addresses, profile, messages, events.
     #[command(after_help = "Example:\n  sendlab export customer-17 > customer-17.json")]
     Export {
@@ -126,7 +134,7 @@ pub(crate) enum Command {
     },
     /// Put people or addresses on the suppression list: no campaign reaches them from now on, and no import takes them off.
     #[command(
-        after_help = "Examples:\n  sendlab suppress customer-17 --reason 'asked on the telephone'\n  sendlab suppress --email \
+        after_help = "Examples:\n  sendlab suppress customer-17 --note 'asked on the telephone'\n  sendlab suppress --email \
                             kim@shop.example --phone +493022700\n  sendlab suppress --file robinson.txt --reason register\n\nThe file \
                             has one a line: what begins with @ is a domain, what holds an @ an e-mail address, what begins with + a phone \
                             number, all else your own id."
@@ -168,6 +176,22 @@ pub(crate) struct EraseArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct ExplainArgs {
+    /// Your own id of the contact. May be given many times.
+    #[arg(long, required = true, value_name = "ID")]
+    pub(crate) contact: Vec<String>,
+    /// The campaign.
+    #[arg(long, value_name = "ID")]
+    pub(crate) campaign: String,
+    /// Show the rules that permit it too.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct SuppressArgs {
     /// Your own ids of contacts.
     #[arg(required_unless_present_any = ["file", "email", "phone", "domain"])]
@@ -184,9 +208,15 @@ pub(crate) struct SuppressArgs {
     /// A file with one of these a line.
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// Why, for people who ask later.
-    #[arg(long, default_value = "manual")]
+    /// Why. `hard_bounced`, `invalid` and `legal` stop every message, the others marketing.
+    #[arg(long, default_value = "manual", value_parser = ["unsubscribed", "complained", "hard_bounced", "invalid", "register", "legal", "manual"])]
     pub(crate) reason: String,
+    /// More about why, for people who ask later.
+    #[arg(long)]
+    pub(crate) note: Option<String>,
+    /// Suppress contacts on this channel only.
+    #[arg(long)]
+    pub(crate) channel: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -345,6 +375,9 @@ pub(crate) struct ImportExperimentArgs {
     /// The e-mail address, made the same way, such as `c{row}@example.test`; no address where absent.
     #[arg(long, value_name = "TEMPLATE")]
     pub(crate) email: Option<String>,
+    /// The ISO 3166 country, made the same way, such as `US`: what laws ask before anybody is written to depends on it.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) country: Option<String>,
     /// Columns known before the experiment, kept as attributes of the contact.
     #[arg(long, value_delimiter = ',', value_name = "COLUMN,...")]
     pub(crate) attribute: Vec<String>,

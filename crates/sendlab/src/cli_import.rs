@@ -114,8 +114,11 @@ pub(crate) struct ImportEventsArgs {
 /// Teaches by example; clap shows it below the options.
 pub(crate) const IMPORT_CONTACTS_HELP: &str = "\
 Fields:
-  key (required), email, phone, whatsapp, wechat, push, line, telegram, country, language,
-  time_zone, market, interests, tags, device, birth_date, source, and attributes of your own.
+  key (required), email, phone, whatsapp, wechat, push, line, telegram, country, region, language,
+  time_zone, market, interests, tags, device, birth_date, source, and attributes of your own;
+  email_consent, phone_consent, whatsapp_consent, wechat_consent, push_consent, line_consent,
+  telegram_consent, night_consent, cross_border_consent, and of all these consent_at,
+  consent_source, consent_wording, consent_ip, consent_proof.
   Columns that are called so need no mapping. Others are left out unless they are mapped or
   named by --attribute: attributes go into the lake, where anybody who may ask SQL sees them,
   so none gets there by accident. Addresses never do: they are kept encrypted, and an e-mail
@@ -133,6 +136,11 @@ Fields:
     email: \"{e-mail}\"
     country: { from: \"{land}\", values: { Deutschland: DE, Österreich: AT } }
     attributes.size: \"{Size}\"
+
+Consent:
+  How it was given decides where it is enough: express_written, double_opt_in, express,
+  soft_opt_in, implied_purchase, implied_inquiry or claimed; or withdrawn. `yes` is refused:
+  the law asks how, when and with which words. `sendlab explain` tells what a rule made of it.
 
 Addresses:
   Phone numbers may be written as they are dialled in `country`, or with + and the country's

@@ -112,6 +112,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         }
         Command::Keys(command) => keys(client, command).await,
         Command::Erase(args) => erase(client, args).await,
+        Command::Explain(args) => crate::explain::run(client, args).await,
         Command::Export { contact } => {
             let held = client.get(&format!("/v1/contacts/{}/export", segment(&contact))).await?;
             say(&serde_json::to_string_pretty(&held)?);
@@ -350,7 +351,7 @@ fn lines(file: Option<&Path>) -> anyhow::Result<Vec<String>> {
 const SUPPRESSIONS_PER_REQUEST: usize = 10_000;
 
 async fn suppress(client: &Client, args: crate::cli::SuppressArgs) -> anyhow::Result<()> {
-    let crate::cli::SuppressArgs { contacts, email, phone, domain, file, reason } = args;
+    let crate::cli::SuppressArgs { contacts, email, phone, domain, file, reason, note, channel } = args;
     let of_file = lines(file.as_deref())?.into_iter().map(|line| match line {
         line if line.starts_with('@') => ("domains", line.trim_start_matches('@').to_owned()),
         line if line.contains('@') => ("emails", line),
@@ -365,6 +366,7 @@ async fn suppress(client: &Client, args: crate::cli::SuppressArgs) -> anyhow::Re
         let of = |kind: &str| part.iter().filter(|(of, _)| *of == kind).map(|(_, name)| name.as_str()).collect::<Vec<_>>();
         let body = json!({
             "contacts": of("contacts"), "emails": of("emails"), "phones": of("phones"), "domains": of("domains"), "reason": reason,
+            "note": note, "channel": channel,
         });
         let answer = client.send(Method::POST, "/v1/suppressions", "application/json", serde_json::to_vec(&body)?).await?;
         suppressed += answer["suppressed"].as_u64().unwrap_or_default();

@@ -226,6 +226,9 @@ fn contact_lines(mapping: &Mapping, row: &Row<'_>) -> anyhow::Result<Vec<Value>>
     if let Some(email) = &mapping.email {
         line["email"] = email.fill(row).into();
     }
+    if let Some(country) = &mapping.country {
+        line["country"] = country.fill(row).into();
+    }
     Ok(vec![line])
 }
 

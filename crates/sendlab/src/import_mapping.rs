@@ -28,6 +28,7 @@ pub(crate) struct Mapping {
     control: Option<String>,
     pub(crate) contact: Template,
     pub(crate) email: Option<Template>,
+    pub(crate) country: Option<Template>,
     pub(crate) attributes: Vec<String>,
     assigned_at: Template,
     window_hours: u32,
@@ -50,6 +51,7 @@ struct File {
     control: Option<String>,
     contact: Option<String>,
     email: Option<String>,
+    country: Option<String>,
     attribute: Vec<String>,
     assigned_at: Option<String>,
     window_hours: Option<u32>,
@@ -83,6 +85,7 @@ impl Mapping {
             control: pick(&args.control, file.control),
             contact: Template::new(&pick(&args.contact, file.contact).unwrap_or_else(|| format!("{experiment}-{{row}}")))?,
             email: pick(&args.email, file.email).as_deref().map(Template::new).transpose()?,
+            country: pick(&args.country, file.country).as_deref().map(Template::new).transpose()?,
             attributes: if args.attribute.is_empty() { file.attribute } else { args.attribute.clone() },
             assigned_at: Template::new(&pick(&args.assigned_at, file.assigned_at).map_or_else(long_ago, Ok)?)?,
             window_hours: args.window_hours.or(file.window_hours).unwrap_or(WINDOW_DEFAULT_HOURS),
@@ -122,7 +125,8 @@ impl Mapping {
         }
         check_template(&self.contact, columns, "--contact")?;
         check_template(&self.assigned_at, columns, "--assigned-at")?;
-        self.email.as_ref().map_or(Ok(()), |email| check_template(email, columns, "--email"))
+        self.email.as_ref().map_or(Ok(()), |email| check_template(email, columns, "--email"))?;
+        self.country.as_ref().map_or(Ok(()), |country| check_template(country, columns, "--country"))
     }
 
     /// The experiment as it would have been written.

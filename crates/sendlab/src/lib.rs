@@ -13,6 +13,7 @@ mod cli_lake;
 mod client;
 mod commands;
 mod demo;
+mod explain;
 mod import;
 mod import_mapping;
 mod import_rows;

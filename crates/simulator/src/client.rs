@@ -35,6 +35,14 @@ pub struct ContactRow {
     pub key: String,
     /// Their address.
     pub email: String,
+    /// How they agreed to marketing by e-mail.
+    pub email_consent: &'static str,
+    /// How they agreed to have their data moved abroad, which some countries ask for beside.
+    pub cross_border_consent: &'static str,
+    /// When they did.
+    pub consent_at: String,
+    /// Where they did.
+    pub consent_source: &'static str,
     /// ISO 3166 alpha-2.
     pub country: &'static str,
     /// BCP 47.

@@ -127,7 +127,10 @@ impl Drive<'_> {
     async fn create_contacts(&mut self) -> Result<(), SimulatorError> {
         self.begin(Phase::Contacts);
         let total = u64::from(self.world.contacts);
-        let rows: Vec<ContactRow> = self.world.shoppers().map(|shopper| contact_row(&shopper)).collect();
+        let rows: Vec<ContactRow> = {
+            let consent_at = self.world.start.checked_sub(CONSENT_AGE).unwrap_or(self.world.start).to_string();
+            self.world.shoppers().map(|shopper| contact_row(&shopper, &consent_at)).collect()
+        };
         let mut done = 0;
         for batch in rows.chunks(self.plan.rows_per_request) {
             self.server.put_contacts(batch).await?;
@@ -358,7 +361,10 @@ async fn make(server: &Client, visit: Visit) -> Result<Visit, SimulatorError> {
     Ok(visit)
 }
 
-fn contact_row(shopper: &Shopper) -> ContactRow {
+/// How long before the world begins its shoppers agreed to be written to.
+const CONSENT_AGE: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+fn contact_row(shopper: &Shopper, consent_at: &str) -> ContactRow {
     let mut attributes = BTreeMap::from([
         ("first_name", shopper.first_name.to_owned()),
         ("interest", shopper.interest.to_owned()),
@@ -368,6 +374,10 @@ fn contact_row(shopper: &Shopper) -> ContactRow {
     ContactRow {
         key: shopper.key(),
         email: shopper.email(),
+        email_consent: "double_opt_in",
+        cross_border_consent: "express",
+        consent_at: consent_at.to_owned(),
+        consent_source: "newsletter form",
         country: shopper.market.country,
         language: shopper.market.language,
         time_zone: shopper.time_zone,

@@ -242,6 +242,8 @@ fn campaign(id: &str) -> Campaign {
         channel: Channel::Email,
         start: None,
         send_hour: None,
+        ends: None,
+        window: None,
         cost: None,
         content: content(),
     }

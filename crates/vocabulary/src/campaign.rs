@@ -42,6 +42,13 @@ pub struct Campaign {
     /// The hour in the recipient's own time zone, 0 to 23, where the variant names none; at once where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_hour: Option<u8>,
+    /// Nothing leaves from this moment on, such as the end of a sale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Timestamp>,
+    /// The days and hours by the recipient's own clock at which it may leave, such as `mon-fri 09:00-20:00`. What laws and
+    /// customs ask holds beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
     /// What handing one message over costs, in the base currency's major unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,

@@ -100,6 +100,9 @@ pub struct Profile {
     /// ISO 3166 alpha-2 country, upper case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+    /// ISO 3166-2 part of the country, such as `US-FL`; laws may differ between parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// BCP 47 language tag, such as `pt-BR`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,

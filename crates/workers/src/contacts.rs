@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use lake::ContactRows;
-use policy::Rules;
 use tokio_util::sync::CancellationToken;
-use vocabulary::Contact;
 
 use crate::{Parts, WorkerError, pause_after};
 
@@ -82,45 +80,9 @@ pub(crate) async fn publish(parts: &Parts) -> Result<(), WorkerError> {
         let mut page = parts.control.contacts_after(last, PAGE).await?;
         let Some(contact) = page.last() else { break };
         last = Some(contact.key);
-        page.iter_mut().for_each(|contact| derive_time_zone(&parts.rules, contact));
+        page.iter_mut().for_each(|contact| parts.rules.derive_time_zone(contact));
         rows.push(&page)?;
     }
     parts.lake.replace_contacts(change, rows, parts.clock.now()).await?;
     Ok(())
-}
-
-/// Where nobody told a contact's time zone, their country or else that of their number tells it, if it has only one clock.
-/// Of several none is more likely enough to send by: there a message waits until every clock of the country permits it.
-fn derive_time_zone(rules: &Rules, contact: &mut Contact) {
-    let profile = &contact.profile;
-    if profile.time_zone.is_none() {
-        let country = profile.country.as_deref().or(profile.phone_country.as_deref());
-        contact.derived_time_zone = country.and_then(|country| rules.only_zone(country)).map(str::to_owned);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use vocabulary::{ContactKey, Timestamp};
-
-    use super::*;
-
-    #[test]
-    fn a_country_with_one_clock_tells_the_time() {
-        let rules = Rules::embedded().unwrap();
-        let check = |country: Option<&str>, phone: Option<&str>, told: Option<&str>, expect: Option<&str>| {
-            let mut contact = Contact::new(ContactKey::from_random(1), Timestamp::UNIX_EPOCH);
-            contact.profile.country = country.map(str::to_owned);
-            contact.profile.phone_country = phone.map(str::to_owned);
-            contact.profile.time_zone = told.map(str::to_owned);
-            derive_time_zone(&rules, &mut contact);
-            assert_eq!(contact.derived_time_zone.as_deref(), expect, "{country:?} {phone:?} {told:?}");
-        };
-        check(Some("JP"), None, None, Some("Asia/Tokyo"));
-        check(Some("JP"), Some("DE"), None, Some("Asia/Tokyo"));
-        check(None, Some("DE"), None, Some("Europe/Berlin"));
-        check(Some("JP"), None, Some("Asia/Seoul"), None);
-        check(Some("US"), Some("DE"), None, None);
-        check(None, None, None, None);
-    }
 }

@@ -7,6 +7,7 @@
 //! *Invariant:* a loop never keeps in memory what a crash may not lose.
 
 mod begun;
+mod claim;
 mod contacts;
 mod eraser;
 mod keeper;
@@ -24,12 +25,11 @@ use content::Links;
 use control::Control;
 use gateways::SmtpConfig;
 use lake::Lake;
+use planning::PlanningError;
 use policy::Rules;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vocabulary::{Clock, Ids};
-
-pub use planner::due;
 
 /// How long events gather before they are landed where nothing else is wanted: a commit costs about the same for one event
 /// as for ten thousand.
@@ -96,6 +96,16 @@ pub enum WorkerError {
     /// The campaign cannot be sent as it is written.
     #[error("{0}")]
     Campaign(String),
+}
+
+impl From<PlanningError> for WorkerError {
+    fn from(error: PlanningError) -> Self {
+        match error {
+            PlanningError::Lake(error) => Self::Lake(error),
+            PlanningError::Control(error) => Self::Control(error),
+            PlanningError::Campaign(why) => Self::Campaign(why),
+        }
+    }
 }
 
 /// The running loops.

@@ -6,24 +6,21 @@
 //! so a claim found after a crash is settled from the log where the log knows. Where it does not, a message that was not
 //! even begun ([`crate::begun`]) is sent again, and one that was begun is *in doubt*: marketing in doubt is not sent again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use content::{Library, RenderContext};
-use control::{CampaignState, Lease, NewClaim, RecipientRow, Settled, Settlement};
+use control::{CampaignState, Lease, Settled, Settlement};
 use gateways::{Envelope, HandOver, MailParts, SmtpConfig, SmtpLane};
 use jiff::{Timestamp, ToSpan};
 use lake::PlanRow;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use vocabulary::{
-    Body, Campaign, CampaignId, Channel, ContactKey, Context, DeliveryStatus, Event, EventId, Experiment, MessageId, Money,
-    Provider, Recommendation, RecommendationId, VariantName,
-};
+use vocabulary::{Body, CampaignId, Context, DeliveryStatus, Event, EventId, MessageId, Money, Provider, VariantName};
 
 use crate::begun::Begun;
+use crate::claim::{Claimed, Dropped, Job, Outgoing, against, claim};
 use crate::{Config, Parts, WorkerError, pause_after};
 
 /// The most recipients claimed at once by one lane: at a kill, so many per lane can be in doubt.
@@ -148,19 +145,6 @@ struct Sender {
     jobs: HashMap<CampaignId, Arc<Job>>,
 }
 
-/// A campaign made ready for sending.
-struct Job {
-    plan_version: u32,
-    campaign: Campaign,
-    experiment: Experiment,
-    library: Library,
-    /// The address of `campaign.from` alone.
-    from: String,
-    cost: Option<Money>,
-    provider: Provider,
-    recommendation: watch::Receiver<Option<Arc<Recommendation>>>,
-}
-
 /// A leased slice with what it takes to send it.
 struct Slice {
     lease: Lease,
@@ -172,21 +156,10 @@ struct Slice {
 enum End {
     /// Every recipient is accounted for.
     Finished,
-    /// Some are to be offered again later. The last of them was offered at that time.
+    /// Some are to be offered again, the first of them at that time.
     Deferred(Timestamp),
     /// It was told to stop, or somebody else has the slice.
     Stopped,
-}
-
-/// One message on its way.
-struct Outgoing {
-    message_id: MessageId,
-    recipient: RecipientRow,
-    email: String,
-    planned: Option<VariantName>,
-    /// What was rendered last, at the moment of handing over.
-    sent: Option<(VariantName, Option<Arc<Recommendation>>)>,
-    refused: Option<String>,
 }
 
 impl Sender {
@@ -206,9 +179,9 @@ impl Sender {
                 self.parts.control.finish_slice(lease).await?;
                 Ok(Step::Sent)
             }
-            Ok(End::Deferred(offered_at)) => {
+            Ok(End::Deferred(until)) => {
                 // The lease itself keeps the slice away until it is time to offer the rest again.
-                self.parts.control.renew_slice(lease, in_minutes(offered_at, DEFER_MINUTES)).await?;
+                self.parts.control.renew_slice(lease, until).await?;
                 Ok(Step::Sent)
             }
             Ok(End::Stopped) => {
@@ -280,7 +253,7 @@ impl Sender {
             } else {
                 (self.group_rows / 2).max(1)
             };
-            deferred = ended.deferred.or(deferred);
+            deferred = sooner(deferred, ended.deferred);
             if let Some(why) = ended.not_sent {
                 tracing::warn!(why, campaign = %job.campaign.campaign, "the mail server could not be given messages; trying again");
                 tokio::select! {
@@ -296,7 +269,7 @@ impl Sender {
 
     /// Claims, hands over, tells and settles one group.
     async fn send_group(&mut self, job: &Job, rows: &[PlanRow], stop: &CancellationToken) -> Result<Ended, WorkerError> {
-        let (mut batch, unreachable) = claim(&self.parts, &self.worker, job, rows).await?;
+        let Claimed { outgoing: mut batch, dropped } = claim(&self.parts, &self.worker, job, rows).await?;
         let envelopes: Vec<Envelope> =
             batch.iter().map(|out| Envelope { from: job.from.clone(), to: out.email.clone() }).collect();
         let results = {
@@ -309,8 +282,11 @@ impl Sender {
             self.lane.deliver(&envelopes, &mut content).await
         };
         let at = self.parts.clock.now();
-        let mut ended = Ended { settled: unreachable.into_iter().map(|id| skip(id, at)).collect(), ..Ended::default() };
-        for (out, result) in batch.iter().zip(results) {
+        let mut ended = Ended::default();
+        for (message_id, why) in dropped {
+            ended.drop_message(message_id, None, why, at);
+        }
+        for (out, result) in batch.iter_mut().zip(results) {
             ended.add(job, out, result, &self.shared.tries, at);
         }
         // What was handed over must be told before this lane goes on: the next group takes its place in the file of begun
@@ -337,19 +313,21 @@ struct Ended {
     release: Vec<MessageId>,
     /// Why some could not even be offered, to be tried again at once.
     not_sent: Option<String>,
-    /// When some were offered that the server would not have for now, to be tried again later.
+    /// When some are to be tried again that a server would not have for now, or a rule.
     deferred: Option<Timestamp>,
 }
 
 impl Ended {
-    fn add(&mut self, job: &Job, out: &Outgoing, result: HandOver, tries: &Tries, at: Timestamp) {
+    fn add(&mut self, job: &Job, out: &mut Outgoing, result: HandOver, tries: &Tries, at: Timestamp) {
         let message_id = out.message_id.clone();
+        if let Some(why) = out.dropped.take() {
+            return self.drop_message(message_id, out.planned.clone(), why, at);
+        }
         let (outcome, reply) = match result {
             HandOver::Accepted { reply } => (Settlement::Accepted, reply),
             HandOver::Refused { reply, permanent } if permanent || exhausted(tries, &message_id) => (Settlement::Refused, reply),
-            HandOver::NotSent { .. } if out.refused.is_some() => (Settlement::Refused, out.refused.clone().unwrap_or_default()),
             HandOver::Refused { .. } => {
-                self.deferred = Some(at);
+                self.deferred = sooner(self.deferred, Some(in_minutes(at, DEFER_MINUTES)));
                 return self.release.push(message_id);
             }
             HandOver::NotSent { why } => {
@@ -365,24 +343,25 @@ impl Ended {
         self.settled.push(Settled { message_id, outcome, variant, recommendation_id, reply: Some(reply), at });
     }
 
+    /// A message that was not offered, because it cannot be made or a rule is against it.
+    fn drop_message(&mut self, message_id: MessageId, variant: Option<VariantName>, why: Dropped, at: Timestamp) {
+        let (outcome, reply) = match why {
+            Dropped::Broken(why) => (Settlement::Refused, why),
+            Dropped::Against(why) => (Settlement::Skipped, why),
+            Dropped::Until(until) => {
+                self.deferred = sooner(self.deferred, Some(until));
+                return self.release.push(message_id);
+            }
+        };
+        self.settled.push(Settled { message_id, outcome, variant, recommendation_id: None, reply: Some(reply), at });
+    }
+
     /// First the log, then the ledger: a crash in between is settled from the log. Doing it twice is harmless.
     async fn tell(&self, parts: &Parts) -> Result<(), WorkerError> {
         parts.lake.append(self.events.clone()).await?;
         parts.control.settle(&self.settled).await?;
         parts.control.release(&self.release).await?;
         Ok(())
-    }
-}
-
-impl Outgoing {
-    /// What was sent, or would have been, and the recommendation that was followed.
-    fn variant_and_recommendation(&self) -> (Option<VariantName>, Option<RecommendationId>) {
-        match &self.sent {
-            Some((variant, recommendation)) => {
-                (Some(variant.clone()), recommendation.as_ref().map(|followed| followed.id.clone()))
-            }
-            None => (self.planned.clone(), None),
-        }
     }
 }
 
@@ -397,50 +376,17 @@ fn exhausted(tries: &Tries, message: &MessageId) -> bool {
     exhausted
 }
 
+/// The earlier of two times, of which either may not be.
+fn sooner(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
+}
+
 fn in_minutes(now: Timestamp, minutes: i64) -> Timestamp {
     now.checked_add(minutes.minutes()).unwrap_or(now)
 }
 
-/// Takes the group's recipients for this worker, less those who are taken or suppressed; beside them the messages that
-/// were claimed for contacts who have no address any more. Nothing can fail after the claim.
-async fn claim(parts: &Parts, worker: &str, job: &Job, rows: &[PlanRow]) -> Result<(Vec<Outgoing>, Vec<MessageId>), WorkerError> {
-    let keys: Vec<ContactKey> = rows.iter().map(|row| row.contact).collect();
-    let recipients = parts.control.recipients(&keys).await?;
-    let mut recipients: HashMap<ContactKey, RecipientRow> = recipients.into_iter().map(|row| (row.contact.key, row)).collect();
-    let recommended = job.recommendation.borrow().as_ref().map(|recommendation| recommendation.variant.clone());
-    let claim = |row: &PlanRow| NewClaim {
-        contact: row.contact,
-        message_id: content::message_id(&job.campaign.campaign, row.contact),
-        experiment_id: job.experiment.experiment.clone(),
-        variant: row.variant.clone().or_else(|| recommended.clone()),
-        market: row.market.clone(),
-    };
-    let claims: Vec<NewClaim> = rows.iter().map(claim).collect();
-    let claimed = parts.control.claim(&job.campaign.campaign, worker, &claims, parts.clock.now()).await?;
-    let claimed: HashSet<MessageId> = claimed.into_iter().collect();
-
-    let mut outgoing = Vec::with_capacity(claimed.len());
-    let mut unreachable = Vec::new();
-    for (row, claim) in rows.iter().zip(claims).filter(|(_, claim)| claimed.contains(&claim.message_id)) {
-        let message_id = claim.message_id;
-        let recipient = recipients.remove(&row.contact);
-        match recipient.and_then(|mut recipient| recipient.addresses.remove(&Channel::Email).map(|email| (recipient, email))) {
-            Some((recipient, email)) => {
-                outgoing.push(Outgoing { message_id, recipient, email, planned: row.variant.clone(), sent: None, refused: None });
-            }
-            None => unreachable.push(message_id),
-        }
-    }
-    Ok((outgoing, unreachable))
-}
-
-fn skip(message_id: MessageId, at: Timestamp) -> Settled {
-    let reply = Some("the contact has no address any more".to_owned());
-    Settled { message_id, outcome: Settlement::Skipped, variant: None, recommendation_id: None, reply, at }
-}
-
-/// Renders a message at the last moment, with the variant that is recommended right now. `None` drops it, and
-/// `refused` says why.
+/// Renders a message at the last moment, with the variant that is recommended right now. `None` takes it back, and
+/// `dropped` says why.
 fn render(parts: &Parts, job: &Job, out: &mut Outgoing) -> Option<Vec<u8>> {
     let current = job.recommendation.borrow().clone();
     let (name, recommendation) = match &out.planned {
@@ -453,19 +399,26 @@ fn render(parts: &Parts, job: &Job, out: &mut Outgoing) -> Option<Vec<u8>> {
             Some(mail)
         }
         Err(why) => {
-            out.refused = Some(why);
+            out.dropped = Some(why);
             None
         }
     }
 }
 
-fn compose(parts: &Parts, job: &Job, out: &Outgoing, name: &VariantName) -> Result<Vec<u8>, String> {
-    let variant = job.experiment.variant(name).ok_or_else(|| format!("the experiment has no variant `{name}`"))?;
+fn compose(parts: &Parts, job: &Job, out: &Outgoing, name: &VariantName) -> Result<Vec<u8>, Dropped> {
+    let broken = |why: String| Dropped::Broken(why);
+    let variant = job.experiment.variant(name);
+    let variant = variant.ok_or_else(|| broken(format!("the experiment has no variant `{name}`")))?;
     let unsubscribe_url = parts.links.unsubscribe(&out.message_id);
     let campaign = job.campaign.campaign.as_str();
     let context =
         RenderContext { contact: &out.recipient.contact, campaign, variant: name.as_str(), unsubscribe_url: &unsubscribe_url };
-    let mut rendered = job.library.render(variant.copy_name(), &context).map_err(|error| error.to_string())?;
+    let mut rendered = job.library.render(variant.copy_name(), &context).map_err(|error| broken(error.to_string()))?;
+    // The words are known only now, and so is the variant where the recommended one is taken.
+    let text = format!("{}\n{}", rendered.subject, rendered.text);
+    if let Some(against) = against(parts, job, out, variant, Some(&text)) {
+        return Err(against);
+    }
     rendered.html = content::track(&rendered.html, &parts.links, &out.message_id);
     let mail = MailParts {
         from: &job.campaign.from,
@@ -477,7 +430,7 @@ fn compose(parts: &Parts, job: &Job, out: &Outgoing, name: &VariantName) -> Resu
         list_id: campaign,
         feedback_id: campaign,
     };
-    gateways::mime(&mail).map_err(|error| error.to_string())
+    gateways::mime(&mail).map_err(|error| broken(error.to_string()))
 }
 
 /// The events of one settled message: that it was handed over, and how that ended.

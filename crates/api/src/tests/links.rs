@@ -86,7 +86,7 @@ async fn looking_at_the_unsubscribe_page_changes_nothing() {
     let (message, contact) = server.sent_message(60).await;
     let answer = server.follow(Method::GET, &server.links.unsubscribe(&message), BROWSER).await.expect(StatusCode::OK);
     assert!(answer.text().contains("<form method=\"post\">"));
-    assert!(server.control.suppressed(&[contact]).await.unwrap().is_empty());
+    assert!(server.control.permissions(&[contact], None).await.unwrap().is_empty());
     assert_eq!(server.lake.unlanded(), 0);
 }
 
@@ -99,7 +99,9 @@ async fn unsubscribing_takes_one_post() {
         assert!(answer.headers.get(header::SET_COOKIE).is_none());
         assert!(answer.text().contains("Unsubscribed"));
     }
-    assert!(server.control.suppressed(&[contact]).await.unwrap().contains(&contact));
+    let permission = server.control.permissions(&[contact], None).await.unwrap().remove(&contact).unwrap();
+    assert_eq!(permission.suppressions.len(), 1);
+    assert!(permission.consents.len() == 1 && permission.consents[0].given.is_none(), "withdrawn once");
     assert_eq!(
         server.rows("SELECT feedback, variant FROM feedback").await,
         json!([{"feedback": "unsubscribe", "variant": "warm"}])
@@ -112,5 +114,5 @@ async fn a_link_of_one_kind_is_no_link_of_another() {
     let (message, contact) = server.sent_message(60).await;
     let token = server.links.open(&message).rsplit('/').next().unwrap().trim_end_matches(".gif").to_owned();
     server.follow(Method::POST, &format!("http://test.example/t/u/{token}"), BROWSER).await.expect(StatusCode::NOT_FOUND);
-    assert!(server.control.suppressed(&[contact]).await.unwrap().is_empty());
+    assert!(server.control.permissions(&[contact], None).await.unwrap().is_empty());
 }

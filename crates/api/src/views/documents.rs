@@ -260,6 +260,13 @@ document!(
         /// The hour in the recipient's own time zone, 0 to 23, where the variant names none; at once where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         send_hour: Option<u8>,
+        /// Nothing leaves from this moment on, such as the end of a sale.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(format = DateTime)]
+        ends: Option<String>,
+        /// The days and hours by the recipient's own clock at which it may leave, such as `mon-fri 09:00-20:00`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        window: Option<String>,
         /// What handing one message over costs, in the base currency.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cost: Option<f64>,

@@ -22,6 +22,7 @@ fn recipient(contact: &Contact) -> Recipient {
     Recipient {
         key: contact.key,
         country: contact.profile.country.clone(),
+        region: contact.profile.region.clone(),
         market: contact.profile.country.clone(),
         time_zone: contact.time_zone().map(str::to_owned),
         is_zone_derived: false,

@@ -1,0 +1,357 @@
+//! Consents: what a contact said about being written to, on which channel and for what, with the proof (GDPR, article 7(1)).
+//!
+//! *Invariant:* nothing that was said is overwritten by what is said later. What proves it is sealed under the contact's own key.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use policy::{Basis, ConsentFact, Purpose};
+use serde::{Deserialize, Serialize};
+use sqlx::SqliteConnection;
+use vocabulary::{Channel, ContactKey, Timestamp};
+
+use crate::contact_check::{FieldError, check_label, check_text};
+use crate::contacts::{contact_key, json_list};
+use crate::store::{parsed, time};
+use crate::{Control, ControlError};
+
+/// Consents of one row: each channel with each purpose, given and withdrawn.
+const CONSENTS_MAX: usize = 50;
+/// The longest wording that somebody agreed to, in bytes: two pages.
+const WORDING_BYTES_MAX: usize = 8 * 1024;
+/// The longest proof, in bytes: a reference to a document, a message's headers.
+const PROOF_BYTES_MAX: usize = 4 * 1024;
+
+/// What a contact said about one channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewConsent {
+    /// The channel.
+    pub channel: Channel,
+    /// What for.
+    pub purpose: Purpose,
+    /// How it was given; `None` withdraws it.
+    pub given: Option<Basis>,
+    /// When it was said; now where absent, unless it is what was said last.
+    pub at: Option<Timestamp>,
+    /// Where it was said, such as `checkout` or a form's name.
+    pub source: Option<String>,
+    /// The words they agreed to.
+    pub wording: Option<String>,
+    /// What proves it.
+    pub evidence: Evidence,
+}
+
+/// What proves a consent and may name the person.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The address on the net it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<IpAddr>,
+    /// A reference to a document, a message's headers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+}
+
+impl NewConsent {
+    /// A consent to marketing of which nothing else is known.
+    #[must_use]
+    pub fn new(channel: Channel, given: Option<Basis>) -> Self {
+        let evidence = Evidence::default();
+        Self { channel, purpose: Purpose::Marketing, given, at: None, source: None, wording: None, evidence }
+    }
+}
+
+/// Checks the texts of consents.
+pub(crate) fn check_consents(consents: &[NewConsent]) -> Result<(), FieldError> {
+    if consents.len() > CONSENTS_MAX {
+        return Err(FieldError::new("consents", format!("are {}; a contact can bring {CONSENTS_MAX} at once", consents.len())));
+    }
+    let name = |index: usize, field: &str| format!("consents[{index}].{field}");
+    for (index, consent) in consents.iter().enumerate() {
+        let check = |field: &str, text: Option<&str>, check: &dyn Fn(&str) -> Result<(), String>| {
+            text.map_or(Ok(()), check).map_err(|reason| FieldError::new(name(index, field), reason))
+        };
+        check("source", consent.source.as_deref(), &check_label)?;
+        check("proof", consent.evidence.proof.as_deref(), &|text| check_text(text, PROOF_BYTES_MAX))?;
+        check("wording", consent.wording.as_deref(), &check_wording)?;
+    }
+    Ok(())
+}
+
+fn check_wording(wording: &str) -> Result<(), String> {
+    if wording.len() > WORDING_BYTES_MAX {
+        return Err(format!("is {} bytes long; the limit is {WORDING_BYTES_MAX}", wording.len()));
+    }
+    if wording.chars().any(|c| c.is_control() && !c.is_whitespace()) {
+        return Err("holds a control character; use printable text only".to_owned());
+    }
+    Ok(())
+}
+
+/// A consent as it is held, for the person it is of. It may hold their address on the net.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConsentRow {
+    /// What was said.
+    pub said: ConsentFact,
+    /// Where.
+    pub source: Option<String>,
+    /// The words they agreed to.
+    pub wording: Option<String>,
+    /// What proves it.
+    pub evidence: Evidence,
+    /// When it was stored here.
+    pub recorded_at: Timestamp,
+}
+
+/// A consent to be stored, with its evidence sealed.
+pub(crate) struct StoredConsent {
+    pub contact: ContactKey,
+    pub said: ConsentFact,
+    pub source: Option<String>,
+    pub wording: Option<String>,
+    pub evidence: Option<Vec<u8>>,
+}
+
+/// What was said last about that channel and purpose, given or withdrawn.
+fn last(known: &[ConsentFact], channel: Channel, purpose: Purpose) -> Option<&ConsentFact> {
+    let about = known.iter().filter(|fact| fact.channel == channel && fact.purpose == purpose);
+    about.max_by_key(|fact| (fact.at, fact.given.is_none()))
+}
+
+/// What a new consent adds to those known; `None` where it says nothing new. At one moment a withdrawal is not taken back.
+pub(crate) fn news(known: &[ConsentFact], new: &NewConsent, now: Timestamp) -> Option<ConsentFact> {
+    let about = |fact: &&ConsentFact| fact.channel == new.channel && fact.purpose == new.purpose;
+    let said_before = match new.at {
+        None => last(known, new.channel, new.purpose).is_some_and(|last| last.given == new.given),
+        Some(at) => {
+            let then = known.iter().filter(about).find(|fact| fact.at == at);
+            then.is_some_and(|fact| fact.given == new.given || fact.given.is_none())
+        }
+    };
+    let fact = ConsentFact { channel: new.channel, purpose: new.purpose, given: new.given, at: new.at.unwrap_or(now) };
+    (!said_before).then_some(fact)
+}
+
+/// Everything these contacts said, or what was stored of it up to a moment, in no order.
+pub(crate) async fn read_consents(
+    connection: &mut SqliteConnection,
+    contacts: &[ContactKey],
+    as_of: Option<Timestamp>,
+) -> Result<HashMap<ContactKey, Vec<ConsentFact>>, ControlError> {
+    let rows: Vec<FactRow> = sqlx::query_as(
+        "SELECT contact_key, channel, purpose, basis, said_at FROM consents
+         WHERE contact_key IN (SELECT value FROM json_each($1)) AND ($2 IS NULL OR recorded_at <= $2)",
+    )
+    .bind(json_list(contacts)?)
+    .bind(as_of.map(Timestamp::as_microsecond))
+    .fetch_all(connection)
+    .await
+    .map_err(ControlError::query("reading consents"))?;
+    let mut found: HashMap<ContactKey, Vec<ConsentFact>> = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let key = contact_key(row.contact_key)?;
+        found.entry(key).or_default().push(row.read()?);
+    }
+    Ok(found)
+}
+
+#[derive(sqlx::FromRow)]
+struct FactRow {
+    contact_key: i64,
+    channel: String,
+    purpose: String,
+    basis: Option<String>,
+    said_at: i64,
+}
+
+impl FactRow {
+    fn read(&self) -> Result<ConsentFact, ControlError> {
+        let basis = |text: &String| parsed("how a consent was given", text, str::parse);
+        Ok(ConsentFact {
+            channel: parsed("a channel", &self.channel, str::parse)?,
+            purpose: parsed("what a consent is for", &self.purpose, str::parse)?,
+            given: self.basis.as_ref().map(basis).transpose()?,
+            at: time(self.said_at)?,
+        })
+    }
+}
+
+/// Stores consents. Of two said at one moment the later stored holds.
+pub(crate) async fn store_consents(
+    connection: &mut SqliteConnection,
+    consents: &[StoredConsent],
+    now: Timestamp,
+) -> Result<(), ControlError> {
+    let mut wordings: HashMap<&str, i64> = HashMap::new();
+    for consent in consents {
+        let wording_id = match consent.wording.as_deref() {
+            None => None,
+            Some(wording) => match wordings.get(wording) {
+                Some(id) => Some(*id),
+                None => {
+                    let id = wording_id(connection, wording).await?;
+                    wordings.insert(wording, id);
+                    Some(id)
+                }
+            },
+        };
+        let ConsentFact { channel, purpose, given, at } = consent.said;
+        sqlx::query(
+            "INSERT INTO consents (contact_key, channel, purpose, said_at, basis, source, wording_id, evidence, recorded_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             ON CONFLICT DO UPDATE SET basis = excluded.basis, source = excluded.source, wording_id = excluded.wording_id,
+                 evidence = excluded.evidence, recorded_at = excluded.recorded_at",
+        )
+        .bind(consent.contact.as_i64())
+        .bind(channel.as_str())
+        .bind(purpose.as_str())
+        .bind(at.as_microsecond())
+        .bind(given.map(Basis::as_str))
+        .bind(consent.source.as_deref())
+        .bind(wording_id)
+        .bind(consent.evidence.as_deref())
+        .bind(now.as_microsecond())
+        .execute(&mut *connection)
+        .await
+        .map_err(ControlError::query("storing a consent"))?;
+    }
+    Ok(())
+}
+
+/// The id of a wording, stored where it is new.
+async fn wording_id(connection: &mut SqliteConnection, wording: &str) -> Result<i64, ControlError> {
+    sqlx::query_scalar(
+        "INSERT INTO wordings (wording) VALUES ($1) ON CONFLICT DO UPDATE SET wording = excluded.wording RETURNING wording_id",
+    )
+    .bind(wording)
+    .fetch_one(connection)
+    .await
+    .map_err(ControlError::query("storing a wording"))
+}
+
+impl Control {
+    /// Every consent of a contact, given and withdrawn, oldest first, with its proof opened.
+    pub(crate) async fn consents_of(&self, contact: ContactKey, wrapped_key: &[u8]) -> Result<Vec<ConsentRow>, ControlError> {
+        let rows: Vec<HeldRow> = sqlx::query_as(
+            "SELECT contact_key, channel, purpose, basis, said_at, source, wording, evidence, recorded_at
+             FROM consents LEFT JOIN wordings USING (wording_id) WHERE contact_key = $1 ORDER BY said_at, channel, purpose",
+        )
+        .bind(contact.as_i64())
+        .fetch_all(&mut *self.reader().await)
+        .await
+        .map_err(ControlError::query("reading consents"))?;
+        let row = |row: HeldRow| {
+            let opened = row.evidence.map(|sealed| self.vault.open_evidence(contact, wrapped_key, &sealed));
+            let evidence = opened.map_or(Some(Evidence::default()), |opened| opened);
+            Ok(ConsentRow {
+                said: row.fact.read()?,
+                source: row.source,
+                wording: row.wording,
+                evidence: evidence.ok_or(ControlError::Unsealed { contact })?,
+                recorded_at: time(row.recorded_at)?,
+            })
+        };
+        rows.into_iter().map(row).collect()
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct HeldRow {
+    #[sqlx(flatten)]
+    fact: FactRow,
+    source: Option<String>,
+    wording: Option<String>,
+    evidence: Option<Vec<u8>>,
+    recorded_at: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{World, at, contact};
+    use crate::{Duplicates, NewContact, Upserted};
+
+    fn consent(given: Option<Basis>, seconds: Option<i64>) -> NewConsent {
+        NewConsent { at: seconds.map(at), ..NewConsent::new(Channel::Email, given) }
+    }
+
+    fn with(consents: &[NewConsent]) -> NewContact {
+        NewContact { consents: consents.to_vec(), ..contact("a") }
+    }
+
+    async fn upsert(control: &Control, contact: NewContact) -> Upserted {
+        control.upsert_contacts(&[contact.check().unwrap()], Duplicates::Merge).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_said_stays_and_saying_it_again_changes_nothing() {
+        let world = World::new();
+        let control = world.open().await;
+        let key = control.resolve(&["a".to_owned()]).await.unwrap()[0];
+        let said = async |consents: &[NewConsent], updated: u64, expect: &[(Option<Basis>, i64)]| {
+            let found = upsert(&control, with(consents)).await;
+            assert_eq!((found.updated, found.unchanged), (updated, 1 - updated), "{consents:?}");
+            let held = control.permissions(&[key], None).await.unwrap().remove(&key).unwrap_or_default().consents;
+            let mut held: Vec<_> = held.iter().map(|fact| (fact.given, fact.at)).collect();
+            held.sort_by_key(|(_, at)| *at);
+            assert_eq!(held, expect.iter().map(|(given, seconds)| (*given, at(*seconds))).collect::<Vec<_>>());
+        };
+        let (express, double) = (Some(Basis::Express), Some(Basis::DoubleOptIn));
+        said(&[], 1, &[]).await;
+        world.clock.set(at(100));
+        said(&[consent(express, None)], 1, &[(express, 100)]).await;
+        world.clock.set(at(200));
+        said(&[consent(express, None)], 0, &[(express, 100)]).await;
+        said(&[consent(express, Some(100))], 0, &[(express, 100)]).await;
+        said(&[consent(double, Some(50))], 1, &[(double, 50), (express, 100)]).await;
+        said(&[consent(None, Some(100))], 1, &[(double, 50), (None, 100)]).await;
+        said(&[consent(express, Some(100))], 0, &[(double, 50), (None, 100)]).await;
+        said(&[consent(express, None)], 1, &[(double, 50), (None, 100), (express, 200)]).await;
+    }
+
+    #[tokio::test]
+    async fn proof_is_sealed_and_told_to_whom_it_is_of() {
+        let world = World::new();
+        let control = world.open().await;
+        let proof = NewConsent {
+            source: Some("checkout".into()),
+            wording: Some("Yes, send me offers.".into()),
+            evidence: Evidence { ip: Some("203.0.113.77".parse().unwrap()), proof: Some("form 4711-needle".into()) },
+            ..consent(Some(Basis::DoubleOptIn), Some(5))
+        };
+        upsert(&control, with(std::slice::from_ref(&proof))).await;
+        let held = control.held("a").await.unwrap().unwrap().consents;
+        assert_eq!(held.len(), 1);
+        assert_eq!((held[0].said.at, held[0].source.as_deref()), (at(5), Some("checkout")));
+        assert_eq!((held[0].wording.as_ref(), &held[0].evidence), (proof.wording.as_ref(), &proof.evidence));
+        let bytes = world.bytes_of(&control).await;
+        let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(holds("Yes, send me offers.") && !holds("203.0.113.77") && !holds("4711-needle"));
+
+        control.erase_contacts(&["a".to_owned()]).await.unwrap();
+        let left: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM consents").fetch_one(&mut *control.reader().await).await.unwrap();
+        assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn long_and_broken_texts_are_refused_by_name() {
+        let check = |change: &dyn Fn(&mut NewConsent), expect: &str| {
+            let mut bad = consent(None, None);
+            change(&mut bad);
+            let error = with(&[consent(None, None), bad]).check().unwrap_err();
+            assert_eq!(error.to_string(), expect);
+        };
+        check(
+            &|c| c.source = Some("kim@shop.example".into()),
+            "consents[1].source holds an e-mail address, which would be kept in clear; give it as `email`",
+        );
+        check(&|c| c.wording = Some("x".repeat(9000)), "consents[1].wording is 9000 bytes long; the limit is 8192");
+        check(
+            &|c| c.evidence.proof = Some("x\0".into()),
+            "consents[1].proof holds a control character, such as a line break; use printable text only",
+        );
+        let error = with(&vec![consent(None, None); 51]).check().unwrap_err();
+        assert_eq!(error.to_string(), "consents are 51; a contact can bring 50 at once");
+    }
+}

@@ -1,0 +1,250 @@
+//! The suppression list: who is not written to, why, and since when. It knows addresses and domains by their hashes, so it
+//! outlives erasures and imports.
+
+use policy::SuppressionReason;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use vocabulary::{Channel, ContactKey, Timestamp};
+
+use crate::consents::{NewConsent, StoredConsent, news, read_consents, store_consents};
+use crate::contact_check::{FieldError, check_note, normal_domain, normalised};
+use crate::contacts::{HANDLES_PER_STATEMENT, json_list, open, read_sealed};
+use crate::store::{begin, commit, parsed, time};
+use crate::vault::Handle;
+use crate::{Control, ControlError};
+
+/// Whom to suppress and why; all or none.
+#[derive(Debug, Clone)]
+pub struct NewSuppression {
+    /// Contacts, with the addresses they have.
+    pub contacts: Vec<ContactKey>,
+    /// Addresses, whether or not anybody is known who has them.
+    pub addresses: Vec<(Channel, String)>,
+    /// Domains of e-mail, every mailbox of each.
+    pub domains: Vec<String>,
+    /// Why; it decides which classes of message are stopped.
+    pub reason: SuppressionReason,
+    /// The channel on which the contacts are suppressed; every one where absent.
+    pub channel: Option<Channel>,
+    /// More about why, for people.
+    pub note: Option<String>,
+}
+
+impl NewSuppression {
+    /// Nobody yet, for that reason, on every channel.
+    #[must_use]
+    pub fn new(reason: SuppressionReason) -> Self {
+        Self { contacts: Vec::new(), addresses: Vec::new(), domains: Vec::new(), reason, channel: None, note: None }
+    }
+}
+
+/// Why a contact is not written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuppressionRow {
+    /// Why.
+    pub reason: SuppressionReason,
+    /// The channel; every one where absent.
+    pub channel: Option<Channel>,
+    /// More about why, for people.
+    pub note: Option<String>,
+    /// Since when; the last time it was said.
+    pub at: Timestamp,
+}
+
+impl Control {
+    /// From now on these contacts, whoever else has one of the addresses and whoever will have it, are on the list, even when
+    /// they are erased and imported again. Addresses and domains are normalised first.
+    ///
+    /// # Errors
+    /// [`ControlError::InvalidContact`] for the first that cannot be an address or a domain; then nothing is done.
+    pub async fn suppress(&self, new: &NewSuppression) -> Result<(), ControlError> {
+        let mut writer = self.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        self.put_on_list(&mut transaction, new).await?;
+        commit(transaction).await
+    }
+
+    /// Takes a contact's consent back on one channel and puts them on the list there. `source` tells where they said so.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be written.
+    pub async fn unsubscribe(&self, contact: ContactKey, channel: Channel, source: &str) -> Result<(), ControlError> {
+        let new = NewSuppression {
+            contacts: vec![contact],
+            channel: Some(channel),
+            note: Some(source.to_owned()),
+            ..NewSuppression::new(SuppressionReason::Unsubscribed)
+        };
+        let mut writer = self.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        self.put_on_list(&mut transaction, &new).await?;
+        let known = read_consents(&mut transaction, &[contact], None).await?.remove(&contact).unwrap_or_default();
+        if let Some(said) = news(&known, &NewConsent::new(channel, None), self.now()) {
+            let source = Some(source.to_owned());
+            let withdrawn = StoredConsent { contact, said, source, wording: None, evidence: None };
+            store_consents(&mut transaction, &[withdrawn], self.now()).await?;
+        }
+        commit(transaction).await
+    }
+
+    async fn put_on_list(&self, transaction: &mut SqliteConnection, new: &NewSuppression) -> Result<(), ControlError> {
+        let mut handles = self.handles_of(new)?;
+        let entry = Entry { reason: new.reason, note: new.note.as_deref(), at: self.now().as_microsecond() };
+        for row in read_sealed(transaction, &new.contacts).await? {
+            let (contact, sealed) = row.read()?;
+            let addresses = open(&self.vault, contact.key, &sealed)?.addresses;
+            let about = addresses.iter().filter(|(channel, _)| new.channel.is_none_or(|only| only == **channel));
+            handles.extend(about.map(|(channel, address)| (*channel, self.vault.address(*channel, address))));
+        }
+        entry.note_contacts(transaction, &new.contacts, new.channel).await?;
+        for (channel, handle) in &handles {
+            entry.note_handle(transaction, *channel, handle).await?;
+        }
+        Ok(())
+    }
+
+    fn handles_of(&self, new: &NewSuppression) -> Result<Vec<(Channel, Handle)>, ControlError> {
+        let invalid = |index: usize, source| ControlError::InvalidContact { row: index + 1, source };
+        check_note("note", new.note.as_deref()).map_err(|source| invalid(0, source))?;
+        let mut handles = Vec::with_capacity(new.addresses.len() + new.domains.len());
+        for (index, (channel, address)) in new.addresses.iter().enumerate() {
+            let normal = normalised(*channel, address).map_err(|source| invalid(index, source))?;
+            handles.push((*channel, self.vault.address(*channel, &normal)));
+        }
+        for (index, domain) in new.domains.iter().enumerate() {
+            let no_domain = || FieldError::new("domain", "cannot exist; write one such as `shop.example`");
+            let normal = normal_domain(domain.trim()).ok_or_else(|| invalid(index, no_domain()))?;
+            handles.push((Channel::Email, self.vault.domain(&normal)));
+        }
+        Ok(handles)
+    }
+
+    /// The entries about one of the customer's own contacts, oldest first; `None` where there is no such contact.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn suppressions(&self, own_id: &str) -> Result<Option<Vec<SuppressionRow>>, ControlError> {
+        let Some(key) = self.existing(&[own_id.to_owned()]).await?.first().copied() else { return Ok(None) };
+        let found = read_suppressions(&mut *self.reader().await, &[key]).await?;
+        Ok(Some(found.into_iter().map(|(_, row)| row).collect()))
+    }
+}
+
+/// One entry before it is known about whom.
+struct Entry<'a> {
+    reason: SuppressionReason,
+    note: Option<&'a str>,
+    at: i64,
+}
+
+/// An entry that is there is as new as the last time it was said.
+macro_rules! said_again {
+    ($insert:literal) => {
+        concat!(
+            $insert,
+            " ON CONFLICT DO UPDATE SET suppressed_at = max(suppressed_at, excluded.suppressed_at),
+                  note = coalesce(excluded.note, note)"
+        )
+    };
+}
+
+impl Entry<'_> {
+    async fn note_contacts(
+        &self,
+        connection: &mut SqliteConnection,
+        contacts: &[ContactKey],
+        channel: Option<Channel>,
+    ) -> Result<(), ControlError> {
+        sqlx::query(said_again!("INSERT INTO suppressions SELECT value, $2, $3, $4, $5 FROM json_each($1) WHERE true"))
+            .bind(json_list(contacts)?)
+            .bind(self.reason.as_str())
+            .bind(channel.map_or("", Channel::as_str))
+            .bind(self.note)
+            .bind(self.at)
+            .execute(connection)
+            .await
+            .map_err(ControlError::query("suppressing contacts"))?;
+        Ok(())
+    }
+
+    /// Notes an address or a domain, and everybody who has it.
+    async fn note_handle(
+        &self,
+        connection: &mut SqliteConnection,
+        channel: Channel,
+        handle: &Handle,
+    ) -> Result<(), ControlError> {
+        for insert in [
+            said_again!("INSERT INTO suppressed_handles SELECT $1, $2, $3, $4, $5 WHERE true"),
+            said_again!("INSERT INTO suppressions SELECT contact_key, $2, $3, $4, $5 FROM handles WHERE hash = $1"),
+        ] {
+            sqlx::query(insert)
+                .bind(handle.as_slice())
+                .bind(self.reason.as_str())
+                .bind(channel.as_str())
+                .bind(self.note)
+                .bind(self.at)
+                .execute(&mut *connection)
+                .await
+                .map_err(ControlError::query("suppressing an address"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts those on the list who have got an address or a domain that is on it.
+pub(crate) async fn suppress_again(
+    connection: &mut SqliteConnection,
+    added: impl Iterator<Item = &(Handle, ContactKey)>,
+) -> Result<(), ControlError> {
+    let added: Vec<_> = added.collect();
+    for added in added.chunks(HANDLES_PER_STATEMENT) {
+        let mut insert = QueryBuilder::<Sqlite>::new("WITH added (hash, contact_key) AS (");
+        insert.push_values(added, |mut values, (handle, key)| {
+            values.push_bind(handle.as_slice()).push_bind(key.as_i64());
+        });
+        insert.push(said_again!(
+            ") INSERT INTO suppressions
+             SELECT a.contact_key, s.reason, s.channel, s.note, s.suppressed_at
+             FROM added a JOIN suppressed_handles s ON s.hash = a.hash WHERE true"
+        ));
+        let query = insert.build().persistent(added.len() == HANDLES_PER_STATEMENT);
+        query.execute(&mut *connection).await.map_err(ControlError::query("looking for suppressed addresses"))?;
+    }
+    Ok(())
+}
+
+/// Takes away what was said of an address that the contact no longer has: that it does not exist.
+pub(crate) async fn forget_bounces(
+    connection: &mut SqliteConnection,
+    contact: ContactKey,
+    channel: Channel,
+) -> Result<(), ControlError> {
+    sqlx::query("DELETE FROM suppressions WHERE contact_key = $1 AND channel = $2 AND reason IN ('hard_bounced', 'invalid')")
+        .bind(contact.as_i64())
+        .bind(channel.as_str())
+        .execute(connection)
+        .await
+        .map_err(ControlError::query("forgetting an old address"))?;
+    Ok(())
+}
+
+/// The entries about these contacts, oldest first.
+pub(crate) async fn read_suppressions(
+    connection: &mut SqliteConnection,
+    contacts: &[ContactKey],
+) -> Result<Vec<(i64, SuppressionRow)>, ControlError> {
+    let rows: Vec<(i64, String, String, Option<String>, i64)> = sqlx::query_as(
+        "SELECT contact_key, reason, channel, note, suppressed_at FROM suppressions
+         WHERE contact_key IN (SELECT value FROM json_each($1)) ORDER BY suppressed_at, reason",
+    )
+    .bind(json_list(contacts)?)
+    .fetch_all(connection)
+    .await
+    .map_err(ControlError::query("reading suppressions"))?;
+    let row = |(key, reason, channel, note, at): (i64, String, String, Option<String>, i64)| {
+        let channel = if channel.is_empty() { None } else { Some(parsed("a channel", &channel, str::parse)?) };
+        let reason = parsed("the reason of a suppression", &reason, str::parse)?;
+        Ok((key, SuppressionRow { reason, channel, note, at: time(at)? }))
+    };
+    rows.into_iter().map(row).collect()
+}

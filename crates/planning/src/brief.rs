@@ -1,0 +1,83 @@
+//! What a campaign needs before it can be planned: its experiment, the recommended variant, its audience.
+
+use control::{Control, SegmentUse};
+use jiff::Timestamp;
+use lake::{Audience, Group};
+use vocabulary::{Campaign, ContactKey, Experiment, Mode, Variant, VariantName};
+
+use crate::{PlanningError, Sources};
+
+/// A campaign with what it refers to.
+#[derive(Debug, Clone)]
+pub struct Brief {
+    /// The campaign.
+    pub campaign: Campaign,
+    /// Its experiment.
+    pub experiment: Experiment,
+    /// In [`Mode::Recommended`], the variant that counts.
+    pub recommended: Option<Variant>,
+}
+
+impl Brief {
+    /// Reads what the campaign refers to. A plan that is there already was made for the variant `planned_for`.
+    ///
+    /// # Errors
+    /// [`PlanningError::Campaign`] where the experiment or its recommendation is missing.
+    pub async fn read(control: &Control, campaign: Campaign, planned_for: Option<&VariantName>) -> Result<Self, PlanningError> {
+        let id = &campaign.experiment;
+        let experiment = control.experiment(id).await?.ok_or_else(|| {
+            PlanningError::Campaign(format!("experiment `{id}` does not exist; create it with `sendlab experiment apply`"))
+        })?;
+        let recommended = match (campaign.mode, planned_for) {
+            (Mode::Test, _) => None,
+            (Mode::Recommended, Some(name)) => experiment.variant(name).cloned(),
+            (Mode::Recommended, None) => {
+                let current = control.current(id).await?.ok_or_else(|| {
+                    PlanningError::Campaign(format!("experiment `{id}` has no recommendation yet; decide it first"))
+                })?;
+                experiment.variant(&current.variant).cloned()
+            }
+        };
+        Ok(Self { campaign, experiment, recommended })
+    }
+
+    /// Whom the campaign goes to at `now`, of all contacts or of some; with the use of its segment, if it has one, which is
+    /// noted with a plan.
+    ///
+    /// # Errors
+    /// [`PlanningError::Campaign`] where the segment is missing, [`PlanningError::Lake`] where the query does not run.
+    pub async fn audience(
+        &self,
+        from: Sources<'_>,
+        among: Option<&[ContactKey]>,
+        now: Timestamp,
+    ) -> Result<(Audience, Option<SegmentUse>), PlanningError> {
+        let Some(name) = &self.campaign.segment else {
+            let query = self.campaign.audience.as_deref().or(self.experiment.audience.as_deref());
+            return Ok((named(from, query, among).await?, None));
+        };
+        let missing = || PlanningError::Campaign(format!("there is no segment `{name}`; store it with `sendlab segment apply`"));
+        let row = from.control.segment(name).await?.ok_or_else(missing)?;
+        let query = row.segment.query(now, from.lake.base_currency());
+        let query = query.map_err(|error| PlanningError::Campaign(format!("segment `{name}`: {error}")))?;
+        let audience = named(from, Some(&query), among).await?;
+        let used = SegmentUse {
+            campaign: self.campaign.campaign.clone(),
+            plan_version: 0,
+            segment: name.clone(),
+            version: row.version,
+            query,
+            contacts: audience.recipients.len() as u64,
+            lake_versions: audience.versions.clone(),
+            at: now,
+        };
+        Ok((audience, Some(used)))
+    }
+}
+
+async fn named(from: Sources<'_>, query: Option<&str>, among: Option<&[ContactKey]>) -> Result<Audience, PlanningError> {
+    Ok(match among {
+        None => from.lake.audience(query, Group::Internal).await?,
+        Some(contacts) => from.lake.audience_among(query, contacts, Group::Internal).await?,
+    })
+}

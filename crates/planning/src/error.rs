@@ -1,0 +1,15 @@
+//! Why a campaign cannot be planned.
+
+/// Why a campaign cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanningError {
+    /// The lake refused.
+    #[error("the lake could not do it")]
+    Lake(#[from] lake::LakeError),
+    /// The control store refused.
+    #[error("the control store could not do it")]
+    Control(#[from] control::ControlError),
+    /// The campaign cannot be planned as it is written; the text says what to mend.
+    #[error("{0}")]
+    Campaign(String),
+}

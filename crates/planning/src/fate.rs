@@ -1,0 +1,395 @@
+//! What a campaign means for one contact: whether they get it, which variant, and when; or why not.
+//!
+//! *Invariant:* whether a contact is in a test never depends on the variant they would get: who may not get each of the variants
+//! gets none, or the variants would be compared on different people.
+
+use std::fmt;
+
+use experiment::{Assigner, in_share};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use policy::{
+    ConsentFact, ContactFacts, ContactZone, Decision, Explanation, MessageFacts, Rules, Schedule, Sender, SentFact, Suppression,
+    Why, Window,
+};
+use vocabulary::{Campaign, Channel, ContactKey, Experiment, Mode, Variant, VariantName};
+
+use crate::Brief;
+
+/// What decides about a contact, borrowed from whoever keeps it.
+#[derive(Debug, Clone, Copy)]
+pub struct Person<'a> {
+    /// Who.
+    pub key: ContactKey,
+    /// ISO 3166 alpha-2 country.
+    pub country: Option<&'a str>,
+    /// ISO 3166-2 part of the country, such as `US-FL`.
+    pub region: Option<&'a str>,
+    /// IANA time zone.
+    pub time_zone: Option<&'a str>,
+    /// Whether the time zone was not told, but follows from where they are.
+    pub is_zone_derived: bool,
+    /// Consents given and withdrawn, in any order.
+    pub consents: &'a [ConsentFact],
+    /// Entries of the suppression list, in any order.
+    pub suppressions: &'a [Suppression],
+    /// What they were sent in the last [`policy::SENDS_HOURS`] hours, in any order.
+    pub sends: &'a [SentFact<'a>],
+}
+
+impl Person<'_> {
+    /// Hands what is known to `ask`, in the form of the rules.
+    pub fn facts<T>(&self, ask: impl FnOnce(&ContactFacts<'_>) -> T) -> T {
+        let zone = self.time_zone.and_then(|name| TimeZone::get(name).ok());
+        let region = self.region.and_then(|region| region.split_once('-'));
+        ask(&ContactFacts {
+            key: self.key,
+            country: self.country,
+            region: region.filter(|(country, _)| Some(*country) == self.country).map(|(_, part)| part),
+            zone: zone.as_ref().map(|zone| ContactZone { zone, is_derived: self.is_zone_derived }),
+            consents: self.consents,
+            suppressions: self.suppressions,
+            sends: self.sends,
+        })
+    }
+}
+
+/// What becomes of a contact in a campaign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// They get a message.
+    Send {
+        /// The variant they were assigned; `None` where the recommended one is taken when the message leaves.
+        variant: Option<VariantName>,
+        /// When it is to leave.
+        due: Timestamp,
+        /// The rule that put it off beyond the time it was meant for, if one did.
+        moved: Option<Why>,
+    },
+    /// They get none.
+    LeftOut(LeftOut),
+}
+
+/// Why a contact gets no message. [`fmt::Display`] makes a sentence of it, without a full stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeftOut {
+    /// The campaign goes to a share of its audience only, and they are not in it.
+    Share,
+    /// They are not in the campaign's audience.
+    Audience,
+    /// There is no address for the channel.
+    NoAddress(Channel),
+    /// A rule refuses it, for the variant named.
+    Rule {
+        /// The rule and what it said.
+        why: Why,
+        /// The first of the variants that it refuses, which need not be the one they would get.
+        variant: VariantName,
+    },
+}
+
+impl LeftOut {
+    /// The name of the rule and its version.
+    #[must_use]
+    pub fn rule(&self) -> (&str, u32) {
+        match self {
+            Self::Share => ("campaign/share", 1),
+            Self::Audience => ("campaign/audience", 1),
+            Self::NoAddress(_) => ("contact/address", 1),
+            Self::Rule { why, .. } => (&why.rule, why.version),
+        }
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Share => f.write_str("the campaign goes to a share of its audience, and the contact is not in it"),
+            Self::Audience => f.write_str("the contact is not in the campaign's audience"),
+            Self::NoAddress(channel) => write!(f, "the contact has no address for {channel}"),
+            Self::Rule { why, .. } => why.because.fmt(f),
+        }
+    }
+}
+
+/// The rules' answers for one variant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The variant.
+    pub variant: VariantName,
+    /// What it was meant for.
+    pub due: Timestamp,
+    /// The answers.
+    pub explanation: Explanation,
+}
+
+/// One variant as the rules see it.
+struct Arm<'a> {
+    variant: &'a Variant,
+    content: String,
+}
+
+/// A campaign made ready to decide about contacts.
+pub struct Planner<'a> {
+    campaign: &'a Campaign,
+    rules: &'a Rules,
+    assigner: Option<Assigner>,
+    arms: Vec<Arm<'a>>,
+    /// Nothing is due before.
+    start: Timestamp,
+    /// When the plan is made.
+    now: Timestamp,
+}
+
+impl fmt::Debug for Planner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Planner").field("campaign", &self.campaign.campaign).field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Planner<'a> {
+    /// Prepares a checked campaign at `now`.
+    #[must_use]
+    pub fn new(brief: &'a Brief, rules: &'a Rules, now: Timestamp) -> Self {
+        let Brief { campaign, experiment, recommended } = brief;
+        let variants: Vec<&Variant> = match campaign.mode {
+            Mode::Test => experiment.variants.iter().collect(),
+            Mode::Recommended => recommended.iter().collect(),
+        };
+        let arm = |variant: &'a Variant| Arm { variant, content: content_id(experiment, variant) };
+        Self {
+            campaign,
+            rules,
+            assigner: (campaign.mode == Mode::Test).then(|| Assigner::new(experiment)),
+            arms: variants.into_iter().map(arm).collect(),
+            start: campaign.start.unwrap_or(now).max(now),
+            now,
+        }
+    }
+
+    /// When the plan is made.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Decides about one contact of the audience. `is_reachable` tells whether there is an address.
+    #[must_use]
+    pub fn decide(&self, person: &Person<'_>, is_reachable: bool) -> Fate {
+        self.settle(person, is_reachable, |contact, message, _, _| self.rules.decide(contact, message, self.now))
+    }
+
+    /// The same decision with the answers of the rules, for each variant that was asked about.
+    #[must_use]
+    pub fn explain(&self, person: &Person<'_>, is_reachable: bool) -> (Fate, Vec<Asked>) {
+        let mut asked = Vec::new();
+        let fate = self.settle(person, is_reachable, |contact, message, variant, due| {
+            let explanation = self.rules.explain(contact, message, self.now);
+            let decision = explanation.decision.clone();
+            asked.push(Asked { variant: variant.clone(), due, explanation });
+            decision
+        });
+        (fate, asked)
+    }
+
+    fn settle(
+        &self,
+        person: &Person<'_>,
+        is_reachable: bool,
+        mut ask: impl FnMut(&ContactFacts<'_>, &MessageFacts<'_>, &VariantName, Timestamp) -> Decision,
+    ) -> Fate {
+        if !in_share(&self.campaign.campaign, person.key, self.campaign.share) {
+            return Fate::LeftOut(LeftOut::Share);
+        }
+        if !is_reachable {
+            return Fate::LeftOut(LeftOut::NoAddress(self.campaign.channel));
+        }
+        let assigned = self.assigner.as_ref().map(|assigner| assigner.assign(person.key).variant);
+        let mut chosen = (self.start, None);
+        let refused = person.facts(|contact| {
+            for arm in &self.arms {
+                let name = &arm.variant.name;
+                let due = due(self.start, arm.variant.send_hour.or(self.campaign.send_hour), person.time_zone);
+                let mut message = message_facts(self.campaign, arm.variant, &arm.content);
+                message.schedule = Some(Schedule::At(due));
+                let (due, moved) = match ask(contact, &message, name, due) {
+                    Decision::Refuse { why } => return Some(LeftOut::Rule { why, variant: name.clone() }),
+                    Decision::Permit => (due, None),
+                    Decision::Defer { until, why } => (until, (until > due).then_some(why)),
+                };
+                if assigned.is_none_or(|assigned| assigned == name) {
+                    chosen = (due, moved);
+                }
+            }
+            None
+        });
+        match refused {
+            Some(why) => Fate::LeftOut(why),
+            None => Fate::Send { variant: assigned.cloned(), due: chosen.0, moved: chosen.1 },
+        }
+    }
+}
+
+/// What the rules are told of a message of this campaign, without its text and time.
+#[must_use]
+pub fn message_facts<'a>(campaign: &'a Campaign, variant: &Variant, content: &'a str) -> MessageFacts<'a> {
+    MessageFacts {
+        content: Some(content),
+        sender: Some(Sender { id: &campaign.from, registered_in: &[], entity: None }),
+        ends: campaign.ends,
+        window: campaign.window.as_deref().and_then(|window| window.parse::<Window>().ok()),
+        ..MessageFacts::new(campaign.class, variant.channel.unwrap_or(campaign.channel))
+    }
+}
+
+/// The name under which the rules know the content that a variant sends, so that the same one is the same in a test and in what
+/// follows from it. `None` where the experiment has no such variant.
+#[must_use]
+pub fn content_of(experiment: &Experiment, variant: &str) -> Option<String> {
+    let variant = experiment.variants.iter().find(|known| known.name.as_str() == variant)?;
+    Some(content_id(experiment, variant))
+}
+
+fn content_id(experiment: &Experiment, variant: &Variant) -> String {
+    format!("{}/{}", experiment.experiment, variant.copy_name())
+}
+
+/// The first time at or after `start` when it is `hour` o'clock in `time_zone` (UTC where unknown). An hour that
+/// daylight saving skips becomes the next one that exists.
+#[must_use]
+pub fn due(start: Timestamp, hour: Option<u8>, time_zone: Option<&str>) -> Timestamp {
+    let Some(hour) = hour else { return start };
+    let zone = time_zone.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC);
+    let today = start.to_zoned(zone.clone()).date();
+    let days = (0..3).filter_map(|days| today.checked_add(i64::from(days).days()).ok());
+    let hours = days.filter_map(|day| day.at(hour.cast_signed(), 0, 0, 0).to_zoned(zone.clone()).ok());
+    hours.map(|local| local.timestamp()).find(|time| *time >= start).unwrap_or(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use policy::{Basis, Purpose, SuppressionReason};
+    use vocabulary::MessageClass;
+
+    use super::*;
+
+    fn experiment() -> Experiment {
+        let variants = [("early", 9), ("late", 23)].map(|(name, hour)| serde_json::json!({ "name": name, "send_hour": hour }));
+        serde_json::from_value(serde_json::json!({
+            "experiment": "e", "factors": ["timing"], "variants": variants, "primary": "clicks",
+            "metrics": [{ "name": "clicks", "outcome": "click", "measure": "occurred" }],
+        }))
+        .unwrap()
+    }
+
+    fn campaign() -> Campaign {
+        serde_json::from_value(serde_json::json!({
+            "campaign": "c", "experiment": "e", "from": "Shop <news@shop.example>",
+            "content": { "early": { "subject": "a", "html": "a", "text": "a" } },
+        }))
+        .unwrap()
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn consent(given: Option<Basis>) -> ConsentFact {
+        ConsentFact { channel: Channel::Email, purpose: Purpose::Marketing, given, at: at("2026-01-01T00:00:00Z") }
+    }
+
+    fn nobody() -> Person<'static> {
+        Person {
+            key: ContactKey::from_i64(1).unwrap(),
+            country: None,
+            region: None,
+            time_zone: None,
+            is_zone_derived: false,
+            consents: &[],
+            suppressions: &[],
+            sends: &[],
+        }
+    }
+
+    #[test]
+    fn the_hour_is_the_recipients_own() {
+        let check = |start: &str, hour: Option<u8>, zone: Option<&str>, expect: &str| {
+            assert_eq!(due(at(start), hour, zone).to_string(), expect, "{start} {hour:?} {zone:?}");
+        };
+        check("2026-11-11T00:30:00Z", None, Some("Asia/Shanghai"), "2026-11-11T00:30:00Z");
+        check("2026-11-11T00:30:00Z", Some(9), Some("Asia/Shanghai"), "2026-11-11T01:00:00Z");
+        check("2026-11-11T01:00:01Z", Some(9), Some("Asia/Shanghai"), "2026-11-12T01:00:00Z");
+        check("2026-11-11T00:30:00Z", Some(20), Some("America/New_York"), "2026-11-11T01:00:00Z");
+        check("2026-11-11T00:30:00Z", Some(9), Some("Nowhere/Land"), "2026-11-11T09:00:00Z");
+        // On this night New York's clocks go from 2 to 3: half past two is skipped.
+        check("2026-03-08T06:00:00Z", Some(2), Some("America/New_York"), "2026-03-08T07:00:00Z");
+    }
+
+    #[test]
+    fn who_may_not_get_one_variant_gets_none() {
+        let (experiment, mut campaign, rules) = (experiment(), campaign(), Rules::embedded().unwrap());
+        let now = at("2026-11-12T10:00:00Z");
+        let fates = |campaign: &Campaign, person: Person<'_>| {
+            let brief = Brief { campaign: campaign.clone(), experiment: experiment.clone(), recommended: None };
+            let planner = Planner::new(&brief, &rules, now);
+            let fates = (1..=40).map(|key| planner.decide(&Person { key: ContactKey::from_i64(key).unwrap(), ..person }, true));
+            fates.collect::<Vec<_>>()
+        };
+        let consents = [consent(Some(Basis::Express))];
+        let person = Person { country: Some("GB"), time_zone: Some("Europe/London"), consents: &consents, ..nobody() };
+        let all = fates(&campaign, person);
+        let due_at = |fate: &Fate| match fate {
+            Fate::Send { due, moved: None, .. } => due.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let times: std::collections::BTreeSet<String> = all.iter().map(due_at).collect();
+        assert_eq!(times.into_iter().collect::<Vec<_>>(), ["2026-11-12T23:00:00Z", "2026-11-13T09:00:00Z"]);
+
+        // The sale ends between the two hours: whoever would get the earlier one gets none either.
+        campaign.ends = Some(at("2026-11-13T00:00:00Z"));
+        for fate in fates(&campaign, person) {
+            let Fate::LeftOut(LeftOut::Rule { why, variant }) = fate else { panic!("{fate:?}") };
+            assert_eq!((&*why.rule, variant.as_str()), ("schedule/end", "early"));
+        }
+        // By the sender's own hours the later one waits for the morning.
+        campaign.ends = None;
+        campaign.window = Some("daily 08:00-21:00".to_owned());
+        let late = fates(&campaign, person).into_iter().find_map(|fate| match fate {
+            Fate::Send { variant, due, moved: Some(why) } => Some((variant, due, why.rule.to_string())),
+            _ => None,
+        });
+        let late_name = VariantName::new("late").unwrap();
+        assert_eq!(late, Some((Some(late_name), at("2026-11-13T08:00:00Z"), "schedule/window".to_owned())));
+    }
+
+    #[test]
+    fn reasons_come_in_order_and_explanations_agree() {
+        let (experiment, mut campaign, rules) = (experiment(), campaign(), Rules::embedded().unwrap());
+        let check = |campaign: &Campaign, person: Person<'_>, is_reachable: bool, expect: &str| {
+            let brief = Brief { campaign: campaign.clone(), experiment: experiment.clone(), recommended: None };
+            let planner = Planner::new(&brief, &rules, at("2026-11-12T10:00:00Z"));
+            let fate = planner.decide(&person, is_reachable);
+            let (explained, asked) = planner.explain(&person, is_reachable);
+            assert_eq!(fate, explained);
+            match fate {
+                Fate::LeftOut(why) => assert_eq!(why.rule().0, expect),
+                Fate::Send { .. } => assert_eq!((expect, asked.len()), ("", 2)),
+            }
+        };
+        let given = [consent(Some(Basis::DoubleOptIn))];
+        let withdrawn = [consent(None)];
+        let person = Person { country: Some("DE"), time_zone: Some("Europe/Berlin"), consents: &given, ..nobody() };
+        let list = [Suppression { reason: SuppressionReason::Unsubscribed, channel: None, at: at("2026-02-01T00:00:00Z") }];
+        check(&campaign, person, true, "");
+        check(&campaign, person, false, "contact/address");
+        check(&campaign, Person { consents: &withdrawn, ..person }, true, "consent/de");
+        check(&campaign, Person { suppressions: &list, ..person }, true, "suppression/unsubscribed");
+        check(&campaign, Person { consents: &[], ..person }, true, "consent/de");
+        let us = Person { country: Some("US"), region: Some("US-FL"), time_zone: None, consents: &[], ..person };
+        check(&campaign, us, true, "");
+        campaign.class = MessageClass::Transactional;
+        check(&campaign, Person { suppressions: &list, consents: &[], ..person }, true, "");
+        campaign.share = 1e-9;
+        check(&campaign, person, false, "campaign/share");
+    }
+}

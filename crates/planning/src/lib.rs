@@ -1,0 +1,19 @@
+//! What a campaign means for its audience: who gets which variant when, and who gets none and why. The planner's loop makes
+//! plans of it, the sender asks again at the moment of handing over, and the API explains single decisions.
+//!
+//! *Invariant:* [`Planner::decide`] and [`Planner::explain`] take the same way, so an explanation is always of the decision.
+//!
+//! Reading order: [`fate`] (pure), [`facts`] (what is known of contacts), [`brief`] (what a campaign needs before it is planned),
+//! `explain`.
+
+pub mod brief;
+mod error;
+mod explain;
+pub mod facts;
+pub mod fate;
+
+pub use brief::Brief;
+pub use error::PlanningError;
+pub use explain::{Explained, Explanations, explain, plan_row};
+pub use facts::{History, Known, Sources};
+pub use fate::{Asked, Fate, LeftOut, Person, Planner, content_of, message_facts};

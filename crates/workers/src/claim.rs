@@ -1,0 +1,202 @@
+//! Claims a group of a plan and asks the rules once more, with what is known at this moment: what was permitted when the plan
+//! was made may not be any more.
+//!
+//! The claim comes first and the facts after it, so that of two campaigns that claim one contact at the same moment each sees
+//! the other's claim, and the earlier goes.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use content::Library;
+use control::{LedgerState, NewClaim, Permission, RecipientRow, SentRow};
+use jiff::{Timestamp, ToSpan};
+use lake::PlanRow;
+use planning::{Person, content_of, message_facts};
+use policy::{Decision, SENDS_HOURS, Schedule, SentFact};
+use tokio::sync::watch;
+use vocabulary::{
+    Campaign, Channel, ContactKey, Experiment, MessageId, Money, Provider, Recommendation, RecommendationId, Variant, VariantName,
+};
+
+use crate::{Parts, WorkerError};
+
+/// A campaign made ready for sending.
+pub(crate) struct Job {
+    pub(crate) plan_version: u32,
+    pub(crate) campaign: Campaign,
+    pub(crate) experiment: Experiment,
+    pub(crate) library: Library,
+    /// The address of `campaign.from` alone.
+    pub(crate) from: String,
+    pub(crate) cost: Option<Money>,
+    pub(crate) provider: Provider,
+    pub(crate) recommendation: watch::Receiver<Option<Arc<Recommendation>>>,
+}
+
+/// One message on its way.
+pub(crate) struct Outgoing {
+    pub(crate) message_id: MessageId,
+    pub(crate) recipient: RecipientRow,
+    pub(crate) email: String,
+    pub(crate) planned: Option<VariantName>,
+    /// What was rendered last, at the moment of handing over.
+    pub(crate) sent: Option<(VariantName, Option<Arc<Recommendation>>)>,
+    /// Why it was taken back at that moment.
+    pub(crate) dropped: Option<Dropped>,
+    due: Option<Timestamp>,
+    permission: Permission,
+    sends: Vec<SentRow>,
+}
+
+impl Outgoing {
+    /// What was sent, or would have been, and the recommendation that was followed.
+    pub(crate) fn variant_and_recommendation(&self) -> (Option<VariantName>, Option<RecommendationId>) {
+        match &self.sent {
+            Some((variant, recommendation)) => {
+                (Some(variant.clone()), recommendation.as_ref().map(|followed| followed.id.clone()))
+            }
+            None => (self.planned.clone(), None),
+        }
+    }
+}
+
+/// Why a claimed message is not offered.
+#[derive(Debug)]
+pub(crate) enum Dropped {
+    /// It cannot be made.
+    Broken(String),
+    /// It must not be sent, or cannot.
+    Against(String),
+    /// It must not be sent before.
+    Until(Timestamp),
+}
+
+/// A group after it was claimed.
+pub(crate) struct Claimed {
+    /// What is to be handed over now.
+    pub(crate) outgoing: Vec<Outgoing>,
+    /// What was claimed and is not to be handed over.
+    pub(crate) dropped: Vec<(MessageId, Dropped)>,
+}
+
+/// Takes the group's messages for this worker, less those that are taken, and asks the rules about each.
+pub(crate) async fn claim(parts: &Parts, worker: &str, job: &Job, rows: &[PlanRow]) -> Result<Claimed, WorkerError> {
+    let recommended = job.recommendation.borrow().as_ref().map(|recommendation| recommendation.variant.clone());
+    let claims: Vec<NewClaim> = rows.iter().map(|row| new_claim(job, row, recommended.as_ref())).collect();
+    let now = parts.clock.now();
+    let taken = parts.control.claim(&job.campaign.campaign, worker, &claims, now).await?;
+    let facts = match Facts::read(parts, rows, now).await {
+        Ok(facts) => facts,
+        Err(error) => {
+            // Nothing was handed over; who comes next tries again.
+            parts.control.release(&taken).await?;
+            return Err(error);
+        }
+    };
+    let taken: HashSet<MessageId> = taken.into_iter().collect();
+    let claimed = rows.iter().zip(claims).filter(|(_, claim)| taken.contains(&claim.message_id));
+    Ok(judge(parts, job, claimed, facts))
+}
+
+fn new_claim(job: &Job, row: &PlanRow, recommended: Option<&VariantName>) -> NewClaim {
+    NewClaim {
+        contact: row.contact,
+        message_id: content::message_id(&job.campaign.campaign, row.contact),
+        experiment_id: job.experiment.experiment.clone(),
+        variant: row.variant.clone().or_else(|| recommended.cloned()),
+        market: row.market.clone(),
+        channel: job.campaign.channel,
+        class: job.campaign.class,
+    }
+}
+
+/// What is known of the group's contacts.
+struct Facts {
+    recipients: HashMap<ContactKey, RecipientRow>,
+    permissions: HashMap<ContactKey, Permission>,
+    sends: HashMap<ContactKey, Vec<SentRow>>,
+}
+
+impl Facts {
+    async fn read(parts: &Parts, rows: &[PlanRow], now: Timestamp) -> Result<Self, WorkerError> {
+        let keys: Vec<ContactKey> = rows.iter().map(|row| row.contact).collect();
+        let since = now.checked_sub(SENDS_HOURS.hours()).unwrap_or(now);
+        let mut recipients = HashMap::with_capacity(keys.len());
+        for mut row in parts.control.recipients(&keys).await? {
+            parts.rules.derive_time_zone(&mut row.contact);
+            recipients.insert(row.contact.key, row);
+        }
+        let permissions = parts.control.permissions(&keys, None).await?;
+        let mut sends: HashMap<ContactKey, Vec<SentRow>> = HashMap::new();
+        for row in parts.control.sent_since(&keys, since).await? {
+            sends.entry(row.contact).or_default().push(row);
+        }
+        Ok(Self { recipients, permissions, sends })
+    }
+}
+
+fn judge<'r>(parts: &Parts, job: &Job, claimed: impl Iterator<Item = (&'r PlanRow, NewClaim)>, mut facts: Facts) -> Claimed {
+    let (mut outgoing, mut dropped) = (Vec::new(), Vec::new());
+    for (row, claim) in claimed {
+        let message_id = claim.message_id;
+        let recipient = facts.recipients.remove(&row.contact);
+        let reached =
+            recipient.and_then(|mut recipient| recipient.addresses.remove(&Channel::Email).map(|email| (recipient, email)));
+        let Some((recipient, email)) = reached else {
+            dropped.push((message_id, Dropped::Against("the contact has no address any more".to_owned())));
+            continue;
+        };
+        let mut sends = facts.sends.remove(&row.contact).unwrap_or_default();
+        let own = sends.iter().find(|sent| sent.message_id == message_id).map(|sent| sent.number);
+        sends.retain(|sent| sent.message_id != message_id && counts(sent, own));
+        let permission = facts.permissions.remove(&row.contact).unwrap_or_default();
+        let (planned, due) = (row.variant.clone(), row.due);
+        let out = Outgoing { message_id, recipient, email, planned, sent: None, dropped: None, due, permission, sends };
+        let variant = claim.variant.as_ref().and_then(|name| job.experiment.variant(name));
+        match variant.and_then(|variant| against(parts, job, &out, variant, None)) {
+            Some(why) => dropped.push((out.message_id, why)),
+            None => outgoing.push(out),
+        }
+    }
+    Claimed { outgoing, dropped }
+}
+
+/// Whether another message counts for the caps of the own one: of those that are only claimed so far, the earlier ones do.
+fn counts(sent: &SentRow, own: Option<i64>) -> bool {
+    sent.state != LedgerState::Claimed || own.is_none_or(|own| sent.number < own)
+}
+
+/// What the rules have against a message now, if anything. Its text is known at the moment of handing over.
+pub(crate) fn against(parts: &Parts, job: &Job, out: &Outgoing, variant: &Variant, text: Option<&str>) -> Option<Dropped> {
+    let content = content_of(&job.experiment, variant.name.as_str());
+    let contents: Vec<Option<String>> = out.sends.iter().map(|sent| content_of_sent(job, sent)).collect();
+    let sends: Vec<SentFact<'_>> = out.sends.iter().zip(&contents).map(|(sent, content)| sent_fact(sent, content)).collect();
+    let contact = &out.recipient.contact;
+    let person = Person {
+        key: contact.key,
+        country: contact.profile.country.as_deref(),
+        region: contact.profile.region.as_deref(),
+        time_zone: contact.time_zone(),
+        is_zone_derived: contact.derived_time_zone.is_some(),
+        consents: &out.permission.consents,
+        suppressions: &out.permission.suppressions,
+        sends: &sends,
+    };
+    let mut message = message_facts(&job.campaign, variant, content.as_deref().unwrap_or_default());
+    message.schedule = out.due.map(Schedule::At);
+    message.text = text;
+    match person.facts(|contact| parts.rules.decide(contact, &message, parts.clock.now())) {
+        Decision::Permit => None,
+        Decision::Defer { until, .. } => Some(Dropped::Until(until)),
+        Decision::Refuse { why } => Some(Dropped::Against(why.to_string())),
+    }
+}
+
+fn content_of_sent(job: &Job, sent: &SentRow) -> Option<String> {
+    let is_own = sent.experiment_id == job.experiment.experiment;
+    is_own.then(|| content_of(&job.experiment, sent.variant.as_ref()?.as_str())).flatten()
+}
+
+fn sent_fact<'a>(sent: &SentRow, content: &'a Option<String>) -> SentFact<'a> {
+    SentFact { at: sent.at, channel: sent.channel, class: sent.class, content: content.as_deref() }
+}
