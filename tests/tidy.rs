@@ -12,7 +12,7 @@ use crate::support::workspace;
 /// A crate may depend on crates of earlier layers only.
 const LAYERS: [&[&str]; 7] = [
     &["stats", "vocabulary"],
-    &["methods", "analysis", "policy", "segments"],
+    &["methods", "analysis", "policy", "segments", "triggers"],
     &["content", "experiment"],
     &["lake", "control", "gateways"],
     &["planning"],

@@ -86,6 +86,7 @@ impl<'a> Line<'a> {
             EventKind::Feedback => {
                 BodyRef::Feedback { kind: self.word(Name::Feedback)?, text: self.free_text(Name::Text, TEXT_BYTES_MAX)? }
             }
+            EventKind::Activity => BodyRef::Activity { kind: self.word(Name::Activity)?, product: self.label(Name::Product)? },
         })
     }
 
@@ -222,4 +223,11 @@ macro_rules! word_lists {
         }
     })+ };
 }
-word_lists!(EventKind, vocabulary::Channel, vocabulary::MessageClass, vocabulary::DeliveryStatus, vocabulary::FeedbackKind);
+word_lists!(
+    EventKind,
+    vocabulary::Channel,
+    vocabulary::MessageClass,
+    vocabulary::DeliveryStatus,
+    vocabulary::FeedbackKind,
+    vocabulary::ActivityKind
+);

@@ -182,7 +182,7 @@ struct Common {
 impl Common {
     fn take(fields: &mut Map<String, Value>) -> Result<Self, Fault> {
         let mut filled = |name: &str| Ok(text(fields, name)?.filter(|text| !text.trim().is_empty()));
-        let at = filled("consent_at")?.map(|text| time(text.trim())).transpose()?;
+        let at = filled("consent_at")?.map(|text| time("consent_at", text.trim())).transpose()?;
         let ip = filled("consent_ip")?.map(|text| {
             text.trim().parse().map_err(|_| Fault::new("consent_ip", "is no address of the net such as 203.0.113.7"))
         });
@@ -202,12 +202,12 @@ impl Common {
 }
 
 /// A time, or the beginning of a day in UTC.
-fn time(text: &str) -> Result<Timestamp, Fault> {
+pub(crate) fn time(field: &str, text: &str) -> Result<Timestamp, Fault> {
     let day = || {
         let day: jiff::civil::Date = text.parse().ok()?;
         Some(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
     };
-    let no_time = || Fault::new("consent_at", "is no time; write one such as 2026-03-01T09:30:00Z, or a day such as 2026-03-01");
+    let no_time = || Fault::new(field, "is no time; write one such as 2026-03-01T09:30:00Z, or a day such as 2026-03-01");
     text.parse().ok().or_else(day).ok_or_else(no_time)
 }
 

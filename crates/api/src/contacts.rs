@@ -58,6 +58,7 @@ const PERSON_FIELDS: &[Field] = &[
     text_field("device", "The device they use most."),
     text_field("birth_date", "When they were born: 1990-05-17, or 1990 where only the year is known."),
     text_field("source", "Where they came from."),
+    text_field("registered_at", "When they registered: an RFC 3339 time or a day. When they are first stored, where absent."),
 ];
 
 const fn text_field(name: &'static str, about: &'static str) -> Field {
@@ -165,8 +166,10 @@ pub fn read_contact(json: &[u8]) -> Result<CheckedContact, Fault> {
         phone_country: None,
         attributes: attributes(fields.remove(ATTRIBUTES))?,
     };
+    let registered_at = text(&mut fields, "registered_at")?.filter(|text| !text.trim().is_empty());
+    let registered_at = registered_at.map(|text| consents::time("registered_at", text.trim())).transpose()?;
     let consents = consents::take(&mut fields)?;
-    NewContact { key, addresses, profile, consents }.check().map_err(fault_of)
+    NewContact { key, addresses, profile, registered_at, consents }.check().map_err(fault_of)
 }
 
 pub(crate) fn text(fields: &mut Map<String, Value>, name: &str) -> Result<Option<String>, Fault> {

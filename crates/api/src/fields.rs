@@ -55,6 +55,8 @@ names! {
     Currency b"currency",
     Feedback b"feedback",
     Text b"text",
+    Activity b"activity",
+    Product b"product",
 }
 
 impl Name {
@@ -166,7 +168,7 @@ macro_rules! words_of {
     };
 }
 
-use EventKind::{Assignment, Click, Delivery, Feedback, Message, Open, Order};
+use EventKind::{Activity, Assignment, Click, Delivery, Feedback, Message, Open, Order};
 
 /// Every field of every kind, in the order of the documentation.
 pub const FIELDS: &[Field] = &[
@@ -254,6 +256,8 @@ pub const FIELDS: &[Field] = &[
     ),
     required(own("feedback", &[Feedback], words_of!(vocabulary::FeedbackKind), "What the contact said.")),
     own("text", &[Feedback], Shape::Text, "Their words, if any."),
+    required(own("activity", &[Activity], words_of!(vocabulary::ActivityKind), "What the contact did in the shop.")),
+    own("product", &[Activity], Shape::Text, "The shop's own id of the product."),
 ];
 
 /// The field of that name.

@@ -45,6 +45,7 @@ mod statistics;
 mod suppressions;
 mod times;
 mod tracking;
+mod triggers;
 pub mod views;
 
 use std::sync::{Arc, OnceLock};
@@ -140,6 +141,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             campaigns::reading(),
             calendar::reading(),
             segments::reading(),
+            triggers::reading(),
             sql::routes(),
             statistics::routes(),
         ];
@@ -157,6 +159,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             campaigns::managing(),
             explanations::routes(),
             segments::managing(),
+            triggers::managing(),
             calendar::managing(),
             keys::routes(),
         ];

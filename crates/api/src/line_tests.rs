@@ -64,6 +64,7 @@ fn every_kind_is_read() {
     check(json!({"kind": "click", "url": "https://shop.example/", "machine": null}), EventKind::Click);
     check(json!({"kind": "order", "order_id": "o", "amount": 3, "currency": "KWD"}), EventKind::Order);
     check(json!({"kind": "feedback", "feedback": "unsubscribe"}), EventKind::Feedback);
+    check(json!({"kind": "activity", "activity": "carted", "product": "sku-1"}), EventKind::Activity);
 }
 
 #[test]

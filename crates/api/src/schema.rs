@@ -72,6 +72,7 @@ fn about(kind: EventKind) -> &'static str {
         EventKind::Click => "A link was followed.",
         EventKind::Order => "Something was bought.",
         EventKind::Feedback => "The contact spoke.",
+        EventKind::Activity => "The contact looked at a product or put it in the cart.",
     }
 }
 

@@ -69,6 +69,15 @@ fn mail_events_are_read() {
 }
 
 #[test]
+fn visits_of_the_shop_are_read() {
+    use vocabulary::ActivityKind;
+    for (event, kind) in [("Product Viewed", ActivityKind::Viewed), ("Product Added", ActivityKind::Carted)] {
+        let look = |seen: Told<'_>| assert_eq!(seen.body, BodyRef::Activity { kind, product: Some("sku-1") }, "{event}");
+        told(&call(event, json!({"product_id": "sku-1", "name": "Boots"}), json!({})), None, look).unwrap();
+    }
+}
+
+#[test]
 fn assignments_are_read() {
     let viewed = call("Experiment Viewed", json!({"experiment_id": "spring", "variation_name": "warm"}), json!({}));
     let look = |told: Told<'_>| {

@@ -256,6 +256,9 @@ pub struct ContactView {
     /// The customer's own marks, written the same way.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// When they registered: a time or a day. When they are first stored, where absent.
+    #[schema(example = "2026-01-05T10:00:00Z")]
+    pub registered_at: Option<String>,
     /// The device they use most.
     #[schema(example = "android")]
     pub device: Option<String>,

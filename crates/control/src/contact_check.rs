@@ -9,7 +9,7 @@ use std::sync::{Once, PoisonError};
 use jiff::tz::TimeZone;
 use phonenumber::Mode;
 use phonenumber::country::Id;
-use vocabulary::{Channel, Profile, is_country};
+use vocabulary::{Channel, Profile, Timestamp, is_country};
 
 use crate::consents::{NewConsent, check_consents};
 
@@ -69,6 +69,8 @@ pub struct NewContact {
     pub addresses: Addresses,
     /// What is known of them. `phone_country` follows from the addresses.
     pub profile: Profile,
+    /// When they registered; when they are first stored here, where it is not told.
+    pub registered_at: Option<Timestamp>,
     /// What they said about being written to, since or at all.
     pub consents: Vec<NewConsent>,
 }

@@ -254,7 +254,8 @@ impl<'a> Drafts<'a> {
 
     fn create(&mut self, new: &NewContact, handles: &Handles) -> Result<Outcome, Refusal> {
         let Control { vault, ids, .. } = self.control;
-        let mut contact = Contact::new(ids.contact_key(), self.control.now());
+        let now = self.control.now();
+        let mut contact = Contact::new(ids.contact_key(), new.registered_at.unwrap_or(now).min(now));
         contact.channels = new.addresses.keys().copied().collect();
         contact.profile = merged(&Profile::default(), &new.profile)?;
         let secrets = Secrets { key: new.key.clone(), also: Vec::new(), addresses: new.addresses.clone() };
@@ -273,7 +274,9 @@ impl<'a> Drafts<'a> {
         let Control { vault, ids, .. } = self.control;
         let draft = self.drafts.get_mut(&key).ok_or(ControlError::Unsealed { contact: key })?;
         let profile = merged(&draft.contact.profile, &new.profile)?;
-        let mut changed = profile != draft.contact.profile;
+        let registered_at = new.registered_at.unwrap_or(draft.contact.created_at).min(draft.contact.created_at);
+        let mut changed = profile != draft.contact.profile || registered_at != draft.contact.created_at;
+        draft.contact.created_at = registered_at;
         draft.contact.profile = profile;
         let (mut added, mut removed) = (Vec::new(), Vec::new());
         if further || !new.addresses.is_empty() {
@@ -385,7 +388,8 @@ impl<'a> Drafts<'a> {
             });
             builder.push(
                 " ON CONFLICT (contact_key) DO UPDATE SET sealed = excluded.sealed, channels = excluded.channels,
-                     profile = excluded.profile, change_seq = excluded.change_seq, updated_at = excluded.updated_at",
+                     profile = excluded.profile, change_seq = excluded.change_seq,
+                     created_at = excluded.created_at, updated_at = excluded.updated_at",
             );
             let query = builder.build().persistent(rows.len() == CONTACTS_PER_STATEMENT);
             query.execute(&mut *connection).await.map_err(ControlError::query("storing contacts"))?;

@@ -212,7 +212,7 @@ pub(crate) struct ContactRow {
 }
 
 impl ContactRow {
-    fn read(self) -> Result<Contact, ControlError> {
+    pub(crate) fn read(self) -> Result<Contact, ControlError> {
         let channels = Channel::ALL.iter().copied().filter(|channel| self.channels & channel_bit(*channel) != 0);
         Ok(Contact {
             channels: channels.collect(),

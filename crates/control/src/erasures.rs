@@ -70,6 +70,8 @@ impl Control {
                 "DELETE FROM contacts WHERE contact_key IN (",
                 "DELETE FROM suppressions WHERE contact_key IN (",
                 "DELETE FROM consents WHERE contact_key IN (",
+                "DELETE FROM trigger_states WHERE contact_key IN (",
+                "DELETE FROM firings WHERE contact_key IN (",
             ] {
                 let mut delete: QueryBuilder<Sqlite> = QueryBuilder::new(delete);
                 let mut list = delete.separated(", ");

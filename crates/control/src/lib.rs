@@ -27,6 +27,7 @@ mod keys;
 mod known;
 mod ledger;
 mod permissions;
+mod prices;
 mod recommendations;
 mod reindex;
 mod segments;
@@ -35,6 +36,8 @@ mod store;
 mod suppressions;
 #[cfg(test)]
 mod testing;
+mod trigger_states;
+mod triggers;
 mod vault;
 mod watcher;
 
@@ -52,7 +55,10 @@ pub use keys::{KeyInfo, KeyRow, NewKey, Scope};
 pub use known::KnownKeys;
 pub use ledger::{LedgerRow, LedgerState, NewClaim, Progress, Settled, Settlement};
 pub use permissions::{Permission, SentRow};
+pub use prices::PriceDrop;
 pub use segments::{SegmentRow, SegmentUse};
 pub use slices::{Lease, NewSlice};
 pub use store::{Control, ControlConfig, change_master_key};
 pub use suppressions::{NewSuppression, SuppressionRow};
+pub use trigger_states::{Evaluation, FiringRow, StoredState};
+pub use triggers::{Cursor, TriggerCounts, TriggerRow};

@@ -48,6 +48,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (4, include_str!("../migrations/0004_segments.sql")),
     (5, include_str!("../migrations/0005_own_days.sql")),
     (6, include_str!("../migrations/0006_permission.sql")),
+    (7, include_str!("../migrations/0007_triggers.sql")),
 ];
 
 /// What control needs to open.
@@ -395,7 +396,7 @@ mod tests {
         let control = world.open().await;
         sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
         let error = Control::open(world.config()).await.err().unwrap();
-        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 6 }), "{error}");
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 7 }), "{error}");
     }
 
     #[tokio::test]

@@ -4,7 +4,8 @@
 use segments::Segment;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_saphyr::Error as YamlError;
-use vocabulary::{Campaign, Experiment};
+use triggers::Trigger;
+use vocabulary::{Campaign, Currency, Experiment};
 
 use crate::check::{problem_of_campaign, problem_of_experiment};
 use crate::error::{ExperimentError, Problem};
@@ -36,13 +37,25 @@ pub fn parse_campaign(text: &str) -> Result<Campaign, ExperimentError> {
 /// # Errors
 /// [`ExperimentError`] names the place of the first mistake.
 pub fn parse_segments(text: &str) -> Result<Vec<Segment>, ExperimentError> {
+    one_or_many(text, |segment: &Segment| segment.check().err().map(|error| Problem::new(error.field(), error.reason())))
+}
+
+/// Reads and checks a trigger, or a list of them, in YAML or JSON. Amounts are in the base currency.
+///
+/// # Errors
+/// [`ExperimentError`] names the place of the first mistake.
+pub fn parse_triggers(text: &str, base: Currency) -> Result<Vec<Trigger>, ExperimentError> {
+    one_or_many(text, |trigger: &Trigger| trigger.check(base).err().map(|error| Problem::new(error.field, error.reason)))
+}
+
+fn one_or_many<T: DeserializeOwned>(text: &str, wrong: impl Fn(&T) -> Option<Problem>) -> Result<Vec<T>, ExperimentError> {
     let first = text.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with('#') && *line != "---");
     let is_list = first.is_some_and(|line| line.starts_with(['-', '[']));
-    let segments: Vec<Segment> = if is_list { read(text)? } else { vec![read(text)?] };
-    let wrong = segments.iter().enumerate().find_map(|(number, segment)| Some((number, segment.check().err()?)));
-    let Some((number, error)) = wrong else { return Ok(segments) };
-    let field = if is_list { format!("[{number}].{}", error.field()) } else { error.field().to_owned() };
-    checked(segments, |_| Some(Problem::new(field, error.reason())), || Places::of(text))
+    let many: Vec<T> = if is_list { read(text)? } else { vec![read(text)?] };
+    let wrong = many.iter().enumerate().find_map(|(number, one)| Some((number, wrong(one)?)));
+    let Some((number, problem)) = wrong else { return Ok(many) };
+    let field = if is_list { format!("[{number}].{}", problem.field) } else { problem.field.clone() };
+    checked(many, |_| Some(Problem { field, ..problem }), || Places::of(text))
 }
 
 /// Checks an experiment that was made by a program.

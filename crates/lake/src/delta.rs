@@ -62,6 +62,11 @@ impl TableState {
         self.files.values().map(|file| file.rows).sum()
     }
 
+    /// The table as if it had these files only.
+    pub(crate) fn with_files(&self, files: BTreeMap<String, Arc<DataFile>>) -> Self {
+        Self { files: Arc::new(files), ..self.clone() }
+    }
+
     /// The state after a commit of these actions.
     fn after(&self, version: i64, actions: Vec<Action>) -> Result<Self, String> {
         let mut next = self.clone();

@@ -18,6 +18,7 @@ mod arrow_events;
 mod blooms;
 pub mod care;
 mod catalog;
+mod changes;
 mod contacts;
 mod delta;
 mod distinct;
@@ -61,6 +62,7 @@ mod units;
 mod views;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -72,6 +74,7 @@ use tokio::sync::Mutex;
 use vocabulary::{ContactKey, Event, EventId, Experiment, Rates, Timestamp};
 
 pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
+pub use changes::{Changes, FactRow};
 pub use contacts::{Audience, ContactRows, Recipient};
 pub use erasure::ErasureCertificate;
 pub use error::LakeError;
@@ -339,6 +342,31 @@ impl Lake {
         group: Group,
     ) -> Result<Audience, LakeError> {
         contacts::audience(self, query, Some(contacts), group).await
+    }
+
+    /// What came into the tables of events after the versions of an earlier call, each event once; everything where there was
+    /// none. What is acknowledged is landed first.
+    ///
+    /// # Errors
+    /// [`LakeError::NoVersion`] where it is too long ago: then begin anew.
+    pub async fn changes(&self, since: Option<&BTreeMap<String, i64>>) -> Result<Changes, LakeError> {
+        changes::changes(self, since).await
+    }
+
+    /// What contacts did, of what came in, in order of contact and time: those of the `words` of [`FactRow::what`].
+    ///
+    /// # Errors
+    /// As [`Lake::sql`].
+    pub async fn facts(&self, changes: &Changes, words: &[&str]) -> Result<Vec<FactRow>, LakeError> {
+        changes::facts(self, changes, words).await
+    }
+
+    /// Who looked at a product or put it in the cart since a moment, in no order.
+    ///
+    /// # Errors
+    /// As [`Lake::sql`].
+    pub async fn seen_by(&self, product: &str, since: Timestamp) -> Result<Vec<ContactKey>, LakeError> {
+        changes::seen_by(self, product, since).await
     }
 
     /// What these contacts, or all, were sent after `since` and before `until`.

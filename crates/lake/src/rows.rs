@@ -41,6 +41,7 @@ enum Own {
     Click { url: Texts, machine: BooleanBuilder, user_agent: Texts },
     Order { order_id: StringBuilder, amount: MoneyBuilder, refund_of: Texts },
     Feedback { feedback: StringBuilder, text: Texts },
+    Activity { activity: StringBuilder, product: Texts },
 }
 
 /// A column of texts that many events lack. Where all lack it, nothing is kept of it and the log has no such column.
@@ -112,6 +113,7 @@ impl KindBuilder {
             }
             EventKind::Order => Own::Order { order_id: text_builder(), amount: MoneyBuilder::new(), refund_of: Texts::default() },
             EventKind::Feedback => Own::Feedback { feedback: text_builder(), text: Texts::default() },
+            EventKind::Activity => Own::Activity { activity: text_builder(), product: Texts::default() },
         };
         Self {
             schema: log_schema(kind),
@@ -204,6 +206,10 @@ impl Own {
                 feedback.append_value(kind.as_str());
                 text.push(*words);
             }
+            (Self::Activity { activity, product }, BodyRef::Activity { kind, product: id }) => {
+                activity.append_value(kind.as_str());
+                product.push(*id);
+            }
             _ => unreachable!("events are sorted by kind before they are pushed"),
         }
     }
@@ -227,6 +233,7 @@ impl Own {
                 vec![Some(Arc::new(order_id.finish())), Some(minor), Some(currency), refund_of.finish()]
             }
             Self::Feedback { feedback, text } => vec![Some(Arc::new(feedback.finish())), text.finish()],
+            Self::Activity { activity, product } => vec![Some(Arc::new(activity.finish())), product.finish()],
         }
     }
 }

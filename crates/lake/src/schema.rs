@@ -42,6 +42,7 @@ pub(crate) fn event_table(kind: EventKind) -> TableSpec {
             EventKind::Click => "One row per link followed, machines' included.",
             EventKind::Order => "One row per order, and one per refund or cancellation of an order.",
             EventKind::Feedback => "One row per unsubscription, complaint, reply or survey answer.",
+            EventKind::Activity => "One row per product looked at or put in the cart.",
         },
         schema: Arc::new(Schema::new(fields)),
         partitioned: true,
@@ -169,6 +170,10 @@ fn own_fields(kind: EventKind) -> Vec<Field> {
         EventKind::Feedback => vec![
             field("feedback", DataType::Utf8, false, "unsubscribe, complaint, reply or survey."),
             text("text", "Their words, if any."),
+        ],
+        EventKind::Activity => vec![
+            field("activity", DataType::Utf8, false, "viewed or carted."),
+            text("product", "The shop's own id of the product."),
         ],
     }
 }

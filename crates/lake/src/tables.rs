@@ -104,6 +104,11 @@ impl Tables {
         Ok(snapshot)
     }
 
+    /// Puts another state of a table into a snapshot, without what is not landed.
+    pub(crate) fn replace(&self, snapshot: &mut Snapshot, table: &Table, state: Arc<TableState>) {
+        snapshot.0.insert(table.spec.name, self.read(table, state, Vec::new()));
+    }
+
     fn read(&self, table: &Table, state: Arc<TableState>, tail: Vec<arrow::array::RecordBatch>) -> TableSnapshot {
         TableSnapshot {
             provider: LakeTable::new(state, tail, self.places[table.spec.name].clone()),

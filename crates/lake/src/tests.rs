@@ -24,8 +24,8 @@ use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use vocabulary::{
-    Body, Contact, ContactKey, Context, Currency, DeliveryStatus, Event, EventId, EventKind, FeedbackKind, MessageClass, Money,
-    OrderId, Rates, Timestamp,
+    ActivityKind, Body, Contact, ContactKey, Context, Currency, DeliveryStatus, Event, EventId, EventKind, FeedbackKind,
+    MessageClass, Money, OrderId, Rates, Timestamp,
 };
 
 use crate::faults::{Faults, Point};
@@ -92,6 +92,7 @@ fn one_of_each(prefix: &str) -> Vec<Event> {
             let amount = Money { minor: 1250, currency: currency("USD") };
             Body::Order { order_id: OrderId::new("o1").unwrap(), amount, refund_of: None }
         }
+        EventKind::Activity => Body::Activity { kind: ActivityKind::Carted, product: Some("sku-1".into()) },
         EventKind::Feedback => Body::Feedback { kind: FeedbackKind::Reply, text: Some("no, \"thanks\"\n".into()) },
     };
     EventKind::ALL.iter().map(|kind| event(&format!("{prefix}-{kind}"), 7, at(26 * HOUR), body(*kind))).collect()

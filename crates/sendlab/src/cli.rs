@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// Name audiences by conditions or SQL, look at them, and let campaigns send to them.
     #[command(subcommand)]
     Segment(SegmentCommand),
+    /// Triggers: messages that begin by themselves when something becomes true of a contact.
+    #[command(subcommand)]
+    Trigger(TriggerCommand),
     /// Festivals, holidays and your own days of a market, and what of them stands in the way of a campaign.
     #[command(
         after_help = "Examples:\n  sendlab calendar CN --from 2026-11-01\n  sendlab calendar DE --channel sms --from 2026-12-20 \
@@ -457,13 +460,46 @@ pub(crate) struct CalendarArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum TriggerCommand {
+    /// Store the triggers of a YAML file, one or a list. New ones run at once.
+    #[command(
+        after_help = "A trigger is a condition, how often a contact may enter, and a campaign:\n\n  - trigger: welcome-no-order\n    \
+                            when:\n      registered: { for_days: 3, without: [ordered] }\n    entry: once\n    holdout: 0.1\n    campaign: \
+                            welcome-offer\n\nConditions: registered, inactive, spent, birthday, browsed, carted, price_dropped, entered (a \
+                            segment).\nentry: once, { once_per_days: 30 } or each_time; delay_minutes, delay_hours or delay_days; exit: [ordered, \
+                            …]; holdout: a share.\n\nEight samples: data/samples/triggers.yaml"
+    )]
+    Apply {
+        /// The file; unknown keys are refused.
+        file: PathBuf,
+    },
+    /// List all triggers in words, with what they did.
+    List,
+    /// One trigger and its newest entries.
+    Show {
+        /// The trigger.
+        trigger: String,
+    },
+    /// Let a paused trigger go on. What became true during the pause does not count.
+    Start {
+        /// The trigger.
+        trigger: String,
+    },
+    /// Pause a trigger.
+    Pause {
+        /// The trigger.
+        trigger: String,
+    },
+}
+
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum SegmentCommand {
     /// Store the segments of a YAML file, one or a list. A changed one becomes its next version.
     #[command(
         after_help = "A segment is a name and conditions:\n\n  - segment: lapsing\n    description: Bought before, but not in the \
                             last month.\n    condition:\n      all:\n        - ordered: { between_days: [30, 120] }\n        - not: { \
                             ordered: { within_days: 30 } }\n        - country: [DE, AT, CH]\n\nConditions: all, any, none, not; country, \
-                            market, language, time_zone, interests, tags, device, source,\nreachable, age, birthday, registered, \
+                            region, market, language, time_zone, interests, tags, device, source,\nreachable, age, birthday, registered, \
                             attribute; sent, accepted, delivered, bounced, opened, clicked,\nordered, unsubscribed, complained (ever, \
                             never, or with within_days, between_days, at_least, …); spent.\nWhat they cannot say, `sql: SELECT \
                             contact_key FROM …` says instead of `condition`.\n\nTwelve samples: data/samples/segments.yaml"

@@ -115,7 +115,7 @@ pub(crate) struct ImportEventsArgs {
 pub(crate) const IMPORT_CONTACTS_HELP: &str = "\
 Fields:
   key (required), email, phone, whatsapp, wechat, push, line, telegram, country, region, language,
-  time_zone, market, interests, tags, device, birth_date, source, and attributes of your own;
+  time_zone, market, interests, tags, device, birth_date, source, registered_at, and attributes of your own;
   email_consent, phone_consent, whatsapp_consent, wechat_consent, push_consent, line_consent,
   telegram_consent, night_consent, cross_border_consent, and of all these consent_at,
   consent_source, consent_wording, consent_ip, consent_proof.

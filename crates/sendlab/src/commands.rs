@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{
     CampaignCommand, Cli, Command, ExperimentCommand, Format, ImportCommand, KeysCommand, Place, Security, SegmentCommand,
-    ServeArgs, SmtpArgs, SqlArgs, VaultCommand,
+    ServeArgs, SmtpArgs, SqlArgs, TriggerCommand, VaultCommand,
 };
 use crate::client::{Client, Session, settings};
 use crate::import_rows::Asked;
@@ -100,6 +100,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         Command::Campaign(command) => campaign(session, command).await,
         Command::Calendar(args) => calendar(client, args).await,
         Command::Segment(command) => segments(client, command).await,
+        Command::Trigger(command) => triggers(client, command).await,
         Command::Recommendation { experiment } => {
             let answer = client.get(&format!("/v1/recommendations/{}", segment(&experiment))).await?;
             print::recommendation(&answer);
@@ -253,6 +254,28 @@ async fn segments(client: &Client, command: SegmentCommand) -> anyhow::Result<()
             };
             let seen = client.send(Method::POST, "/v1/segments/preview", "application/yaml", document).await?;
             print::segment_preview(&seen, sql);
+        }
+    }
+    Ok(())
+}
+
+async fn triggers(client: &Client, command: TriggerCommand) -> anyhow::Result<()> {
+    let switch = async |name: &str, verb: &str| {
+        client.send(Method::POST, &format!("/v1/triggers/{}/{verb}", segment(name)), "application/json", b"{}".to_vec()).await
+    };
+    match command {
+        TriggerCommand::Apply { file } => print::triggers(&apply(client, "/v1/triggers", &file).await?),
+        TriggerCommand::List => print::triggers(&client.get("/v1/triggers").await?),
+        TriggerCommand::Show { trigger } => {
+            print::trigger(&client.get(&format!("/v1/triggers/{}", segment(&trigger))).await?);
+        }
+        TriggerCommand::Start { trigger } => {
+            switch(&trigger, "start").await?;
+            say(&format!("Trigger {trigger} runs. What became true during the pause does not count."));
+        }
+        TriggerCommand::Pause { trigger } => {
+            switch(&trigger, "pause").await?;
+            say(&format!("Trigger {trigger} is paused. `sendlab trigger start {trigger}` lets it go on."));
         }
     }
     Ok(())

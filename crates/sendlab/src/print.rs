@@ -52,6 +52,37 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) {
     }
 }
 
+/// Triggers in words, with what they did.
+pub(crate) fn triggers(list: &Value) {
+    let rows = list.as_array().map_or(&[][..], Vec::as_slice);
+    if rows.is_empty() {
+        return say("There are no triggers. `sendlab trigger apply data/samples/triggers.yaml` stores eight.");
+    }
+    for row in rows {
+        say(&format!("{} ({}): {}", word(&row["trigger"]["trigger"]), word(&row["state"]), word(&row["meaning"])));
+        say(&format!(
+            "  {} sent, {} held out, {} taken out; {} contacts watched; evaluated {}",
+            word(&row["sent"]),
+            word(&row["held_out"]),
+            word(&row["exited"]),
+            word(&row["watched"]),
+            word(&row["evaluated_at"]),
+        ));
+    }
+}
+
+/// One trigger and its newest entries.
+pub(crate) fn trigger(row: &Value) {
+    triggers(&Value::Array(vec![row.clone()]));
+    let entries = row["entries"].as_array().map_or(&[][..], Vec::as_slice);
+    if entries.is_empty() {
+        return say("  Nobody has entered and left yet.");
+    }
+    let cells =
+        |entry: &Value| ["contact_key", "occurrence", "true_at", "due", "outcome"].map(|field| word(&entry[field])).to_vec();
+    table(&["contact", "entry", "became true", "due", "outcome"], &entries.iter().map(cells).collect::<Vec<_>>());
+}
+
 fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -127,6 +127,13 @@ pub enum BodyRef<'a> {
         /// Their words, if any.
         text: Option<&'a str>,
     },
+    /// See [`Body::Activity`].
+    Activity {
+        /// What they did.
+        kind: ActivityKind,
+        /// The shop's own id of the product.
+        product: Option<&'a str>,
+    },
 }
 
 impl BodyRef<'_> {
@@ -141,6 +148,7 @@ impl BodyRef<'_> {
             Self::Click { .. } => EventKind::Click,
             Self::Order { .. } => EventKind::Order,
             Self::Feedback { .. } => EventKind::Feedback,
+            Self::Activity { .. } => EventKind::Activity,
         }
     }
 }
@@ -263,6 +271,13 @@ pub enum Body {
         /// Their words, if any.
         text: Option<String>,
     },
+    /// The contact did something in the shop.
+    Activity {
+        /// What they did.
+        kind: ActivityKind,
+        /// The shop's own id of the product.
+        product: Option<String>,
+    },
 }
 
 impl Body {
@@ -283,6 +298,7 @@ impl Body {
                 refund_of: refund_of.as_ref().map(OrderId::as_str),
             },
             Self::Feedback { kind, text } => BodyRef::Feedback { kind: *kind, text: text.as_deref() },
+            Self::Activity { kind, product } => BodyRef::Activity { kind: *kind, product: product.as_deref() },
         }
     }
 
@@ -310,6 +326,8 @@ words!(
         Order = "order",
         /// The contact spoke.
         Feedback = "feedback",
+        /// The contact did something in the shop.
+        Activity = "activity",
     }
 );
 
@@ -325,6 +343,7 @@ impl EventKind {
             Self::Click => "clicks",
             Self::Order => "orders",
             Self::Feedback => "feedback",
+            Self::Activity => "activities",
         }
     }
 }
@@ -381,6 +400,15 @@ words!(
         Future = "future",
         /// The sender's clock differs from the server's; the time was corrected by the difference.
         Skewed = "skewed",
+    }
+);
+words!(
+    /// What a contact does in the shop before they order.
+    ActivityKind {
+        /// They looked at a product.
+        Viewed = "viewed",
+        /// They put a product in the cart.
+        Carted = "carted",
     }
 );
 words!(

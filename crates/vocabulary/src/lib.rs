@@ -21,8 +21,8 @@ pub mod world;
 pub use campaign::{Campaign, Copy, Mode};
 pub use contact::{Birth, Contact, ContactKey, Profile, is_country};
 pub use event::{
-    Body, BodyRef, Channel, Context, ContextRef, DeliveryStatus, Event, EventKind, EventRef, FeedbackKind, MessageClass,
-    TimeDoubt,
+    ActivityKind, Body, BodyRef, Channel, Context, ContextRef, DeliveryStatus, Event, EventKind, EventRef, FeedbackKind,
+    MessageClass, TimeDoubt,
 };
 pub use experiment::{Experiment, Factor, Guardrail, Measure, Metric, Outcome, Variant};
 pub use label::{CampaignId, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, VariantName};

@@ -15,6 +15,7 @@ mod lander;
 mod planner;
 mod scorer;
 mod sender;
+mod trigger;
 
 use std::fmt;
 use std::future::Future;
@@ -143,6 +144,7 @@ impl Workers {
         let stop = self.stop.clone();
         self.spawn(planner::run(parts.clone(), config.clone(), stop.clone()));
         self.spawn(scorer::run(parts.clone(), stop.clone()));
+        self.spawn(trigger::run(parts.clone(), stop.clone()));
         if let Some(smtp) = &config.smtp {
             for lane in 0..config.lanes {
                 self.spawn(sender::run(parts.clone(), smtp.clone(), config.name.clone(), lane, shared.clone(), stop.clone()));

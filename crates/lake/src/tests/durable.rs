@@ -15,9 +15,9 @@ async fn events_come_back_through_sql() {
     assert_eq!(lake.unlanded(), 7);
     lake.work_due(7).await;
     // SQL sees what is acknowledged, landed or not.
-    assert_eq!(counts(&lake).await, [(1, 1); 7]);
+    assert_eq!(counts(&lake).await, [(1, 1); 8]);
     assert!(lake.tables().await.unwrap().iter().all(|table| table.version.unwrap_or_default() == 0));
-    assert_eq!(lake.land().await.unwrap(), Landed { events: 7, commits: 7 });
+    assert_eq!(lake.land().await.unwrap(), Landed { events: 8, commits: 8 });
     assert_eq!((lake.unlanded(), lake.land().await.unwrap()), (0, Landed::default()));
     assert_eq!(counts(&lake).await, [(1, 1); 7]);
     assert_eq!(fs::read_dir(root.path().join("log")).unwrap().count(), 0);
@@ -37,7 +37,7 @@ async fn events_come_back_through_sql() {
     let tables: Vec<_> = tables.into_iter().filter(|table| table.kind == TableKind::Table).collect();
     let names: Vec<_> = tables.iter().map(|table| (table.name.as_str(), table.version.unwrap(), table.rows.unwrap())).collect();
     let event_table = |name| (name, 1, 1);
-    let expect = ["assignments", "clicks"].map(event_table).into_iter().chain([("contacts", 0, 0)]);
+    let expect = ["activities", "assignments", "clicks"].map(event_table).into_iter().chain([("contacts", 0, 0)]);
     let expect = expect.chain(["deliveries", "feedback", "messages", "opens", "orders"].map(event_table));
     let expect: Vec<_> = expect.chain([("rates", 0, 0)]).collect();
     assert_eq!(names, expect);

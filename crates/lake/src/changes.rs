@@ -1,0 +1,169 @@
+//! What came into the tables of events since they were last looked at, each event once: by the commits that landed it, so that
+//! merges, erasures and new layouts in between do not matter.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use datafusion::prelude::SessionContext;
+use deltalake_core::kernel::Action;
+use deltalake_core::logstore::get_actions;
+use vocabulary::{ContactKey, Timestamp};
+
+use crate::delta::{DataFile, Table, TableState, commit_path};
+use crate::landing::APPLICATION;
+use crate::session::{Asked, Group};
+use crate::tables::Snapshot;
+use crate::{Lake, LakeError};
+
+/// What contacts did, of the tables that a query reads: words, amounts and products.
+const FACTS: &str = include_str!("sql/facts.sql");
+
+/// What came in, up to certain versions of the tables of events.
+pub struct Changes {
+    snapshot: Snapshot,
+    /// The version of each table of events up to which it goes; where to begin the next time.
+    pub versions: BTreeMap<String, i64>,
+}
+
+impl std::fmt::Debug for Changes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Changes").field("versions", &self.versions).finish_non_exhaustive()
+    }
+}
+
+/// Something that a contact did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FactRow {
+    /// Who.
+    pub contact: ContactKey,
+    /// When.
+    pub at: Timestamp,
+    /// What: `ordered`, `opened`, `clicked`, `unsubscribed`, `complained`, `browsed` or `carted`.
+    pub what: Arc<str>,
+    /// What was paid for an order, in minor units of the base currency; negative when it was paid back, 0 without a rate.
+    pub amount: i64,
+    /// The product that was looked at or put in the cart.
+    pub product: Option<Arc<str>>,
+}
+
+/// See [`Lake::changes`].
+pub(crate) async fn changes(lake: &Lake, since: Option<&BTreeMap<String, i64>>) -> Result<Changes, LakeError> {
+    lake.land().await?;
+    let tables = &lake.tables;
+    let mut snapshot = tables.landed();
+    let mut versions = BTreeMap::new();
+    for table in &tables.events {
+        let state = table.refresh().await?;
+        versions.insert(table.spec.name.to_owned(), state.version);
+        let Some(since) = since else { continue };
+        let seen = since.get(table.spec.name).copied().unwrap_or(0);
+        tables.replace(&mut snapshot, table, Arc::new(landed_since(table, &state, seen).await?));
+    }
+    Ok(Changes { snapshot, versions })
+}
+
+/// The state of a table as if it had nothing but what was landed after a version.
+async fn landed_since(table: &Table, state: &TableState, seen: i64) -> Result<TableState, LakeError> {
+    let mut files = BTreeMap::new();
+    for version in seen + 1..=state.version {
+        let bytes = table.place.get(&commit_path(version)).await?.ok_or_else(|| {
+            let why = format!("version {version} of the table {} is no longer kept", table.spec.name);
+            LakeError::NoVersion(why)
+        })?;
+        let actions = get_actions(version as u64, &bytes).map_err(LakeError::table("read a commit of", table.spec.name))?;
+        let is_landing = |action: &Action| matches!(action, Action::Txn(record) if record.app_id == APPLICATION);
+        if !actions.iter().any(is_landing) {
+            continue;
+        }
+        for action in &actions {
+            if let Action::Add(add) = action {
+                let file =
+                    DataFile::of(add).map_err(|why| LakeError::table("read", table.spec.name)(std::io::Error::other(why)))?;
+                files.insert(file.path.clone(), Arc::new(file));
+            }
+        }
+    }
+    Ok(state.with_files(files))
+}
+
+/// See [`Lake::facts`].
+pub(crate) async fn facts(lake: &Lake, changes: &Changes, words: &[&str]) -> Result<Vec<FactRow>, LakeError> {
+    if words.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list: Vec<String> = words.iter().map(|word| format!("'{}'", word.replace('\'', "''"))).collect();
+    let query = FACTS.replace("$words", &list.join(", "));
+    let asked = Asked { group: Group::Internal, text: "what contacts did since", limits: lake.config.limits };
+    let run = move |context: SessionContext| async move {
+        let run = async { context.sql(&query).await?.collect().await };
+        run.await.map_err(LakeError::internal("read what contacts did"))
+    };
+    let batches = lake.queries.run(&changes.snapshot, asked, run).await?;
+    let mut facts = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    let mut texts = Texts::default();
+    for batch in &batches {
+        read(batch, &mut texts, &mut facts).map_err(LakeError::internal("read what contacts did"))?;
+    }
+    Ok(facts)
+}
+
+/// See [`Lake::seen_by`].
+pub(crate) async fn seen_by(lake: &Lake, product: &str, since: Timestamp) -> Result<Vec<ContactKey>, LakeError> {
+    let query = format!(
+        "SELECT DISTINCT contact_key FROM activities
+         WHERE product = '{}' AND event_time >= arrow_cast('{since}', 'Timestamp(Microsecond, Some(\"UTC\"))')",
+        product.replace('\'', "''")
+    );
+    let asked = Asked { group: Group::Internal, text: "who saw a product", limits: lake.config.limits };
+    let run = move |context: SessionContext| async move {
+        let run = async { context.sql(&query).await?.collect().await };
+        run.await.map_err(LakeError::internal("look for who saw a product"))
+    };
+    let batches = lake.queries.run(&lake.snapshot(), asked, run).await?;
+    let keys = batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values());
+    Ok(keys.filter_map(|key| ContactKey::from_i64(*key)).collect())
+}
+
+/// Each text once, however many rows have it.
+#[derive(Default)]
+struct Texts(std::collections::HashSet<Arc<str>>);
+
+impl Texts {
+    fn shared(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(text) {
+            return known.clone();
+        }
+        let new: Arc<str> = text.into();
+        self.0.insert(new.clone());
+        new
+    }
+}
+
+fn read(batch: &RecordBatch, texts: &mut Texts, facts: &mut Vec<FactRow>) -> Result<(), ArrowError> {
+    let [keys, times, whats, amounts, products] = batch.columns() else {
+        return Err(ArrowError::SchemaError(format!("{} columns", batch.num_columns())));
+    };
+    let (keys, amounts) = (cast(keys, &DataType::Int64)?, cast(amounts, &DataType::Int64)?);
+    let (whats, products) = (cast(whats, &DataType::Utf8)?, cast(products, &DataType::Utf8)?);
+    let (keys, amounts) = (keys.as_primitive::<Int64Type>(), amounts.as_primitive::<Int64Type>());
+    let (whats, products) = (whats.as_string::<i32>(), products.as_string::<i32>());
+    let times = times.as_primitive::<TimestampMicrosecondType>();
+    for row in 0..batch.num_rows() {
+        let (Some(contact), Ok(at)) = (ContactKey::from_i64(keys.value(row)), Timestamp::from_microsecond(times.value(row)))
+        else {
+            continue;
+        };
+        facts.push(FactRow {
+            contact,
+            at,
+            what: texts.shared(whats.value(row)),
+            amount: amounts.value(row),
+            product: products.is_valid(row).then(|| texts.shared(products.value(row))),
+        });
+    }
+    Ok(())
+}
