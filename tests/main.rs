@@ -7,6 +7,7 @@ mod story {
     mod past_experiment;
     mod permission;
     mod recommendation_moves;
+    mod subscription;
     mod triggers;
     mod winner_reaches_sender;
 }

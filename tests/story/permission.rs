@@ -20,7 +20,7 @@ struct World {
     client: Client,
     clock: Arc<SteppedClock>,
     sink: Sink,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -33,7 +33,7 @@ impl World {
         let settings = Settings { smtp, ..Settings::new(&folder.path().join("data")) };
         let server = Server::start(settings, clock.clone(), Arc::new(SystemIds)).await.unwrap();
         let client = Client::new(server.door.clone());
-        Self { server, client, clock, sink, _folder: folder }
+        Self { server, client, clock, sink, folder }
     }
 
     fn pass(&self, hours: i64) {
@@ -81,6 +81,27 @@ impl World {
             states.contains(&campaign["state"].as_str()?).then_some(campaign)
         })
         .await
+    }
+
+    /// Erases a contact with so many messages: neither a plan nor the ledger knows them any more.
+    async fn forgets(&self, contact: &str, messages: u64) {
+        let held = self.client.get(&format!("/v1/contacts/{contact}/export")).await.unwrap();
+        let key: i64 = held["contact_key"].as_str().unwrap().parse().unwrap();
+        let keys = [vocabulary::ContactKey::from_i64(key).unwrap()].into();
+        let plans = || std::fs::read_dir(self.folder.path().join("data/plans")).unwrap().map(|entry| entry.unwrap().path());
+        let plans = || plans().filter(|path| path.extension().is_some_and(|end| end == "parquet"));
+        let known = || plans().map(|path| lake::find_in_plan(&path, &keys).unwrap().len()).sum::<usize>();
+        assert_eq!(known() as u64, messages);
+        let before = self.client.get("/v1/campaigns").await.unwrap();
+        self.send(Method::POST, "/v1/erasures", &json!({ "contacts": [contact] })).await;
+        let certificate = until("the erasure to be certified", async || {
+            let erasures = self.client.get("/v1/erasures").await.ok()?;
+            erasures[0]["certificate"].as_object().cloned()
+        })
+        .await;
+        assert_eq!((&certificate["rows"]["plans"], &certificate["rows"]["ledger"]), (&json!(messages), &json!(messages)));
+        assert_eq!(known(), 0);
+        assert_eq!(self.client.get("/v1/campaigns").await.unwrap(), before, "counts stay");
     }
 
     /// What became of each contact in a campaign: that a mail left, or the rule or words that stopped it.
@@ -173,6 +194,7 @@ async fn what_was_permitted_and_is_not_any_more_is_not_sent() {
     world.state("again", &["done"]).await;
     let expect = [("cat", "sent"), ("dan", "suppression/hard-bounced"), ("eve", "consent/gb"), ("fay", "sent")];
     assert_eq!(world.fates("again", &["cat", "dan", "eve", "fay"]).await, fates(&expect));
+    world.forgets("cat", 3).await;
     world.server.stop().await.unwrap();
 }
 

@@ -10,6 +10,7 @@
 //! [`keys`], [`console`], [`views`].
 
 mod arrow;
+mod attributes;
 mod auth;
 mod calendar;
 mod campaigns;
@@ -24,6 +25,7 @@ mod erasures;
 mod experiments;
 mod explanations;
 pub mod fields;
+mod forms;
 mod held;
 mod intake;
 mod items;
@@ -31,6 +33,8 @@ mod keeping;
 mod keys;
 pub mod line;
 mod machine;
+mod pages;
+mod preferences;
 mod problem;
 mod rates;
 mod recommendations;
@@ -150,6 +154,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
     let manage = || {
         let groups = [
             contacts::routes(),
+            attributes::routes(),
             erasures::routes(),
             suppressions::routes(),
             held::routes(),
@@ -160,13 +165,17 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             explanations::routes(),
             segments::managing(),
             triggers::managing(),
+            forms::managing(),
             calendar::managing(),
             keys::routes(),
         ];
         groups.into_iter().fold(OpenApiRouter::default(), OpenApiRouter::merge)
     };
     vec![
-        (Access::Open, OpenApiRouter::default().merge(system()).merge(tracking::routes())),
+        (
+            Access::Open,
+            OpenApiRouter::default().merge(system()).merge(tracking::routes()).merge(forms::open()).merge(preferences::routes()),
+        ),
         (Access::AnyOf(&[Scope::Collect]), collect::routes().merge(segment::routes())),
         (Access::AnyOf(&[Scope::Read]), read()),
         (Access::AnyOf(&[Scope::Send, Scope::Read]), recommendations::sending()),
@@ -197,6 +206,8 @@ fn tags() -> Vec<Tag> {
         ("events", "Telling what happened."),
         ("contacts", "The people, by the customer's own ids."),
         ("segments", "Named audiences."),
+        ("forms", "Hosted subscription forms with double opt-in."),
+        ("triggers", "Messages that begin by themselves, and prices."),
         ("experiments", "What is asked, and what the answer is."),
         ("recommendations", "What the senders should use."),
         ("campaigns", "What is sent to whom."),

@@ -117,7 +117,7 @@ fn faults_name_the_place_in_the_call() {
     check(track("x", json!({"type": "page"})), "type", "`page` calls are not kept, only `track` calls of Order Completed, ");
     check(track("x", json!({"type": null})), "type", "is missing");
     check(track("Order Complete", json!({})), "event", "did you mean `Order Completed`?");
-    check(track("Product Viewed", json!({})), "event", "known are Order Completed, Order Refunded");
+    check(track("Product Clicked", json!({})), "event", "known are Order Completed, Order Refunded");
     check(track("x", json!({"event": null})), "event", "is missing");
     check(track("Unsubscribed", json!({"messageId": null})), "messageId", "is missing");
     check(track("Unsubscribed", json!({"messageId": "x".repeat(300)})), "messageId", "the limit is 256");

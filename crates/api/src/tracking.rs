@@ -18,6 +18,7 @@ use vocabulary::{Body, Channel, Context, Event, EventId, FeedbackKind, Timestamp
 use crate::Parts;
 use crate::line::TEXT_BYTES_MAX;
 use crate::machine::is_machine;
+use crate::pages::{Page, private};
 use crate::problem::Problem;
 use crate::request::PathText;
 
@@ -189,29 +190,12 @@ fn location(target: &str) -> Option<HeaderValue> {
 }
 
 fn not_ours() -> Response {
-    let mut response = page("Not found", "<p>This link is not valid, or no longer.</p>");
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
+    let page = Page::new("en", "Not found", "<p>This link is not valid, or no longer.</p>");
+    page.with_status(StatusCode::NOT_FOUND).response()
 }
 
 fn page(title: &str, content: &str) -> Response {
-    let style = "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem}button{font:inherit;padding:.5rem 1.5rem}";
-    let html = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <meta name=\"robots\" content=\"noindex\"><title>{title}</title><style>{style}</style></head><body><h1>{title}</h1>{content}</body></html>"
-    );
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
-    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)];
-    let mut response = (headers, html).into_response();
-    private(&mut response);
-    response
-}
-
-/// Keeps caches from answering in our place, and the token out of other sites' logs.
-fn private(response: &mut Response) {
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    Page::new("en", title, content).response()
 }
 
 #[cfg(test)]

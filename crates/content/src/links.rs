@@ -45,17 +45,20 @@ pub enum LinkKind {
     Click,
     /// The end of all messages.
     Unsubscribe,
+    /// What the recipient wants to get.
+    Preferences,
 }
 
 impl LinkKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Open, Self::Click, Self::Unsubscribe];
+    pub const ALL: [Self; 4] = [Self::Open, Self::Click, Self::Unsubscribe, Self::Preferences];
 
     fn byte(self) -> u8 {
         match self {
             Self::Open => b'o',
             Self::Click => b'c',
             Self::Unsubscribe => b'u',
+            Self::Preferences => b'p',
         }
     }
 }
@@ -102,6 +105,24 @@ impl Links {
     #[must_use]
     pub fn unsubscribe(&self, message: &MessageId) -> String {
         format!("{}/t/u/{}", self.base_url, self.token(LinkKind::Unsubscribe, message, ""))
+    }
+
+    /// The page on which the recipient of `message` says what they want to get.
+    #[must_use]
+    pub fn preferences(&self, message: &MessageId) -> String {
+        format!("{}/t/p/{}", self.base_url, self.token(LinkKind::Preferences, message, ""))
+    }
+
+    /// The page of a subscription form.
+    #[must_use]
+    pub fn form(&self, name: &str) -> String {
+        format!("{}/f/{name}", self.base_url)
+    }
+
+    /// The address by which somebody confirms a subscription. The token is a secret of its own and is not signed.
+    #[must_use]
+    pub fn confirm(&self, token: &str) -> String {
+        format!("{}/f/confirm/{token}", self.base_url)
     }
 
     /// Whether `url` is one of these links already.
@@ -172,6 +193,7 @@ mod tests {
             LinkKind::Open => links().open(&message()),
             LinkKind::Click => links().click(&message(), target),
             LinkKind::Unsubscribe => links().unsubscribe(&message()),
+            LinkKind::Preferences => links().preferences(&message()),
         };
         token_of(&url).to_owned()
     }

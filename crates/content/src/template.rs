@@ -25,7 +25,7 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 pub const FUEL_PER_PART: u64 = 100_000;
 
 /// What templates know besides `contact`.
-const NAMES: [&str; 3] = ["campaign", "unsubscribe_url", "variant"];
+const NAMES: [&str; 4] = ["campaign", "preferences_url", "unsubscribe_url", "variant"];
 /// What templates know of the contact.
 const CONTACT_NAMES: [&str; 4] = ["attributes", "country", "language", "time_zone"];
 
@@ -163,6 +163,8 @@ pub struct RenderContext<'a> {
     pub variant: &'a str,
     /// The address that ends all messages.
     pub unsubscribe_url: &'a str,
+    /// The address of the page on which the recipient says what they want to get.
+    pub preferences_url: &'a str,
 }
 
 /// A finished message, without its envelope.
@@ -336,6 +338,7 @@ fn values_of(context: &RenderContext<'_>) -> Value {
         campaign => context.campaign,
         variant => context.variant,
         unsubscribe_url => context.unsubscribe_url,
+        preferences_url => context.preferences_url,
     }
 }
 

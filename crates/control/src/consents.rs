@@ -11,8 +11,8 @@ use sqlx::SqliteConnection;
 use vocabulary::{Channel, ContactKey, Timestamp};
 
 use crate::contact_check::{FieldError, check_label, check_text};
-use crate::contacts::{contact_key, json_list};
-use crate::store::{parsed, time};
+use crate::contacts::{contact_key, json_list, read_sealed};
+use crate::store::{begin, commit, parsed, time};
 use crate::{Control, ControlError};
 
 /// Consents of one row: each channel with each purpose, given and withdrawn.
@@ -230,6 +230,31 @@ async fn wording_id(connection: &mut SqliteConnection, wording: &str) -> Result<
 }
 
 impl Control {
+    /// Takes down what a contact said, now or at the times given. What says nothing new is left out.
+    ///
+    /// # Errors
+    /// [`ControlError::InvalidContact`] for texts that cannot be kept.
+    pub async fn say(&self, contact: ContactKey, consents: &[NewConsent]) -> Result<(), ControlError> {
+        check_consents(consents).map_err(|source| ControlError::InvalidContact { row: 1, source })?;
+        let mut writer = self.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        let Some(row) = read_sealed(&mut transaction, &[contact]).await?.pop() else { return Ok(()) };
+        let (_, sealed) = row.read()?;
+        let mut known = read_consents(&mut transaction, &[contact], None).await?.remove(&contact).unwrap_or_default();
+        let mut stored = Vec::new();
+        for consent in consents {
+            let Some(said) = news(&known, consent, self.now()) else { continue };
+            known.push(said);
+            let evidence = (consent.evidence != Evidence::default())
+                .then(|| self.vault.seal_evidence(self.ids.as_ref(), contact, &sealed.wrapped_key, &consent.evidence));
+            let evidence = evidence.map(|sealed| sealed.ok_or(ControlError::Unsealed { contact })).transpose()?;
+            let (source, wording) = (consent.source.clone(), consent.wording.clone());
+            stored.push(StoredConsent { contact, said, source, wording, evidence });
+        }
+        store_consents(&mut transaction, &stored, self.now()).await?;
+        commit(transaction).await
+    }
+
     /// Every consent of a contact, given and withdrawn, oldest first, with its proof opened.
     pub(crate) async fn consents_of(&self, contact: ContactKey, wrapped_key: &[u8]) -> Result<Vec<ConsentRow>, ControlError> {
         let rows: Vec<HeldRow> = sqlx::query_as(

@@ -315,11 +315,15 @@ fn check_time_zone(name: &str) -> Result<(), String> {
     }
 }
 
-fn check_attribute(name: &str, value: &str) -> Result<(), String> {
+pub(crate) fn check_attribute_name(name: &str) -> Result<(), String> {
     if name.trim().is_empty() {
         return Err("has an empty name; give each attribute a name".to_owned());
     }
-    check_text(name, ATTRIBUTE_NAME_BYTES_MAX).map_err(|reason| format!("has a bad name, which {reason}"))?;
+    check_text(name, ATTRIBUTE_NAME_BYTES_MAX).map_err(|reason| format!("has a bad name, which {reason}"))
+}
+
+fn check_attribute(name: &str, value: &str) -> Result<(), String> {
+    check_attribute_name(name)?;
     check_text(value, ATTRIBUTE_VALUE_BYTES_MAX)?;
     check_no_address(value)
 }

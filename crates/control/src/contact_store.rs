@@ -6,6 +6,7 @@ use policy::ConsentFact;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use vocabulary::{Channel, Contact, ContactKey, Profile};
 
+use crate::attributes::{Types, read_types};
 use crate::consents::{Evidence, NewConsent, StoredConsent, news, read_consents, store_consents};
 use crate::contact_check::{CheckedContact, FieldError, NewContact, address_field, check_attribute_count};
 use crate::contacts::{HANDLES_PER_STATEMENT, channel_bit, find, forget_handle, open, read_sealed};
@@ -65,11 +66,12 @@ impl Control {
         let mut transaction = begin(&mut writer).await?;
         // Taken back with the transaction when nothing turns out to change.
         let change = bump(&mut transaction, "contacts").await?;
+        let types = read_types(&mut transaction).await?;
         for (number, (contacts, handles)) in
             contacts.chunks(CONTACTS_PER_STATEMENT).zip(handles.chunks(CONTACTS_PER_STATEMENT)).enumerate()
         {
             let speak = contacts.iter().any(|CheckedContact(contact)| !contact.consents.is_empty());
-            let mut drafts = Drafts::read(self, &mut transaction, handles, speak).await?;
+            let mut drafts = Drafts::read(self, &mut transaction, handles, speak, &types).await?;
             for (index, (CheckedContact(contact), handles)) in contacts.iter().zip(handles).enumerate() {
                 match drafts.apply(contact, handles, rule) {
                     Ok(outcome) => upserted.count(&outcome),
@@ -172,6 +174,7 @@ struct Drafts<'a> {
     /// Whose address of a channel is another one now.
     moved: Vec<(ContactKey, Channel)>,
     consents: Vec<StoredConsent>,
+    types: &'a Types,
 }
 
 impl<'a> Drafts<'a> {
@@ -181,6 +184,7 @@ impl<'a> Drafts<'a> {
         connection: &mut SqliteConnection,
         handles: &[Handles],
         speak: bool,
+        types: &'a Types,
     ) -> Result<Self, ControlError> {
         let all: Vec<Handle> = handles.iter().flat_map(Handles::personal).collect();
         let owners = find(connection, &all).await?;
@@ -194,7 +198,7 @@ impl<'a> Drafts<'a> {
             drafts.insert(contact.key, Draft { contact, sealed, changed: false, said });
         }
         let (added, removed) = (BTreeSet::new(), BTreeSet::new());
-        Ok(Self { control, owners, drafts, added, removed, moved: Vec::new(), consents: Vec::new() })
+        Ok(Self { control, owners, drafts, added, removed, moved: Vec::new(), consents: Vec::new(), types })
     }
 
     fn apply(&mut self, new: &NewContact, handles: &Handles, rule: Duplicates) -> Result<Outcome, Refusal> {
@@ -257,7 +261,7 @@ impl<'a> Drafts<'a> {
         let now = self.control.now();
         let mut contact = Contact::new(ids.contact_key(), new.registered_at.unwrap_or(now).min(now));
         contact.channels = new.addresses.keys().copied().collect();
-        contact.profile = merged(&Profile::default(), &new.profile)?;
+        contact.profile = merged(&Profile::default(), &new.profile, self.types)?;
         let secrets = Secrets { key: new.key.clone(), also: Vec::new(), addresses: new.addresses.clone() };
         let sealed = vault.seal(ids.as_ref(), contact.key, &secrets);
         for handle in handles.personal().chain(handles.domains()) {
@@ -273,7 +277,7 @@ impl<'a> Drafts<'a> {
     fn update(&mut self, key: ContactKey, new: &NewContact, handles: &Handles, further: bool) -> Result<bool, Refusal> {
         let Control { vault, ids, .. } = self.control;
         let draft = self.drafts.get_mut(&key).ok_or(ControlError::Unsealed { contact: key })?;
-        let profile = merged(&draft.contact.profile, &new.profile)?;
+        let profile = merged(&draft.contact.profile, &new.profile, self.types)?;
         let registered_at = new.registered_at.unwrap_or(draft.contact.created_at).min(draft.contact.created_at);
         let mut changed = profile != draft.contact.profile || registered_at != draft.contact.created_at;
         draft.contact.created_at = registered_at;
@@ -399,7 +403,7 @@ impl<'a> Drafts<'a> {
 }
 
 /// What is known with what is new.
-fn merged(known: &Profile, new: &Profile) -> Result<Profile, FieldError> {
+fn merged(known: &Profile, new: &Profile, types: &Types) -> Result<Profile, FieldError> {
     let text = |known: &Option<String>, new: &Option<String>| new.clone().or_else(|| known.clone());
     let labels = |known: &BTreeSet<String>, new: &BTreeSet<String>| if new.is_empty() { known.clone() } else { new.clone() };
     let mut profile = Profile {
@@ -420,7 +424,11 @@ fn merged(known: &Profile, new: &Profile) -> Result<Profile, FieldError> {
         if value.is_empty() {
             profile.attributes.remove(name);
         } else {
-            profile.attributes.insert(name.clone(), value.clone());
+            let value = match types.get(name) {
+                Some(kind) => kind.read(value).map_err(|reason| FieldError::new(format!("attributes.{name}"), reason))?,
+                None => value.clone(),
+            };
+            profile.attributes.insert(name.clone(), value);
         }
     }
     check_attribute_count(profile.attributes.len())?;

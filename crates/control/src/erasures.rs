@@ -134,6 +134,34 @@ impl Control {
         Ok(())
     }
 
+    /// Deletes what the ledger holds of erased contacts, their messages' replies with it; how many messages, and how many remain
+    /// because a worker is about to settle them. The counts of campaigns stay.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be written.
+    pub async fn forget_messages(&self, contacts: &[ContactKey]) -> Result<(u64, u64), ControlError> {
+        let list = json_list(contacts)?;
+        let mut writer = self.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        let deleted =
+            sqlx::query("DELETE FROM ledger WHERE contact_key IN (SELECT value FROM json_each($1)) AND state <> 'claimed'")
+                .bind(&list)
+                .execute(&mut *transaction)
+                .await
+                .map_err(ControlError::query("erasing messages"))?;
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger WHERE contact_key IN (SELECT value FROM json_each($1))")
+            .bind(&list)
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(ControlError::query("erasing messages"))?;
+        commit(transaction).await?;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&mut *writer)
+            .await
+            .map_err(ControlError::query("clearing the write-ahead log"))?;
+        Ok((deleted.rows_affected(), left.unsigned_abs()))
+    }
+
     /// The oldest erasure whose rows are still in the lake.
     ///
     /// # Errors
@@ -241,7 +269,36 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use crate::Duplicates;
-    use crate::testing::{World, contact};
+    use crate::Settlement;
+    use crate::testing::{World, at, claims, contact, message_id, sending_campaign};
+
+    #[tokio::test]
+    async fn the_ledger_forgets_what_is_settled_and_keeps_its_counts() {
+        let world = World::new();
+        let control = world.open().await;
+        let campaign = sending_campaign(&control, &[(0, 10, 0)]).await;
+        control.claim(&campaign, "w", &claims([1, 2, 3]), at(1)).await.unwrap();
+        let settled = |id: &str| crate::Settled {
+            message_id: message_id(id),
+            outcome: Settlement::Refused,
+            variant: None,
+            recommendation_id: None,
+            reply: Some("550 <needle@shop.example> is unknown".into()),
+            at: at(2),
+        };
+        control.settle(&[settled("m1"), settled("m2")]).await.unwrap();
+        let contacts = [1, 3].map(|key| vocabulary::ContactKey::from_i64(key).unwrap());
+        assert_eq!(control.forget_messages(&contacts).await.unwrap(), (1, 1));
+        assert!(control.message(&message_id("m1")).await.unwrap().is_none());
+        assert!(control.message(&message_id("m2")).await.unwrap().is_some());
+        control.settle(&[settled("m3")]).await.unwrap();
+        assert_eq!(control.forget_messages(&contacts).await.unwrap(), (1, 0));
+        assert_eq!(control.progress(&campaign).await.unwrap().refused, 3);
+        let rest = vocabulary::ContactKey::from_i64(2).unwrap();
+        assert_eq!(control.forget_messages(&[rest]).await.unwrap(), (1, 0));
+        let bytes = world.bytes_of(&control).await;
+        assert!(!bytes.windows(6).any(|window| window == b"needle"));
+    }
 
     #[tokio::test]
     async fn the_erased_are_nobody_and_may_come_again_as_somebody_else() {

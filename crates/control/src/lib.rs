@@ -11,6 +11,7 @@
 //! `segments`, `campaigns`, `slices`, `ledger`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed), `copy` (for backups).
 
+mod attributes;
 mod campaigns;
 mod consents;
 mod contact_check;
@@ -33,6 +34,7 @@ mod reindex;
 mod segments;
 mod slices;
 mod store;
+mod subscriptions;
 mod suppressions;
 #[cfg(test)]
 mod testing;
@@ -41,6 +43,7 @@ mod triggers;
 mod vault;
 mod watcher;
 
+pub use attributes::{AttributeRow, AttributeType};
 pub use campaigns::{CampaignRow, CampaignState};
 pub use consents::{ConsentRow, Evidence, NewConsent};
 pub use contact_check::{Addresses, CheckedContact, FieldError, NewContact, address_field};
@@ -59,6 +62,7 @@ pub use prices::PriceDrop;
 pub use segments::{SegmentRow, SegmentUse};
 pub use slices::{Lease, NewSlice};
 pub use store::{Control, ControlConfig, change_master_key};
+pub use subscriptions::Unsent;
 pub use suppressions::{NewSuppression, SuppressionRow};
 pub use trigger_states::{Evaluation, FiringRow, StoredState};
 pub use triggers::{Cursor, TriggerCounts, TriggerRow};

@@ -49,6 +49,8 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (5, include_str!("../migrations/0005_own_days.sql")),
     (6, include_str!("../migrations/0006_permission.sql")),
     (7, include_str!("../migrations/0007_triggers.sql")),
+    (8, include_str!("../migrations/0008_forms.sql")),
+    (9, include_str!("../migrations/0009_attributes.sql")),
 ];
 
 /// What control needs to open.
@@ -396,7 +398,7 @@ mod tests {
         let control = world.open().await;
         sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
         let error = Control::open(world.config()).await.err().unwrap();
-        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 7 }), "{error}");
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 9 }), "{error}");
     }
 
     #[tokio::test]

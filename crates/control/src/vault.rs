@@ -170,6 +170,19 @@ impl Vault {
         serde_json::from_slice(&open(&self.data_cipher(contact, wrapped_key)?, contact, sealed)?).ok()
     }
 
+    /// Seals a text of no contact, for one purpose.
+    pub(crate) fn seal_for(&self, purpose: &str, ids: &dyn Ids, clear: &str) -> Vec<u8> {
+        let mut nonce = [0; NONCE_BYTES];
+        ids.fill(&mut nonce);
+        seal_with(&Aes256Gcm::new(&self.derive(purpose).into()), nonce, purpose.as_bytes(), clear.as_bytes())
+    }
+
+    /// Opens it again.
+    pub(crate) fn open_for(&self, purpose: &str, sealed: &[u8]) -> Option<String> {
+        let clear = open_as(&Aes256Gcm::new(&self.derive(purpose).into()), purpose.as_bytes(), sealed)?;
+        String::from_utf8(clear).ok()
+    }
+
     fn data_cipher(&self, contact: ContactKey, wrapped_key: &[u8]) -> Option<Aes256Gcm> {
         Aes256Gcm::new_from_slice(&open(&self.wrapping, contact, wrapped_key)?).ok()
     }

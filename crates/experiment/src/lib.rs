@@ -27,4 +27,4 @@ pub use readout::{
     readout,
 };
 pub use recommend::recommend;
-pub use spec::{check, check_campaign, parse, parse_campaign, parse_segments, parse_triggers, to_yaml};
+pub use spec::{check, check_campaign, parse, parse_campaign, parse_forms, parse_segments, parse_triggers, to_yaml};

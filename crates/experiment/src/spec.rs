@@ -5,7 +5,7 @@ use segments::Segment;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_saphyr::Error as YamlError;
 use triggers::Trigger;
-use vocabulary::{Campaign, Currency, Experiment};
+use vocabulary::{Campaign, Currency, Experiment, Form};
 
 use crate::check::{problem_of_campaign, problem_of_experiment};
 use crate::error::{ExperimentError, Problem};
@@ -46,6 +46,14 @@ pub fn parse_segments(text: &str) -> Result<Vec<Segment>, ExperimentError> {
 /// [`ExperimentError`] names the place of the first mistake.
 pub fn parse_triggers(text: &str, base: Currency) -> Result<Vec<Trigger>, ExperimentError> {
     one_or_many(text, |trigger: &Trigger| trigger.check(base).err().map(|error| Problem::new(error.field, error.reason)))
+}
+
+/// Reads and checks a subscription form, or a list of them, in YAML or JSON.
+///
+/// # Errors
+/// [`ExperimentError`] names the place of the first mistake.
+pub fn parse_forms(text: &str) -> Result<Vec<Form>, ExperimentError> {
+    one_or_many(text, |form: &Form| form.check().err().map(|(field, reason)| Problem::new(field, reason)))
 }
 
 fn one_or_many<T: DeserializeOwned>(text: &str, wrong: impl Fn(&T) -> Option<Problem>) -> Result<Vec<T>, ExperimentError> {

@@ -15,6 +15,6 @@ pub mod smtp;
 mod wire;
 
 pub use error::GatewayError;
-pub use mime::{MailParts, mailbox_address, mime};
+pub use mime::{ListHeaders, MailParts, mailbox_address, mime};
 pub use session::{CONNECTION_SECONDS_MAX, IDLE_SECONDS_MAX};
 pub use smtp::{Envelope, HandOver, MESSAGES_PER_CONNECTION_MAX, Patience, Security, SmtpConfig, SmtpLane};

@@ -34,6 +34,13 @@ pub struct MailParts<'a> {
     pub date: Timestamp,
     /// Subject, HTML and text.
     pub rendered: &'a Rendered,
+    /// What mail of a list must say; `None` for a message to one person, such as a code.
+    pub list: Option<ListHeaders<'a>>,
+}
+
+/// What mail of a list must say.
+#[derive(Debug, Clone, Copy)]
+pub struct ListHeaders<'a> {
     /// Where a POST ends all messages (RFC 8058).
     pub unsubscribe_url: &'a str,
     /// Names the list (RFC 2919), such as `autumn.shop.example`; what a header cannot hold is written as `-`.
@@ -54,24 +61,25 @@ pub fn mime(parts: &MailParts<'_>) -> Result<Vec<u8>, GatewayError> {
     if subject.chars().any(char::is_control) {
         return Err(wrong("subject", subject, "holds a control character; it must be one line"));
     }
-    let unsubscribe = checked_url(parts.unsubscribe_url)?;
     // `=_` cannot occur in quoted-printable or base64 text.
     let alternative = ContentType::new("multipart/alternative").attribute("boundary", format!("=_{id}"));
     let body =
         vec![MimePart::new("text/plain", parts.rendered.text.as_str()), MimePart::new("text/html", parts.rendered.html.as_str())];
     let mut output = Vec::new();
-    MessageBuilder::new()
+    let mut message = MessageBuilder::new()
         .from(Mailbox::new_address(name, from.to_string()))
         .to(to.to_string())
         .subject(subject.as_str())
         .date(Date::new(parts.date.as_second()))
-        .message_id(format!("{id}@{}", from.domain()))
-        .header("List-Id", Raw::new(format!("<{}>", plain(parts.list_id, ""))))
-        .header("List-Unsubscribe", URL::new(unsubscribe))
-        .header("List-Unsubscribe-Post", Raw::new("List-Unsubscribe=One-Click"))
-        .header("Feedback-ID", Raw::new(plain(parts.feedback_id, ":")))
-        .body(MimePart::new(alternative, body))
-        .serialize(&mut output);
+        .message_id(format!("{id}@{}", from.domain()));
+    if let Some(list) = parts.list {
+        message = message
+            .header("List-Id", Raw::new(format!("<{}>", plain(list.list_id, ""))))
+            .header("List-Unsubscribe", URL::new(checked_url(list.unsubscribe_url)?))
+            .header("List-Unsubscribe-Post", Raw::new("List-Unsubscribe=One-Click"))
+            .header("Feedback-ID", Raw::new(plain(list.feedback_id, ":")));
+    }
+    message.body(MimePart::new(alternative, body)).serialize(&mut output);
     Ok(output)
 }
 
@@ -174,9 +182,11 @@ mod tests {
             message_id: &message_id,
             date: "2026-11-21T20:35:00Z".parse().unwrap(),
             rendered,
-            unsubscribe_url: "https://mail.shop.example/t/u/abc",
-            list_id: "autumn sale.shop.example",
-            feedback_id: "autumn:mens e-mail:sendlab",
+            list: Some(ListHeaders {
+                unsubscribe_url: "https://mail.shop.example/t/u/abc",
+                list_id: "autumn sale.shop.example",
+                feedback_id: "autumn:mens e-mail:sendlab",
+            }),
         };
         mime(&parts).map(|bytes| String::from_utf8(bytes).unwrap()).map_err(|error| error.to_string())
     }
@@ -246,19 +256,18 @@ mod tests {
     fn odd_ids_and_urls_are_refused() {
         let message_id = MessageId::new("a b").unwrap();
         let rendered = rendered();
+        let list = |unsubscribe_url| ListHeaders { unsubscribe_url, list_id: "l", feedback_id: "f" };
         let good = MailParts {
             from: "a@b.example",
             to: "c@d.example",
             message_id: &MessageId::new("abc").unwrap(),
             date: Timestamp::UNIX_EPOCH,
             rendered: &rendered,
-            unsubscribe_url: "https://x.example",
-            list_id: "l",
-            feedback_id: "f",
+            list: Some(list("https://x.example")),
         };
         assert!(mime(&good).is_ok());
         assert!(mime(&MailParts { message_id: &message_id, ..good }).is_err());
-        assert!(mime(&MailParts { unsubscribe_url: "mailto:a@b.example", ..good }).is_err());
-        assert!(mime(&MailParts { unsubscribe_url: "https://x.example/>\r\nX: y", ..good }).is_err());
+        assert!(mime(&MailParts { list: Some(list("mailto:a@b.example")), ..good }).is_err());
+        assert!(mime(&MailParts { list: Some(list("https://x.example/>\r\nX: y")), ..good }).is_err());
     }
 }

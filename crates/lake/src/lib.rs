@@ -83,7 +83,7 @@ pub use group::Rows;
 pub use index::IndexConfig;
 pub use log_lander::LogLander;
 pub use place::TablesAt;
-pub use plan::{PlanReason, PlanRow, find_in_plan, left_out, planned_at, read_plan, write_plan};
+pub use plan::{PlanReason, PlanRow, find_in_plan, forget_in_plan, left_out, planned_at, read_plan, write_plan};
 pub use rates::Refilled;
 pub use retention::{RETENTION_DAYS_MIN, Retention};
 pub use sends::{Sends, SentMessage};

@@ -186,6 +186,28 @@ pub fn find_in_plan(path: &Path, contacts: &HashSet<ContactKey>) -> Result<HashM
     Ok(rows.into_iter().filter(|row| contacts.contains(&row.contact)).map(|row| (row.contact, row)).collect())
 }
 
+/// Puts a key that means nobody in the place of each of these contacts, so that the other rows stay where they are; how many rows
+/// were theirs. `nobody` makes such keys.
+///
+/// # Errors
+/// As [`read_plan`] and [`write_plan`].
+pub fn forget_in_plan(
+    path: &Path,
+    contacts: &HashSet<ContactKey>,
+    mut nobody: impl FnMut() -> ContactKey,
+) -> Result<u64, LakeError> {
+    let mut rows = read_plan(path, 0, usize::MAX)?;
+    let mut forgotten = 0;
+    for row in rows.iter_mut().filter(|row| contacts.contains(&row.contact)) {
+        *row = PlanRow { contact: nobody(), market: None, ..row.clone() };
+        forgotten += 1;
+    }
+    if forgotten > 0 {
+        write_plan(path, &rows, planned_at(path)?)?;
+    }
+    Ok(forgotten)
+}
+
 /// How many contacts a plan leaves out, by the rule that does.
 ///
 /// # Errors
@@ -238,6 +260,12 @@ mod tests {
         let some = [rows[7].contact, ContactKey::from_i64(99_999_999).unwrap()].into();
         assert_eq!(find_in_plan(&path, &some).unwrap(), [(rows[7].contact, rows[7].clone())].into());
         assert_eq!(left_out(&path).unwrap(), [("cap/email-week".into(), 8_000)].into());
+        let nobody = ContactKey::from_i64(77_777_777).unwrap();
+        assert_eq!(forget_in_plan(&path, &some, || nobody).unwrap(), 1);
+        assert_eq!(find_in_plan(&path, &some).unwrap().len(), 0);
+        let found = read_plan(&path, 6, 3).unwrap();
+        assert_eq!((found[1].contact, found[1].due, &found[1].market), (nobody, rows[7].due, &None));
+        assert_eq!((&found[0], &found[2], planned_at(&path).unwrap()), (&rows[6], &rows[8], made_at));
     }
 
     #[test]

@@ -78,6 +78,9 @@ pub(crate) fn order(id: &str, key: i64, time: Timestamp, minor: i64) -> Event {
     event(id, key, time, Body::Order { order_id: OrderId::new(id).unwrap(), amount, refund_of: None })
 }
 
+/// How many kinds of event there are, each with a table.
+const KINDS: usize = EventKind::ALL.len();
+
 /// One event of each kind.
 fn one_of_each(prefix: &str) -> Vec<Event> {
     let body = |kind: EventKind| match kind {

@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// Name audiences by conditions or SQL, look at them, and let campaigns send to them.
     #[command(subcommand)]
     Segment(SegmentCommand),
+    /// Subscription forms with double opt-in: hosted pages, and HTML for pages of your own.
+    #[command(subcommand)]
+    Form(FormCommand),
     /// Triggers: messages that begin by themselves when something becomes true of a contact.
     #[command(subcommand)]
     Trigger(TriggerCommand),
@@ -302,6 +305,10 @@ pub(crate) struct ServeArgs {
     /// are deleted a week later, and not while a stored readout counts on them.
     #[arg(long, env = "SENDLAB_KEEP", value_name = "TABLE=DAYS", value_delimiter = ',')]
     pub(crate) keep: Vec<lake::Retention>,
+    /// A folder with rules of your own about who may be written to: files such as caps.toml, wording.toml or sending.toml in the
+    /// form of those in data/rules, each in the place of the built-in one of that name.
+    #[arg(long, env = "SENDLAB_RULES", value_name = "FOLDER")]
+    pub(crate) rules: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -460,6 +467,17 @@ pub(crate) struct CalendarArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum FormCommand {
+    /// Store the forms of a YAML file, one or a list. Samples: data/samples/forms.yaml
+    Apply {
+        /// The file; unknown keys are refused.
+        file: PathBuf,
+    },
+    /// List all forms with their addresses and the HTML to put into a page.
+    List,
+}
+
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum TriggerCommand {
     /// Store the triggers of a YAML file, one or a list. New ones run at once.
     #[command(

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{
-    CampaignCommand, Cli, Command, ExperimentCommand, Format, ImportCommand, KeysCommand, Place, Security, SegmentCommand,
-    ServeArgs, SmtpArgs, SqlArgs, TriggerCommand, VaultCommand,
+    CampaignCommand, Cli, Command, ExperimentCommand, FormCommand, Format, ImportCommand, KeysCommand, Place, Security,
+    SegmentCommand, ServeArgs, SmtpArgs, SqlArgs, TriggerCommand, VaultCommand,
 };
 use crate::client::{Client, Session, settings};
 use crate::import_rows::Asked;
@@ -100,6 +100,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         Command::Campaign(command) => campaign(session, command).await,
         Command::Calendar(args) => calendar(client, args).await,
         Command::Segment(command) => segments(client, command).await,
+        Command::Form(command) => forms(client, command).await,
         Command::Trigger(command) => triggers(client, command).await,
         Command::Recommendation { experiment } => {
             let answer = client.get(&format!("/v1/recommendations/{}", segment(&experiment))).await?;
@@ -143,6 +144,7 @@ async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
         name: args.name,
         land_after: Duration::from_millis(args.land_after_ms),
         slow_query: Duration::from_millis(args.slow_query_ms),
+        rules: args.rules,
         retention: args.keep,
         ..settings(place)?
     };
@@ -255,6 +257,22 @@ async fn segments(client: &Client, command: SegmentCommand) -> anyhow::Result<()
             let seen = client.send(Method::POST, "/v1/segments/preview", "application/yaml", document).await?;
             print::segment_preview(&seen, sql);
         }
+    }
+    Ok(())
+}
+
+async fn forms(client: &Client, command: FormCommand) -> anyhow::Result<()> {
+    let forms = match command {
+        FormCommand::Apply { file } => apply(client, "/v1/forms", &file).await?,
+        FormCommand::List => client.get("/v1/forms").await?,
+    };
+    let forms = forms.as_array().map_or(&[][..], Vec::as_slice);
+    if forms.is_empty() {
+        say("There are no forms. `sendlab form apply data/samples/forms.yaml` stores two.");
+    }
+    for form in forms {
+        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        say(&format!("{}: {}\n{}\n", text(&form["form"]["form"]), text(&form["url"]), text(&form["html"])));
     }
     Ok(())
 }

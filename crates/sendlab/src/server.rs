@@ -58,6 +58,8 @@ pub struct Settings {
     pub sql_limits: SqlLimits,
     /// Queries that take as long or longer are logged.
     pub slow_query: Duration,
+    /// The folder with rules of the customer's own.
+    pub rules: Option<PathBuf>,
     /// How long events are kept.
     pub retention: Vec<lake::Retention>,
 }
@@ -94,6 +96,7 @@ impl Settings {
             campaigns: true,
             sql_limits: SqlLimits::default(),
             slow_query: Duration::from_secs(1),
+            rules: None,
             retention: Vec::new(),
         }
     }
@@ -146,7 +149,7 @@ impl Server {
         let listener = listener.with_context(|| format!("cannot listen at {}; choose another with --listen", settings.listen))?;
         let url = format!("http://{}", listener.local_addr()?);
         let links = Arc::new(Links::new(control.derived_key("links"), settings.base_url.as_deref().unwrap_or(&url)));
-        let rules = Arc::new(policy::Rules::embedded()?);
+        let rules = Arc::new(rules(settings.rules.as_deref())?);
         let parts = workers::Parts {
             lake: lake.clone(),
             control: control.clone(),
@@ -291,6 +294,22 @@ async fn local_key(data: &Path, control: &Control) -> anyhow::Result<String> {
     Ok(key.secret)
 }
 
+/// The built-in rules, with the files of a folder in the place of those of the same name.
+fn rules(folder: Option<&Path>) -> anyhow::Result<policy::Rules> {
+    let Some(folder) = folder else { return Ok(policy::Rules::embedded()?) };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read the folder of rules {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "toml") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((name, fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?));
+        }
+    }
+    let replaced: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let rules = policy::Rules::with(&replaced);
+    rules.with_context(|| format!("cannot use the rules in {}", folder.display()))
+}
+
 /// Names this start of the machine; empty where the system does not tell.
 fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
@@ -308,6 +327,19 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn own_rules_take_the_place_of_built_in_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let built_in = super::rules(None).unwrap();
+        assert_eq!(super::rules(Some(folder.path())).unwrap().version(), built_in.version());
+        let caps = include_str!("../../../data/rules/caps.toml").replace("limit = 15", "limit = 12");
+        std::fs::write(folder.path().join("caps.toml"), caps).unwrap();
+        assert_ne!(super::rules(Some(folder.path())).unwrap().version(), built_in.version());
+        std::fs::write(folder.path().join("cups.toml"), "").unwrap();
+        let error = format!("{:#}", super::rules(Some(folder.path())).unwrap_err());
+        assert!(error.contains("cups.toml") && error.contains("known are"), "{error}");
+    }
+
     use super::*;
     use vocabulary::Money;
 

@@ -69,7 +69,8 @@ fn channel_default() -> Channel {
 }
 
 /// One e-mail as `MiniJinja` templates. They know `contact.country`, `contact.language`, `contact.time_zone`,
-/// `contact.attributes.NAME`, `campaign`, `variant` and `unsubscribe_url`.
+/// `contact.attributes.NAME`, `campaign`, `variant`, `unsubscribe_url` and
+/// `preferences_url`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Copy {

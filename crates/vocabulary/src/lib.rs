@@ -10,6 +10,7 @@ pub mod campaign;
 pub mod contact;
 pub mod event;
 pub mod experiment;
+pub mod form;
 pub mod label;
 pub mod money;
 pub mod rate_file;
@@ -25,6 +26,7 @@ pub use event::{
     MessageClass, TimeDoubt,
 };
 pub use experiment::{Experiment, Factor, Guardrail, Measure, Metric, Outcome, Variant};
+pub use form::{CONFIRM_URL, Form, FormMail};
 pub use label::{CampaignId, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, VariantName};
 pub use money::{Currency, Money, MoneyError};
 pub use rates::{Rate, RateSource, RateSpan, Rates, Ratio};

@@ -8,6 +8,7 @@
 
 mod begun;
 mod claim;
+mod confirmer;
 mod contacts;
 mod eraser;
 mod keeper;
@@ -132,7 +133,7 @@ impl Workers {
         workers.spawn(lander::run(parts.clone(), config.land_after, stop.clone()));
         workers.spawn(contacts::run(parts.clone(), stop.clone()));
         workers.spawn(keeper::run(parts.clone(), stop.clone()));
-        workers.spawn(eraser::run(parts.clone(), stop));
+        workers.spawn(eraser::run(parts.clone(), config.plans.clone(), stop));
         if config.campaigns {
             workers.start_campaigns(&parts, &config).await?;
         }
@@ -146,6 +147,7 @@ impl Workers {
         self.spawn(scorer::run(parts.clone(), stop.clone()));
         self.spawn(trigger::run(parts.clone(), stop.clone()));
         if let Some(smtp) = &config.smtp {
+            self.spawn(confirmer::run(parts.clone(), smtp.clone(), stop.clone()));
             for lane in 0..config.lanes {
                 self.spawn(sender::run(parts.clone(), smtp.clone(), config.name.clone(), lane, shared.clone(), stop.clone()));
             }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use content::{Library, RenderContext};
 use control::{CampaignState, Lease, Settled, Settlement};
-use gateways::{Envelope, HandOver, MailParts, SmtpConfig, SmtpLane};
+use gateways::{Envelope, HandOver, ListHeaders, MailParts, SmtpConfig, SmtpLane};
 use jiff::{Timestamp, ToSpan};
 use lake::PlanRow;
 use tokio::time::Instant;
@@ -411,8 +411,14 @@ fn compose(parts: &Parts, job: &Job, out: &Outgoing, name: &VariantName) -> Resu
     let variant = variant.ok_or_else(|| broken(format!("the experiment has no variant `{name}`")))?;
     let unsubscribe_url = parts.links.unsubscribe(&out.message_id);
     let campaign = job.campaign.campaign.as_str();
-    let context =
-        RenderContext { contact: &out.recipient.contact, campaign, variant: name.as_str(), unsubscribe_url: &unsubscribe_url };
+    let preferences_url = parts.links.preferences(&out.message_id);
+    let context = RenderContext {
+        contact: &out.recipient.contact,
+        campaign,
+        variant: name.as_str(),
+        unsubscribe_url: &unsubscribe_url,
+        preferences_url: &preferences_url,
+    };
     let mut rendered = job.library.render(variant.copy_name(), &context).map_err(|error| broken(error.to_string()))?;
     // The words are known only now, and so is the variant where the recommended one is taken.
     let text = format!("{}\n{}", rendered.subject, rendered.text);
@@ -426,9 +432,7 @@ fn compose(parts: &Parts, job: &Job, out: &Outgoing, name: &VariantName) -> Resu
         message_id: &out.message_id,
         date: parts.clock.now(),
         rendered: &rendered,
-        unsubscribe_url: &unsubscribe_url,
-        list_id: campaign,
-        feedback_id: campaign,
+        list: Some(ListHeaders { unsubscribe_url: &unsubscribe_url, list_id: campaign, feedback_id: campaign }),
     };
     gateways::mime(&mail).map_err(|error| broken(error.to_string()))
 }

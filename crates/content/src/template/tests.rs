@@ -24,8 +24,13 @@ fn contact(attributes: &[(&str, &str)]) -> Contact {
 }
 
 fn render(copy: Copy, contact: &Contact) -> Result<Rendered, ContentError> {
-    let context =
-        RenderContext { contact, campaign: "autumn", variant: "Mens E-Mail", unsubscribe_url: "https://mail.shop.example/t/u/x" };
+    let context = RenderContext {
+        contact,
+        campaign: "autumn",
+        variant: "Mens E-Mail",
+        unsubscribe_url: "https://mail.shop.example/t/u/x",
+        preferences_url: "p",
+    };
     compile(copy).expect("it compiles").render("mens", &context)
 }
 
@@ -56,7 +61,8 @@ fn what_is_wrong_is_named_when_it_is_stored() {
 #[test]
 fn unknown_filters_are_named_with_their_line() {
     let error = compile(copy("s", "h", "{{ campaign }}\n{{ campaign|uper }}")).and_then(|library| {
-        let context = RenderContext { contact: &contact(&[]), campaign: "c", variant: "v", unsubscribe_url: "u" };
+        let context =
+            RenderContext { contact: &contact(&[]), campaign: "c", variant: "v", unsubscribe_url: "u", preferences_url: "p" };
         library.render("mens", &context).map(|_| library)
     });
     let message = error.unwrap_err().to_string();
@@ -112,7 +118,8 @@ fn too_much_is_stopped() {
 
 #[test]
 fn an_unknown_copy_is_named() {
-    let context = RenderContext { contact: &contact(&[]), campaign: "c", variant: "v", unsubscribe_url: "u" };
+    let context =
+        RenderContext { contact: &contact(&[]), campaign: "c", variant: "v", unsubscribe_url: "u", preferences_url: "p" };
     let error = compile(copy("s", "h", "t")).unwrap().render("womens", &context).unwrap_err();
     assert_eq!(error.to_string(), "no copy is named `womens`; there are mens");
 }

@@ -136,7 +136,7 @@ async fn the_past_can_be_asked() {
     };
     refused(versions(5), "has no version 5; its newest is 4").await;
     refused(versions(-1), "has no version -1").await;
-    refused(AsOf::Versions(BTreeMap::from([("order".to_owned(), 1)])), "no table `order`; the tables are assignments").await;
+    refused(AsOf::Versions(BTreeMap::from([("order".to_owned(), 1)])), "no table `order`; the tables are activities").await;
     // Before the first landing there was nothing, and before 1970 there was no lake.
     check(AsOf::Time(at(0)), "0,").await;
     refused(AsOf::Time("1969-12-31T00:00:00Z".parse().unwrap()), "no version as old as 1969-12-31T00:00:00Z").await;

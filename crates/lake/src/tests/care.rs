@@ -106,8 +106,8 @@ async fn a_sound_lake_is_clean_open_and_closed() {
     for deep in [false, true] {
         let report = looked(root.path(), deep).await;
         assert!(report.clean && report.live, "{report:?}");
-        assert_eq!((report.tables.len(), report.segments, report.unlanded), (9, 1, 7));
-        assert_eq!(report.tables.iter().map(|table| table.rows).sum::<u64>(), 7);
+        assert_eq!((report.tables.len(), report.segments, report.unlanded), (KINDS + 2, 1, KINDS as u64));
+        assert_eq!(report.tables.iter().map(|table| table.rows).sum::<u64>(), KINDS as u64);
     }
     drop(lake);
     let report = looked(root.path(), true).await;

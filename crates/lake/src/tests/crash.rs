@@ -57,13 +57,13 @@ async fn crash_at(point: Point, skip: u32) {
     lake.append(one_of_each("crash")).await.unwrap();
     lake.append(one_of_each("after")).await.unwrap();
     lake.land().await.unwrap();
-    assert_eq!(counts(&lake).await, [(4, 4); 7], "{point:?} {skip}");
+    assert_eq!(counts(&lake).await, [(4, 4); KINDS], "{point:?} {skip}");
     assert_eq!(lake.unlanded(), 0);
     drop(lake);
     let lake = Lake::open(config(root.path())).await.unwrap();
     assert_eq!(lake.unlanded(), 0);
     assert_eq!(lake.land().await.unwrap().events, 0);
-    assert_eq!(counts(&lake).await, [(4, 4); 7], "{point:?} {skip}");
+    assert_eq!(counts(&lake).await, [(4, 4); KINDS], "{point:?} {skip}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,7 +75,7 @@ async fn a_landing_that_fails_goes_on_in_the_same_process() {
         lake.land().await.unwrap_err();
         lake.append(one_of_each("b")).await.unwrap();
         lake.land().await.unwrap();
-        assert_eq!((lake.unlanded(), counts(&lake).await), (0, vec![(2, 2); 7]), "{point:?}");
+        assert_eq!((lake.unlanded(), counts(&lake).await), (0, vec![(2, 2); KINDS]), "{point:?}");
     }
 }
 

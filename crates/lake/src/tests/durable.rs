@@ -11,15 +11,15 @@ async fn events_come_back_through_sql() {
     let root = tempfile::tempdir().unwrap();
     let lake = Lake::open(config(root.path())).await.unwrap();
     let appended = lake.append(one_of_each("a")).await.unwrap();
-    assert_eq!(appended, Appended { accepted: 7, duplicates: vec![] });
-    assert_eq!(lake.unlanded(), 7);
-    lake.work_due(7).await;
+    assert_eq!(appended, Appended { accepted: KINDS, duplicates: vec![] });
+    assert_eq!(lake.unlanded(), KINDS as u64);
+    lake.work_due(KINDS as u64).await;
     // SQL sees what is acknowledged, landed or not.
-    assert_eq!(counts(&lake).await, [(1, 1); 8]);
+    assert_eq!(counts(&lake).await, [(1, 1); KINDS]);
     assert!(lake.tables().await.unwrap().iter().all(|table| table.version.unwrap_or_default() == 0));
-    assert_eq!(lake.land().await.unwrap(), Landed { events: 8, commits: 8 });
+    assert_eq!(lake.land().await.unwrap(), Landed { events: KINDS as u64, commits: KINDS as u64 });
     assert_eq!((lake.unlanded(), lake.land().await.unwrap()), (0, Landed::default()));
-    assert_eq!(counts(&lake).await, [(1, 1); 7]);
+    assert_eq!(counts(&lake).await, [(1, 1); KINDS]);
     assert_eq!(fs::read_dir(root.path().join("log")).unwrap().count(), 0);
 
     let answer =

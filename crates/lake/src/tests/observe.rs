@@ -275,7 +275,7 @@ async fn observations_equal_a_simple_count() {
                 let interesting = [expect.crossovers, expect.strangers, expect.unconverted_orders];
                 assert!(interesting.iter().all(|count| *count > 0), "the world of seed {seed} is too tame: {interesting:?}");
             }
-            assert_eq!((found.versions.len(), found.versions["orders"]), (9, 2));
+            assert_eq!((found.versions.len(), found.versions["orders"]), (KINDS + 2, 2));
         }
     }
 }

@@ -35,7 +35,13 @@ impl Writer {
         let contact = Contact { profile, ..Contact::new(key, Timestamp::UNIX_EPOCH) };
         let message = MessageId::new(&format!("{campaign:016x}{:016x}", shopper.number)).unwrap();
         let unsubscribe_url = self.links.unsubscribe(&message);
-        let context = RenderContext { contact: &contact, campaign: "demo", variant: "any", unsubscribe_url: &unsubscribe_url };
+        let context = RenderContext {
+            contact: &contact,
+            campaign: "demo",
+            variant: "any",
+            unsubscribe_url: &unsubscribe_url,
+            preferences_url: "",
+        };
         let rendered = self.library.render(appeal.copy_name(), &context).unwrap();
         let html = track(&rendered.html, &self.links, &message);
         format!(
