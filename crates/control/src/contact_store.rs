@@ -121,10 +121,6 @@ impl Handles {
     fn personal(&self) -> impl Iterator<Item = Handle> {
         std::iter::once(self.own_id).chain(self.addresses.iter().map(|(_, handle, _)| *handle))
     }
-
-    fn domains(&self) -> impl Iterator<Item = Handle> {
-        self.addresses.iter().filter_map(|(_, _, domain)| *domain)
-    }
 }
 
 /// What applying a row did.
@@ -173,6 +169,8 @@ struct Drafts<'a> {
     removed: BTreeSet<(Handle, ContactKey)>,
     /// Whose address of a channel is another one now.
     moved: Vec<(ContactKey, Channel)>,
+    /// Whose address is in which domain, where it is a new one.
+    domains: Vec<(Handle, ContactKey)>,
     consents: Vec<StoredConsent>,
     types: &'a Types,
 }
@@ -198,7 +196,7 @@ impl<'a> Drafts<'a> {
             drafts.insert(contact.key, Draft { contact, sealed, changed: false, said });
         }
         let (added, removed) = (BTreeSet::new(), BTreeSet::new());
-        Ok(Self { control, owners, drafts, added, removed, moved: Vec::new(), consents: Vec::new(), types })
+        Ok(Self { control, owners, drafts, added, removed, moved: Vec::new(), domains: Vec::new(), consents: Vec::new(), types })
     }
 
     fn apply(&mut self, new: &NewContact, handles: &Handles, rule: Duplicates) -> Result<Outcome, Refusal> {
@@ -264,9 +262,10 @@ impl<'a> Drafts<'a> {
         contact.profile = merged(&Profile::default(), &new.profile, self.types)?;
         let secrets = Secrets { key: new.key.clone(), also: Vec::new(), addresses: new.addresses.clone() };
         let sealed = vault.seal(ids.as_ref(), contact.key, &secrets);
-        for handle in handles.personal().chain(handles.domains()) {
+        for handle in handles.personal() {
             self.add(handle, contact.key);
         }
+        self.domains.extend(handles.addresses.iter().filter_map(|(_, _, domain)| Some(((*domain)?, contact.key))));
         let key = contact.key;
         self.drafts.insert(key, Draft { contact, sealed, changed: true, said: Vec::new() });
         self.hear(key, &new.consents)?;
@@ -288,11 +287,11 @@ impl<'a> Drafts<'a> {
             let before = secrets.clone();
             for ((channel, address), (_, handle, domain)) in new.addresses.iter().zip(&handles.addresses) {
                 let old = secrets.addresses.insert(*channel, address.clone());
-                let old_domain = old.as_ref().and_then(|old| vault.domain_of(*channel, old));
                 let old = old.map(|old| vault.address(*channel, &old));
                 if old != Some(*handle) {
-                    removed.extend(old.into_iter().chain(old_domain));
-                    added.extend([*handle].into_iter().chain(*domain));
+                    removed.extend(old);
+                    added.push(*handle);
+                    self.domains.extend(domain.map(|domain| (domain, key)));
                     self.moved.push((key, *channel));
                 }
             }
@@ -368,7 +367,7 @@ impl<'a> Drafts<'a> {
             let query = builder.build().persistent(added.len() == HANDLES_PER_STATEMENT);
             query.execute(&mut *connection).await.map_err(ControlError::query("storing contacts' handles"))?;
         }
-        suppress_again(connection, self.added.iter()).await?;
+        suppress_again(connection, self.added.iter().chain(&self.domains)).await?;
         store_consents(connection, &self.consents, self.control.now()).await
     }
 

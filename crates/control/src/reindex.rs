@@ -1,5 +1,4 @@
-//! Contacts that were stored before addresses and domains had an index get it once, so that duplicates and suppressions find
-//! them too.
+//! Contacts that were stored before addresses had an index get it once, so that duplicates and suppressions find them too.
 
 use sqlx::{QueryBuilder, Sqlite};
 use vocabulary::ContactKey;
@@ -11,7 +10,7 @@ use crate::vault::Handle;
 use crate::{Control, ControlError};
 
 /// The setting that tells that it was done.
-const INDEXED: &str = "domains_indexed";
+const INDEXED: &str = "addresses_indexed";
 /// Contacts read at once.
 const PAGE: i64 = 1_000;
 
@@ -36,11 +35,15 @@ impl Control {
             .await
             .map_err(ControlError::query("reading contacts"))?;
             let mut handles: Vec<(Handle, ContactKey)> = Vec::new();
+            let mut domains: Vec<(Handle, ContactKey)> = Vec::new();
             for row in rows {
                 let (contact, sealed) = row.read()?;
                 last = contact.key.as_i64();
                 contacts += 1;
-                let of_contact = self.vault.handles(&open(&self.vault, contact.key, &sealed)?);
+                let secrets = open(&self.vault, contact.key, &sealed)?;
+                let in_domain = secrets.addresses.iter().filter_map(|(channel, address)| self.vault.domain_of(*channel, address));
+                domains.extend(in_domain.map(|domain| (domain, contact.key)));
+                let of_contact = self.vault.handles(&secrets);
                 handles.extend(of_contact.into_iter().map(|handle| (handle, contact.key)));
             }
             if handles.is_empty() {
@@ -53,12 +56,12 @@ impl Control {
                 });
                 insert.build().execute(&mut *transaction).await.map_err(ControlError::query("indexing contacts"))?;
             }
-            suppress_again(&mut transaction, handles.iter()).await?;
+            suppress_again(&mut transaction, handles.iter().chain(&domains)).await?;
         }
         put_setting(&mut transaction, INDEXED, &[1]).await?;
         commit(transaction).await?;
         if contacts > 0 {
-            tracing::info!(contacts, "addresses and domains of contacts are indexed now");
+            tracing::info!(contacts, "addresses of contacts are indexed now");
         }
         Ok(())
     }
@@ -76,15 +79,17 @@ mod tests {
         let control = world.open().await;
         control.upsert_contacts(&[contact("a").check().unwrap()], Duplicates::Merge).await.unwrap();
         let key = control.resolve(&["a".to_owned()]).await.unwrap()[0];
-        let domain =
-            NewSuppression { domains: vec!["shop.example".to_owned()], ..NewSuppression::new(policy::SuppressionReason::Manual) };
+        let address = NewSuppression {
+            addresses: vec![(vocabulary::Channel::Email, "a@shop.example".to_owned())],
+            ..NewSuppression::new(policy::SuppressionReason::Manual)
+        };
         let own_id = control.vault.own_id("a");
         sqlx::query("DELETE FROM handles WHERE hash <> $1")
             .bind(own_id.as_slice())
             .execute(&mut *control.writer().await)
             .await
             .unwrap();
-        control.suppress(&domain).await.unwrap();
+        control.suppress(&address).await.unwrap();
         assert!(control.permissions(&[key], None).await.unwrap().is_empty(), "nobody is known there");
         sqlx::query("DELETE FROM settings WHERE name = $1").bind(INDEXED).execute(&mut *control.writer().await).await.unwrap();
 
@@ -92,6 +97,6 @@ mod tests {
         assert_eq!(again.permissions(&[key], None).await.unwrap()[&key].suppressions.len(), 1);
         let handles: i64 =
             sqlx::query_scalar("SELECT count(*) FROM handles").fetch_one(&mut *again.reader().await).await.unwrap();
-        assert_eq!(handles, 3, "own id, address, domain");
+        assert_eq!(handles, 2, "own id and address");
     }
 }

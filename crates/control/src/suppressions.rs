@@ -1,16 +1,21 @@
 //! The suppression list: who is not written to, why, and since when. It knows addresses and domains by their hashes, so it
 //! outlives erasures and imports.
 
+use std::collections::{BTreeMap, HashSet};
+
 use policy::SuppressionReason;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::SqliteConnection;
 use vocabulary::{Channel, ContactKey, Timestamp};
 
 use crate::consents::{NewConsent, StoredConsent, news, read_consents, store_consents};
 use crate::contact_check::{FieldError, check_note, normal_domain, normalised};
-use crate::contacts::{HANDLES_PER_STATEMENT, json_list, open, read_sealed};
+use crate::contacts::{HANDLES_PER_STATEMENT, SealedRow, handle, in_handles, json_list, open, read_sealed};
 use crate::store::{begin, commit, parsed, time};
 use crate::vault::Handle;
 use crate::{Control, ControlError};
+
+/// Contacts read at once when a domain is looked for.
+const PAGE: i64 = 5_000;
 
 /// Whom to suppress and why; all or none.
 #[derive(Debug, Clone)]
@@ -60,7 +65,48 @@ impl Control {
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
         self.put_on_list(&mut transaction, new).await?;
+        commit(transaction).await?;
+        drop(writer);
+        if new.domains.is_empty() {
+            return Ok(());
+        }
+        // Whoever comes from now on is met by the domain's entry; those who are here already are looked for.
+        let contacts = self.contacts_in(&self.handles_of(new)?).await?;
+        let entry = Entry { reason: new.reason, note: new.note.as_deref(), at: self.now().as_microsecond() };
+        let mut writer = self.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        entry.note_contacts(&mut transaction, &contacts, Some(Channel::Email)).await?;
         commit(transaction).await
+    }
+
+    /// Everybody with a mailbox in one of these domains. It opens every contact, because nothing else asks for a domain.
+    async fn contacts_in(&self, domains: &[(Channel, Handle)]) -> Result<Vec<ContactKey>, ControlError> {
+        let domains: HashSet<Handle> = domains.iter().map(|(_, handle)| *handle).collect();
+        let (mut found, mut last) = (Vec::new(), 0);
+        loop {
+            let rows: Vec<SealedRow> = sqlx::query_as(
+                "SELECT contact_key, channels, profile, created_at, wrapped_key, sealed FROM contacts
+                 WHERE contact_key > $1 ORDER BY contact_key LIMIT $2",
+            )
+            .bind(last)
+            .bind(PAGE)
+            .fetch_all(&mut *self.reader().await)
+            .await
+            .map_err(ControlError::query("reading contacts"))?;
+            if rows.is_empty() {
+                return Ok(found);
+            }
+            for row in rows {
+                let (contact, sealed) = row.read()?;
+                last = contact.key.as_i64();
+                let addresses = open(&self.vault, contact.key, &sealed)?.addresses;
+                let email = addresses.get(&Channel::Email);
+                let domain = email.and_then(|email| self.vault.domain_of(Channel::Email, email));
+                if domain.is_some_and(|domain| domains.contains(&domain)) {
+                    found.push(contact.key);
+                }
+            }
+        }
     }
 
     /// Takes a contact's consent back on one channel and puts them on the list there. `source` tells where they said so.
@@ -196,19 +242,29 @@ pub(crate) async fn suppress_again(
     connection: &mut SqliteConnection,
     added: impl Iterator<Item = &(Handle, ContactKey)>,
 ) -> Result<(), ControlError> {
-    let added: Vec<_> = added.collect();
-    for added in added.chunks(HANDLES_PER_STATEMENT) {
-        let mut insert = QueryBuilder::<Sqlite>::new("WITH added (hash, contact_key) AS (");
-        insert.push_values(added, |mut values, (handle, key)| {
-            values.push_bind(handle.as_slice()).push_bind(key.as_i64());
-        });
-        insert.push(said_again!(
-            ") INSERT INTO suppressions
-             SELECT a.contact_key, s.reason, s.channel, s.note, s.suppressed_at
-             FROM added a JOIN suppressed_handles s ON s.hash = a.hash WHERE true"
-        ));
-        let query = insert.build().persistent(added.len() == HANDLES_PER_STATEMENT);
-        query.execute(&mut *connection).await.map_err(ControlError::query("looking for suppressed addresses"))?;
+    let mut owners: BTreeMap<Handle, Vec<ContactKey>> = BTreeMap::new();
+    for (handle, contact) in added {
+        owners.entry(*handle).or_default().push(*contact);
+    }
+    let handles: Vec<Handle> = owners.keys().copied().collect();
+    for handles in handles.chunks(HANDLES_PER_STATEMENT) {
+        let mut find = in_handles("SELECT DISTINCT hash FROM suppressed_handles", handles);
+        let query = find.build_query_scalar().persistent(handles.len() == HANDLES_PER_STATEMENT);
+        let found: Vec<Vec<u8>> =
+            query.fetch_all(&mut *connection).await.map_err(ControlError::query("looking for suppressed addresses"))?;
+        for hash in found {
+            let contacts = owners.get(&handle(&hash)?).map_or(&[][..], Vec::as_slice);
+            sqlx::query(said_again!(
+                "INSERT INTO suppressions
+                 SELECT value, s.reason, s.channel, s.note, s.suppressed_at
+                 FROM suppressed_handles s, json_each($2) WHERE s.hash = $1"
+            ))
+            .bind(hash.as_slice())
+            .bind(json_list(contacts)?)
+            .execute(&mut *connection)
+            .await
+            .map_err(ControlError::query("suppressing an address again"))?;
+        }
     }
     Ok(())
 }

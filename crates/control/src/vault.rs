@@ -121,13 +121,10 @@ impl Vault {
         Some(self.domain(domain))
     }
 
-    /// The handles of all ids, addresses and domains.
+    /// The handles of all ids and addresses.
     pub(crate) fn handles(&self, secrets: &Secrets) -> Vec<Handle> {
         let ids = std::iter::once(&secrets.key).chain(&secrets.also).map(|id| self.own_id(id));
-        let of_address = |(channel, address): (&Channel, &String)| {
-            std::iter::once(self.address(*channel, address)).chain(self.domain_of(*channel, address))
-        };
-        ids.chain(secrets.addresses.iter().flat_map(of_address)).collect()
+        ids.chain(secrets.addresses.iter().map(|(channel, address)| self.address(*channel, address))).collect()
     }
 
     /// Seals the secrets of a new contact under a fresh data key.

@@ -24,6 +24,9 @@ use crate::schema::timestamp_type;
 /// most of the file.
 const ROW_GROUP_ROWS: usize = 16 * 1024;
 
+/// Columns of a plan that was made before reasons stood in it.
+const COLUMNS_BEFORE_REASONS: usize = 4;
+
 /// One contact of a campaign's audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanRow {
@@ -57,7 +60,7 @@ const PLANNED_AT: &str = "sendlab.planned_at";
 ///
 /// # Errors
 /// [`LakeError::File`] when it cannot be written.
-pub fn write_plan(path: &Path, rows: &[PlanRow], planned_at: Timestamp) -> Result<(), LakeError> {
+pub fn write_plan(path: &Path, rows: &[PlanRow], planned_at: Option<Timestamp>) -> Result<(), LakeError> {
     let failed = || LakeError::file("write", path);
     let folder = path.parent().unwrap_or(Path::new("."));
     let unfinished = path.with_extension("unfinished");
@@ -65,8 +68,8 @@ pub fn write_plan(path: &Path, rows: &[PlanRow], planned_at: Timestamp) -> Resul
         fs::create_dir_all(folder)?;
         let level = ZstdLevel::try_new(1)?;
         let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level));
-        let planned_at = KeyValue::new(PLANNED_AT.to_owned(), planned_at.to_string());
-        let properties = properties.set_key_value_metadata(Some(vec![planned_at]));
+        let planned_at = planned_at.map(|at| vec![KeyValue::new(PLANNED_AT.to_owned(), at.to_string())]);
+        let properties = properties.set_key_value_metadata(planned_at);
         let properties = properties.set_max_row_group_row_count(Some(ROW_GROUP_ROWS)).build();
         let batch = to_batch(rows).map_err(std::io::Error::other)?;
         let mut writer = ArrowWriter::try_new(File::create(&unfinished)?, batch.schema(), Some(properties))?;
@@ -86,7 +89,10 @@ pub fn read_plan(path: &Path, first_row: usize, rows: usize) -> Result<Vec<PlanR
     let file = File::open(path).map_err(LakeError::file("open", path))?;
     let bad = |why: String| LakeError::BadPlan { path: path.to_owned(), why };
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| bad(error.to_string()))?;
-    if builder.schema().fields() != schema().fields() {
+    let names = |schema: &Schema| schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+    let (found, expect) = (names(builder.schema()), names(&schema()));
+    // Plans that were made before reasons stood in them are plans all the same.
+    if found != expect && found != expect[..COLUMNS_BEFORE_REASONS] {
         return Err(bad("it has other columns".to_owned()));
     }
     let reader = builder.with_offset(first_row).with_limit(rows).build().map_err(|error| bad(error.to_string()))?;
@@ -97,17 +103,16 @@ pub fn read_plan(path: &Path, first_row: usize, rows: usize) -> Result<Vec<PlanR
     Ok(plan)
 }
 
-/// When a plan was made.
+/// When a plan was made; `None` where it does not say so, as old ones do not.
 ///
 /// # Errors
 /// As [`read_plan`].
-pub fn planned_at(path: &Path) -> Result<Timestamp, LakeError> {
+pub fn planned_at(path: &Path) -> Result<Option<Timestamp>, LakeError> {
     let file = File::open(path).map_err(LakeError::file("open", path))?;
     let bad = |why: String| LakeError::BadPlan { path: path.to_owned(), why };
     let reader = SerializedFileReader::new(file).map_err(|error| bad(error.to_string()))?;
     let noted = reader.metadata().file_metadata().key_value_metadata();
-    let noted = noted.and_then(|noted| noted.iter().find(|pair| pair.key == PLANNED_AT)?.value.as_deref()?.parse().ok());
-    noted.ok_or_else(|| bad("it does not say when it was made".to_owned()))
+    Ok(noted.and_then(|noted| noted.iter().find(|pair| pair.key == PLANNED_AT)?.value.as_deref()?.parse().ok()))
 }
 
 fn schema() -> Schema {
@@ -142,11 +147,14 @@ fn from_batch(batch: &RecordBatch, plan: &mut Vec<PlanRow>) -> Result<(), String
     let keys = batch.column(0).as_primitive::<Int64Type>();
     let (variants, markets) = (batch.column(1).as_string::<i32>(), batch.column(2).as_string::<i32>());
     let dues = batch.column(3).as_primitive::<TimestampMicrosecondType>();
-    let (rules, reasons) = (batch.column(4).as_string::<i32>(), batch.column(6).as_string::<i32>());
-    let versions = batch.column(5).as_primitive::<UInt32Type>();
+    let reasons = (batch.num_columns() > COLUMNS_BEFORE_REASONS).then(|| {
+        let texts = |column: usize| batch.column(column).as_string::<i32>();
+        (texts(4), batch.column(5).as_primitive::<UInt32Type>(), texts(6))
+    });
     let mut texts = Texts::default();
     for (row, (((key, variant), market), due)) in keys.iter().zip(variants).zip(markets).zip(dues).enumerate() {
-        let why = rules.is_valid(row).then(|| PlanReason {
+        let given = reasons.filter(|(rules, _, _)| rules.is_valid(row));
+        let why = given.map(|(rules, versions, reasons)| PlanReason {
             rule: texts.shared(rules.value(row)),
             version: versions.value(row),
             reason: texts.shared(reasons.value(row)),
@@ -245,7 +253,7 @@ mod tests {
     fn slices_of_a_plan_come_back_as_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plans/spring.parquet");
-        let (rows, made_at) = (rows(40_000), "2026-11-11T00:00:00.5Z".parse().unwrap());
+        let (rows, made_at) = (rows(40_000), "2026-11-11T00:00:00.5Z".parse().ok());
         write_plan(&path, &rows, made_at).unwrap();
         assert_eq!(planned_at(&path).unwrap(), made_at);
         let check = |first: usize, count: usize, expect: &[PlanRow]| {
@@ -272,8 +280,21 @@ mod tests {
     fn an_empty_plan_is_a_plan() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("empty.parquet");
-        write_plan(&path, &[], Timestamp::UNIX_EPOCH).unwrap();
+        write_plan(&path, &[], None).unwrap();
+        assert_eq!(planned_at(&path).unwrap(), None);
         assert_eq!(read_plan(&path, 0, 10).unwrap(), []);
+    }
+
+    #[test]
+    fn a_plan_of_an_older_version_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.parquet");
+        let rows: Vec<PlanRow> = rows(9).into_iter().map(|row| PlanRow { why: None, ..row }).collect();
+        let batch = to_batch(&rows).unwrap().project(&[0, 1, 2, 3]).unwrap();
+        let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        assert_eq!(read_plan(&path, 0, 100).unwrap(), rows);
     }
 
     #[test]

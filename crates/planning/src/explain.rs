@@ -67,7 +67,7 @@ pub async fn explain(
     let brief = Brief::read(from.control, row.campaign, plan.as_ref().and_then(|plan| plan.planned_for.as_ref())).await?;
     let wanted: HashSet<ContactKey> = contacts.iter().copied().collect();
     let (at, mut planned) = match &plan {
-        Some(plan) => (lake::planned_at(&plan.file)?, lake::find_in_plan(&plan.file, &wanted)?),
+        Some(plan) => (lake::planned_at(&plan.file)?.unwrap_or(now), lake::find_in_plan(&plan.file, &wanted)?),
         None => (now, HashMap::new()),
     };
     let audience: HashSet<ContactKey> = if plan.is_some() {

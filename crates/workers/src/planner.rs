@@ -96,7 +96,7 @@ async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<()
     } else {
         let now = parts.clock.now();
         let rows = draw_up(parts, &brief, version, now).await?;
-        lake::write_plan(&file, &rows, now)?;
+        lake::write_plan(&file, &rows, Some(now))?;
         rows
     };
     let sent = rows.partition_point(|row| row.due.is_some());
