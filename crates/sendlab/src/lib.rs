@@ -8,6 +8,7 @@ mod analyze;
 mod certify;
 pub mod cli;
 mod cli_analyze;
+mod cli_audience;
 mod cli_import;
 mod cli_lake;
 mod client;

@@ -19,13 +19,15 @@ fn operations() -> Vec<(Method, String, Vec<String>)> {
 }
 
 #[tokio::test]
-async fn only_health_and_signed_links_are_open() {
+async fn only_health_forms_and_links_in_mails_are_open() {
     let open: Vec<String> = operations()
         .into_iter()
         .filter(|(.., scopes)| scopes.is_empty())
         .map(|(method, path, _)| format!("{method} {path}"))
         .collect();
-    assert_eq!(open, ["GET /healthz", "GET /t/c/token", "GET /t/o/token", "GET /t/u/token", "POST /t/u/token"]);
+    let forms = ["GET /f/confirm/token", "POST /f/confirm/token", "GET /f/form", "POST /f/form"];
+    let links = ["GET /t/c/token", "GET /t/o/token", "GET /t/p/token", "POST /t/p/token", "GET /t/u/token", "POST /t/u/token"];
+    assert_eq!(open, [&forms[..], &["GET /healthz"], &links[..]].concat());
 }
 
 #[tokio::test]

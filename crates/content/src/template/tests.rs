@@ -44,7 +44,7 @@ fn what_is_wrong_is_named_when_it_is_stored() {
     );
     check(
         copy("s", "h", "Dear\n{{ contct.country }}"),
-        "content: copy `mens`, text, line 2: `contct` is not known; there are contact, campaign, unsubscribe_url, variant",
+        "content: copy `mens`, text, line 2: `contct` is not known; there are contact, campaign, preferences_url, unsubscribe_url, variant",
     );
     check(
         copy("{{ contact.email }}", "h", "t"),
