@@ -18,8 +18,10 @@ use crate::{Control, ControlError};
 const ASKED_A_DAY_MAX: i64 = 3;
 /// A confirmation that takes longer does not count, and what was asked for is forgotten.
 const CONFIRMED_WITHIN_HOURS: i64 = 7 * 24;
-/// So often a mail server is offered one message.
-const TRIES_MAX: i64 = 5;
+/// So often a mail server is offered one message, for an hour, which outlasts greylisting.
+const TRIES_MAX: i64 = 12;
+/// As long after a message was asked for, times the offers so far, it is offered again.
+const BETWEEN_TRIES_MICROS: i64 = 5 * 60 * 1_000_000;
 
 /// What is known of somebody who has not confirmed. It has no `Debug`, so that no address is logged by accident.
 #[derive(Clone, Serialize, Deserialize)]
@@ -125,17 +127,20 @@ impl Control {
         Ok(true)
     }
 
-    /// The messages that ask and have not been sent, oldest first.
+    /// The messages that ask, have not been sent and are to be offered now, oldest first.
     ///
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
     pub async fn unsent_confirmations(&self, count: u32) -> Result<Vec<Unsent>, ControlError> {
         let mut reader = self.reader().await;
         let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
-            "SELECT form, sealed FROM subscriptions WHERE sent_at IS NULL AND tries < $1 ORDER BY requested_at LIMIT $2",
+            "SELECT form, sealed FROM subscriptions
+             WHERE sent_at IS NULL AND tries < $1 AND requested_at + tries * $3 <= $4 ORDER BY requested_at LIMIT $2",
         )
         .bind(TRIES_MAX)
         .bind(count)
+        .bind(BETWEEN_TRIES_MICROS)
+        .bind(self.now().as_microsecond())
         .fetch_all(&mut *reader)
         .await
         .map_err(ControlError::query("reading subscriptions"))?;

@@ -50,8 +50,12 @@ async fn step(parts: &Parts, lane: &mut SmtpLane) -> Result<bool, WorkerError> {
         let taken = match mail(parts, &unsent) {
             Ok((envelope, mail)) => {
                 let mut content = |_| Some(mail.clone());
-                let results = lane.deliver(&[envelope], &mut content).await;
-                matches!(results.first(), Some(HandOver::Accepted { .. }))
+                match lane.deliver(&[envelope], &mut content).await.first() {
+                    Some(HandOver::Accepted { .. }) => true,
+                    // It was not even offered, so that it counts for nothing.
+                    Some(HandOver::NotSent { .. }) | None => return Ok(false),
+                    Some(HandOver::Refused { .. } | HandOver::InDoubt { .. }) => false,
+                }
             }
             Err(error) => {
                 tracing::error!(form = unsent.form.form, %error, "the message of a form cannot be made");
