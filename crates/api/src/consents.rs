@@ -96,7 +96,7 @@ fn marketing() -> Purpose {
 
 impl From<ConsentRow> for ConsentView {
     fn from(row: ConsentRow) -> Self {
-        let ConsentRow { said, source, wording, evidence: Evidence { ip, proof }, recorded_at: _ } = row;
+        let ConsentRow { said, source, wording, evidence: Evidence { ip, proof } } = row;
         let state = if said.given.is_some() { State::Given } else { State::Withdrawn };
         let (channel, purpose, basis, at) = (said.channel, said.purpose, said.given, Some(said.at));
         Self { channel, purpose, state, basis, at, source, wording, ip, proof }

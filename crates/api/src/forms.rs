@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::{Form as Filled, Json};
+use content::escaped;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -15,7 +16,7 @@ use utoipa_axum::routes;
 use vocabulary::Form;
 
 use crate::Parts;
-use crate::pages::{Page, escaped};
+use crate::pages::{Page, not_found};
 use crate::problem::Problem;
 use crate::request::{PathText, Text};
 use crate::views::ErrorBody;
@@ -193,7 +194,7 @@ async fn confirm(State(parts): State<Arc<Parts>>, PathText(token): PathText, hea
 }
 
 fn missing() -> Response {
-    Page::new("en", "Not found", "<p>This address is not valid, or no longer.</p>").with_status(StatusCode::NOT_FOUND).response()
+    not_found("address")
 }
 
 /// The address on the net as a proxy in front tells it: the first of `X-Forwarded-For`.

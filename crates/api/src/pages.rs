@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use content::escaped;
 
 const STYLE: &str = "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem}\
 button{font:inherit;padding:.5rem 1.5rem}input[type=email]{font:inherit;padding:.4rem;width:100%;box-sizing:border-box}\
@@ -49,26 +50,17 @@ impl Page {
     }
 }
 
+/// The page where a link or an address leads nowhere.
+pub(crate) fn not_found(what: &str) -> Response {
+    let page = Page::new("en", "Not found", &format!("<p>This {what} is not valid, or no longer.</p>"));
+    page.with_status(StatusCode::NOT_FOUND).response()
+}
+
 /// Keeps caches from answering in our place, and the token out of other sites' logs.
 pub(crate) fn private(response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-}
-
-/// A text as HTML.
-pub(crate) fn escaped(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut html, c| {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            c => html.push(c),
-        }
-        html
-    })
 }
 
 /// Whether a language is written from right to left.

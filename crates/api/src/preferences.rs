@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use content::LinkKind;
 use control::{Evidence, NewConsent, Permission};
-use policy::{Basis, Purpose};
+use policy::{Basis, Purpose, newest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vocabulary::{Channel, Contact, ContactKey};
+use vocabulary::{Channel, Contact, ContactKey, Timestamp};
 
 use crate::Parts;
 use crate::forms::ip_of;
-use crate::pages::Page;
+use crate::pages::{Page, not_found};
 use crate::problem::Problem;
 use crate::request::PathText;
 
@@ -44,8 +44,7 @@ fn called(channel: Channel) -> &'static str {
 
 /// Whether marketing is wanted on a channel, by what was said last: a word of the contact, or an entry of the list.
 fn is_on(permission: &Permission, channel: Channel) -> bool {
-    let about = permission.consents.iter().filter(|fact| fact.channel == channel && fact.purpose == Purpose::Marketing);
-    let last = about.max_by_key(|fact| (fact.at, fact.given.is_none()));
+    let last = newest(&permission.consents, channel, Purpose::Marketing, Timestamp::MAX);
     let mut stops = permission.suppressions.iter().filter(|entry| entry.channel.is_none_or(|of| of == channel));
     match last {
         Some(fact) if fact.given.is_none() => false,
@@ -89,7 +88,7 @@ fn page(contact: &Contact, permission: &Permission, said: &str) -> Response {
 async fn show(State(parts): State<Arc<Parts>>, PathText(token): PathText) -> Result<Response, Problem> {
     Ok(match whose(&parts, &token).await? {
         Some((contact, permission)) => page(&contact, &permission, ""),
-        None => missing(),
+        None => not_found("link"),
     })
 }
 
@@ -109,7 +108,7 @@ async fn choose(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let Some((contact, permission)) = whose(&parts, &token).await? else { return Ok(missing()) };
+    let Some((contact, permission)) = whose(&parts, &token).await? else { return Ok(not_found("link")) };
     let fields = String::from_utf8_lossy(&body);
     let wanted = |channel: Channel| fields.split('&').any(|field| field.split('=').next() == Some(channel.as_str()));
     for channel in contact.channels.iter().copied() {
@@ -132,9 +131,4 @@ fn agreed(channel: Channel, headers: &HeaderMap) -> NewConsent {
         evidence: Evidence { ip: ip_of(headers), proof: Some("chosen behind the link of a message".to_owned()) },
         ..NewConsent::new(channel, Some(basis))
     }
-}
-
-fn missing() -> Response {
-    let page = Page::new("en", "Not found", "<p>This link is not valid, or no longer.</p>");
-    page.with_status(StatusCode::NOT_FOUND).response()
 }

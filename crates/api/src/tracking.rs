@@ -18,7 +18,7 @@ use vocabulary::{Body, Channel, Context, Event, EventId, FeedbackKind, Timestamp
 use crate::Parts;
 use crate::line::TEXT_BYTES_MAX;
 use crate::machine::is_machine;
-use crate::pages::{Page, private};
+use crate::pages::{Page, not_found, private};
 use crate::problem::Problem;
 use crate::request::PathText;
 
@@ -190,8 +190,7 @@ fn location(target: &str) -> Option<HeaderValue> {
 }
 
 fn not_ours() -> Response {
-    let page = Page::new("en", "Not found", "<p>This link is not valid, or no longer.</p>");
-    page.with_status(StatusCode::NOT_FOUND).response()
+    not_found("link")
 }
 
 fn page(title: &str, content: &str) -> Response {

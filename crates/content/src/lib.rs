@@ -4,12 +4,14 @@
 //! and key give the same bytes, so that a message can be explained and repeated.
 //!
 //! Reading order: [`template`] (copies become subject, HTML and text), [`links`] (signed tokens), [`track`] (links in
-//! the HTML are led through them).
+//! the HTML are led through them), [`html`].
 
+pub mod html;
 pub mod links;
 pub mod template;
 pub mod track;
 
+pub use html::escaped;
 pub use links::{Link, LinkKind, Links, message_id};
 pub use template::{ContentError, Library, Part, RenderContext, Rendered};
 pub use track::track;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use vocabulary::MessageId;
 
+use crate::html::escaped;
 use crate::links::{Links, TARGET_BYTES_MAX};
 
 /// Rewrites every `http` and `https` link so that following it tells of the click, except those that are
@@ -102,14 +103,6 @@ fn tracked(raw: &str, links: &Links, message: &MessageId) -> Option<String> {
     let is_web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
     let is_tracked = is_web && target.len() <= TARGET_BYTES_MAX && !links.is_own(&target);
     is_tracked.then(|| escaped(&links.click(message, &target)))
-}
-
-fn escaped(url: &str) -> String {
-    if url.contains(['&', '"', '\'', '<', '>']) {
-        url.replace('&', "&amp;").replace('"', "&quot;").replace('\'', "&#39;").replace('<', "&lt;").replace('>', "&gt;")
-    } else {
-        url.to_owned()
-    }
 }
 
 /// Undoes the character references that addresses are written with: the five of XML, and numbers.

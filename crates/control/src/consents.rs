@@ -99,8 +99,6 @@ pub struct ConsentRow {
     pub wording: Option<String>,
     /// What proves it.
     pub evidence: Evidence,
-    /// When it was stored here.
-    pub recorded_at: Timestamp,
 }
 
 /// A consent to be stored, with its evidence sealed.
@@ -112,17 +110,14 @@ pub(crate) struct StoredConsent {
     pub evidence: Option<Vec<u8>>,
 }
 
-/// What was said last about that channel and purpose, given or withdrawn.
-fn last(known: &[ConsentFact], channel: Channel, purpose: Purpose) -> Option<&ConsentFact> {
-    let about = known.iter().filter(|fact| fact.channel == channel && fact.purpose == purpose);
-    about.max_by_key(|fact| (fact.at, fact.given.is_none()))
-}
-
 /// What a new consent adds to those known; `None` where it says nothing new. At one moment a withdrawal is not taken back.
-pub(crate) fn news(known: &[ConsentFact], new: &NewConsent, now: Timestamp) -> Option<ConsentFact> {
+fn news(known: &[ConsentFact], new: &NewConsent, now: Timestamp) -> Option<ConsentFact> {
     let about = |fact: &&ConsentFact| fact.channel == new.channel && fact.purpose == new.purpose;
     let said_before = match new.at {
-        None => last(known, new.channel, new.purpose).is_some_and(|last| last.given == new.given),
+        None => {
+            let last = policy::newest(known, new.channel, new.purpose, Timestamp::MAX);
+            last.is_some_and(|last| last.given == new.given)
+        }
         Some(at) => {
             let then = known.iter().filter(about).find(|fact| fact.at == at);
             then.is_some_and(|fact| fact.given == new.given || fact.given.is_none())
@@ -241,24 +236,36 @@ impl Control {
         let Some(row) = read_sealed(&mut transaction, &[contact]).await?.pop() else { return Ok(()) };
         let (_, sealed) = row.read()?;
         let mut known = read_consents(&mut transaction, &[contact], None).await?.remove(&contact).unwrap_or_default();
-        let mut stored = Vec::new();
-        for consent in consents {
-            let Some(said) = news(&known, consent, self.now()) else { continue };
-            known.push(said);
-            let evidence = (consent.evidence != Evidence::default())
-                .then(|| self.vault.seal_evidence(self.ids.as_ref(), contact, &sealed.wrapped_key, &consent.evidence));
-            let evidence = evidence.map(|sealed| sealed.ok_or(ControlError::Unsealed { contact })).transpose()?;
-            let (source, wording) = (consent.source.clone(), consent.wording.clone());
-            stored.push(StoredConsent { contact, said, source, wording, evidence });
-        }
-        store_consents(&mut transaction, &stored, self.now()).await?;
+        let new = self.news_of(contact, &sealed.wrapped_key, &mut known, consents)?;
+        store_consents(&mut transaction, &new, self.now()).await?;
         commit(transaction).await
+    }
+
+    /// What consents add to those `known` of a contact, who are told of it, ready to be stored.
+    pub(crate) fn news_of(
+        &self,
+        contact: ContactKey,
+        wrapped_key: &[u8],
+        known: &mut Vec<ConsentFact>,
+        consents: &[NewConsent],
+    ) -> Result<Vec<StoredConsent>, ControlError> {
+        let mut new = Vec::new();
+        for consent in consents {
+            let Some(said) = news(known, consent, self.now()) else { continue };
+            known.push(said);
+            let proves = consent.evidence != Evidence::default();
+            let seal = || self.vault.seal_evidence(self.ids.as_ref(), contact, wrapped_key, &consent.evidence);
+            let evidence = proves.then(|| seal().ok_or(ControlError::Unsealed { contact })).transpose()?;
+            let (source, wording) = (consent.source.clone(), consent.wording.clone());
+            new.push(StoredConsent { contact, said, source, wording, evidence });
+        }
+        Ok(new)
     }
 
     /// Every consent of a contact, given and withdrawn, oldest first, with its proof opened.
     pub(crate) async fn consents_of(&self, contact: ContactKey, wrapped_key: &[u8]) -> Result<Vec<ConsentRow>, ControlError> {
         let rows: Vec<HeldRow> = sqlx::query_as(
-            "SELECT contact_key, channel, purpose, basis, said_at, source, wording, evidence, recorded_at
+            "SELECT contact_key, channel, purpose, basis, said_at, source, wording, evidence
              FROM consents LEFT JOIN wordings USING (wording_id) WHERE contact_key = $1 ORDER BY said_at, channel, purpose",
         )
         .bind(contact.as_i64())
@@ -273,7 +280,6 @@ impl Control {
                 source: row.source,
                 wording: row.wording,
                 evidence: evidence.ok_or(ControlError::Unsealed { contact })?,
-                recorded_at: time(row.recorded_at)?,
             })
         };
         rows.into_iter().map(row).collect()
@@ -287,7 +293,6 @@ struct HeldRow {
     source: Option<String>,
     wording: Option<String>,
     evidence: Option<Vec<u8>>,
-    recorded_at: i64,
 }
 
 #[cfg(test)]

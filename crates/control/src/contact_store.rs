@@ -7,9 +7,9 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use vocabulary::{Channel, Contact, ContactKey, Profile};
 
 use crate::attributes::{Types, read_types};
-use crate::consents::{Evidence, NewConsent, StoredConsent, news, read_consents, store_consents};
+use crate::consents::{NewConsent, StoredConsent, read_consents, store_consents};
 use crate::contact_check::{CheckedContact, FieldError, NewContact, address_field, check_attribute_count};
-use crate::contacts::{HANDLES_PER_STATEMENT, channel_bit, find, forget_handle, open, read_sealed};
+use crate::contacts::{add_handles, channel_bit, find, forget_handle, open, read_sealed};
 use crate::experiments::to_json;
 use crate::store::{begin, bump, commit};
 use crate::suppressions::{forget_bounces, suppress_again};
@@ -66,7 +66,8 @@ impl Control {
         let mut transaction = begin(&mut writer).await?;
         // Taken back with the transaction when nothing turns out to change.
         let change = bump(&mut transaction, "contacts").await?;
-        let types = read_types(&mut transaction).await?;
+        let has_attributes = |CheckedContact(contact): &CheckedContact| !contact.profile.attributes.is_empty();
+        let types = if contacts.iter().any(has_attributes) { read_types(&mut transaction).await? } else { Types::new() };
         for (number, (contacts, handles)) in
             contacts.chunks(CONTACTS_PER_STATEMENT).zip(handles.chunks(CONTACTS_PER_STATEMENT)).enumerate()
         {
@@ -314,22 +315,11 @@ impl<'a> Drafts<'a> {
 
     /// Takes down what a contact said; whether any of it is new.
     fn hear(&mut self, key: ContactKey, consents: &[NewConsent]) -> Result<bool, ControlError> {
-        let Control { vault, ids, .. } = self.control;
         let draft = self.drafts.get_mut(&key).ok_or(ControlError::Unsealed { contact: key })?;
-        let before = self.consents.len();
-        for consent in consents {
-            let Some(said) = news(&draft.said, consent, self.control.now()) else { continue };
-            let evidence = if consent.evidence == Evidence::default() {
-                None
-            } else {
-                let sealed = vault.seal_evidence(ids.as_ref(), key, &draft.sealed.wrapped_key, &consent.evidence);
-                Some(sealed.ok_or(ControlError::Unsealed { contact: key })?)
-            };
-            draft.said.push(said);
-            let (source, wording) = (consent.source.clone(), consent.wording.clone());
-            self.consents.push(StoredConsent { contact: key, said, source, wording, evidence });
-        }
-        Ok(self.consents.len() > before)
+        let new = self.control.news_of(key, &draft.sealed.wrapped_key, &mut draft.said, consents)?;
+        let is_news = !new.is_empty();
+        self.consents.extend(new);
+        Ok(is_news)
     }
 
     fn add(&mut self, handle: Handle, key: ContactKey) {
@@ -358,15 +348,7 @@ impl<'a> Drafts<'a> {
         for (key, channel) in &self.moved {
             forget_bounces(connection, *key, *channel).await?;
         }
-        let added: Vec<_> = self.added.iter().collect();
-        for added in added.chunks(HANDLES_PER_STATEMENT) {
-            let mut builder = QueryBuilder::<Sqlite>::new("INSERT OR IGNORE INTO handles (hash, contact_key) ");
-            builder.push_values(added, |mut values, (handle, key)| {
-                values.push_bind(handle.as_slice()).push_bind(key.as_i64());
-            });
-            let query = builder.build().persistent(added.len() == HANDLES_PER_STATEMENT);
-            query.execute(&mut *connection).await.map_err(ControlError::query("storing contacts' handles"))?;
-        }
+        add_handles(connection, self.added.iter()).await?;
         suppress_again(connection, self.added.iter().chain(&self.domains)).await?;
         store_consents(connection, &self.consents, self.control.now()).await
     }

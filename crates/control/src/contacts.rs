@@ -15,6 +15,8 @@ use crate::{Control, ControlError};
 /// Handles looked up by one statement: its parameters stay far below the 32,766 it may have, and larger statements are no
 /// faster.
 pub(crate) const HANDLES_PER_STATEMENT: usize = 1_000;
+/// Contacts read at once where all are gone through.
+const SEALED_PAGE: i64 = 5_000;
 
 /// A contact with the addresses. It has no `Debug`, so that no address is logged by accident.
 #[derive(Clone, PartialEq, Eq)]
@@ -140,6 +142,19 @@ pub(crate) async fn find(
     Ok(known)
 }
 
+/// The next contacts with their seals behind a key, in key order; none at the end.
+pub(crate) async fn sealed_after(connection: &mut SqliteConnection, last: i64) -> Result<Vec<SealedRow>, ControlError> {
+    sqlx::query_as(
+        "SELECT contact_key, channels, profile, created_at, wrapped_key, sealed FROM contacts
+         WHERE contact_key > $1 ORDER BY contact_key LIMIT $2",
+    )
+    .bind(last)
+    .bind(SEALED_PAGE)
+    .fetch_all(connection)
+    .await
+    .map_err(ControlError::query("reading contacts"))
+}
+
 /// Contacts with their seals, in no order.
 pub(crate) async fn read_sealed(connection: &mut SqliteConnection, keys: &[ContactKey]) -> Result<Vec<SealedRow>, ControlError> {
     if keys.is_empty() {
@@ -153,6 +168,23 @@ pub(crate) async fn read_sealed(connection: &mut SqliteConnection, keys: &[Conta
     .fetch_all(connection)
     .await
     .map_err(ControlError::query("reading contacts"))
+}
+
+/// Gives handles to contacts; those they have already stay.
+pub(crate) async fn add_handles(
+    connection: &mut SqliteConnection,
+    handles: impl Iterator<Item = &(Handle, ContactKey)>,
+) -> Result<(), ControlError> {
+    let handles: Vec<_> = handles.collect();
+    for handles in handles.chunks(HANDLES_PER_STATEMENT) {
+        let mut insert = QueryBuilder::<Sqlite>::new("INSERT OR IGNORE INTO handles (hash, contact_key) ");
+        insert.push_values(handles, |mut values, (handle, key)| {
+            values.push_bind(handle.as_slice()).push_bind(key.as_i64());
+        });
+        let query = insert.build().persistent(handles.len() == HANDLES_PER_STATEMENT);
+        query.execute(&mut *connection).await.map_err(ControlError::query("storing contacts' handles"))?;
+    }
+    Ok(())
 }
 
 /// Takes a handle from a contact.

@@ -1,9 +1,8 @@
 //! Contacts that were stored before addresses had an index get it once, so that duplicates and suppressions find them too.
 
-use sqlx::{QueryBuilder, Sqlite};
 use vocabulary::ContactKey;
 
-use crate::contacts::{HANDLES_PER_STATEMENT, SealedRow, open};
+use crate::contacts::{add_handles, open, sealed_after};
 use crate::store::{begin, commit, put_setting, setting};
 use crate::suppressions::suppress_again;
 use crate::vault::Handle;
@@ -11,8 +10,6 @@ use crate::{Control, ControlError};
 
 /// The setting that tells that it was done.
 const INDEXED: &str = "addresses_indexed";
-/// Contacts read at once.
-const PAGE: i64 = 1_000;
 
 impl Control {
     /// Indexes every contact, all or none, unless it was done before.
@@ -25,18 +22,9 @@ impl Control {
         let mut last = 0;
         let mut contacts = 0;
         loop {
-            let rows: Vec<SealedRow> = sqlx::query_as(
-                "SELECT contact_key, channels, profile, created_at, wrapped_key, sealed FROM contacts
-                 WHERE contact_key > $1 ORDER BY contact_key LIMIT $2",
-            )
-            .bind(last)
-            .bind(PAGE)
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(ControlError::query("reading contacts"))?;
             let mut handles: Vec<(Handle, ContactKey)> = Vec::new();
             let mut domains: Vec<(Handle, ContactKey)> = Vec::new();
-            for row in rows {
+            for row in sealed_after(&mut transaction, last).await? {
                 let (contact, sealed) = row.read()?;
                 last = contact.key.as_i64();
                 contacts += 1;
@@ -49,13 +37,7 @@ impl Control {
             if handles.is_empty() {
                 break;
             }
-            for handles in handles.chunks(HANDLES_PER_STATEMENT) {
-                let mut insert = QueryBuilder::<Sqlite>::new("INSERT OR IGNORE INTO handles (hash, contact_key) ");
-                insert.push_values(handles, |mut values, (handle, key)| {
-                    values.push_bind(handle.as_slice()).push_bind(key.as_i64());
-                });
-                insert.build().execute(&mut *transaction).await.map_err(ControlError::query("indexing contacts"))?;
-            }
+            add_handles(&mut transaction, handles.iter()).await?;
             suppress_again(&mut transaction, handles.iter().chain(&domains)).await?;
         }
         put_setting(&mut transaction, INDEXED, &[1]).await?;

@@ -7,15 +7,12 @@ use policy::SuppressionReason;
 use sqlx::SqliteConnection;
 use vocabulary::{Channel, ContactKey, Timestamp};
 
-use crate::consents::{NewConsent, StoredConsent, news, read_consents, store_consents};
+use crate::consents::{NewConsent, read_consents, store_consents};
 use crate::contact_check::{FieldError, check_note, normal_domain, normalised};
-use crate::contacts::{HANDLES_PER_STATEMENT, SealedRow, handle, in_handles, json_list, open, read_sealed};
+use crate::contacts::{HANDLES_PER_STATEMENT, handle, in_handles, json_list, open, read_sealed, sealed_after};
 use crate::store::{begin, commit, parsed, time};
 use crate::vault::Handle;
 use crate::{Control, ControlError};
-
-/// Contacts read at once when a domain is looked for.
-const PAGE: i64 = 5_000;
 
 /// Whom to suppress and why; all or none.
 #[derive(Debug, Clone)]
@@ -62,16 +59,17 @@ impl Control {
     /// # Errors
     /// [`ControlError::InvalidContact`] for the first that cannot be an address or a domain; then nothing is done.
     pub async fn suppress(&self, new: &NewSuppression) -> Result<(), ControlError> {
+        let named = self.handles_of(new)?;
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
-        self.put_on_list(&mut transaction, new).await?;
+        self.put_on_list(&mut transaction, new, &named).await?;
         commit(transaction).await?;
         drop(writer);
         if new.domains.is_empty() {
             return Ok(());
         }
         // Whoever comes from now on is met by the domain's entry; those who are here already are looked for.
-        let contacts = self.contacts_in(&self.handles_of(new)?).await?;
+        let contacts = self.contacts_in(&named).await?;
         let entry = Entry { reason: new.reason, note: new.note.as_deref(), at: self.now().as_microsecond() };
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
@@ -84,15 +82,7 @@ impl Control {
         let domains: HashSet<Handle> = domains.iter().map(|(_, handle)| *handle).collect();
         let (mut found, mut last) = (Vec::new(), 0);
         loop {
-            let rows: Vec<SealedRow> = sqlx::query_as(
-                "SELECT contact_key, channels, profile, created_at, wrapped_key, sealed FROM contacts
-                 WHERE contact_key > $1 ORDER BY contact_key LIMIT $2",
-            )
-            .bind(last)
-            .bind(PAGE)
-            .fetch_all(&mut *self.reader().await)
-            .await
-            .map_err(ControlError::query("reading contacts"))?;
+            let rows = sealed_after(&mut *self.reader().await, last).await?;
             if rows.is_empty() {
                 return Ok(found);
             }
@@ -122,18 +112,23 @@ impl Control {
         };
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
-        self.put_on_list(&mut transaction, &new).await?;
-        let known = read_consents(&mut transaction, &[contact], None).await?.remove(&contact).unwrap_or_default();
-        if let Some(said) = news(&known, &NewConsent::new(channel, None), self.now()) {
-            let source = Some(source.to_owned());
-            let withdrawn = StoredConsent { contact, said, source, wording: None, evidence: None };
-            store_consents(&mut transaction, &[withdrawn], self.now()).await?;
-        }
+        self.put_on_list(&mut transaction, &new, &[]).await?;
+        let mut known = read_consents(&mut transaction, &[contact], None).await?.remove(&contact).unwrap_or_default();
+        let withdrawn = NewConsent { source: Some(source.to_owned()), ..NewConsent::new(channel, None) };
+        // There is nothing to seal, so no key is needed.
+        let new = self.news_of(contact, &[], &mut known, &[withdrawn])?;
+        store_consents(&mut transaction, &new, self.now()).await?;
         commit(transaction).await
     }
 
-    async fn put_on_list(&self, transaction: &mut SqliteConnection, new: &NewSuppression) -> Result<(), ControlError> {
-        let mut handles = self.handles_of(new)?;
+    /// Puts contacts on the list with their addresses, and beside them the addresses and domains that are `named`.
+    async fn put_on_list(
+        &self,
+        transaction: &mut SqliteConnection,
+        new: &NewSuppression,
+        named: &[(Channel, Handle)],
+    ) -> Result<(), ControlError> {
+        let mut handles = named.to_vec();
         let entry = Entry { reason: new.reason, note: new.note.as_deref(), at: self.now().as_microsecond() };
         for row in read_sealed(transaction, &new.contacts).await? {
             let (contact, sealed) = row.read()?;

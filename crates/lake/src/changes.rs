@@ -8,7 +8,6 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
-use datafusion::prelude::SessionContext;
 use deltalake_core::kernel::Action;
 use deltalake_core::logstore::get_actions;
 use vocabulary::{ContactKey, Timestamp};
@@ -17,7 +16,8 @@ use crate::delta::{DataFile, Table, TableState, commit_path};
 use crate::landing::APPLICATION;
 use crate::session::{Asked, Group};
 use crate::tables::Snapshot;
-use crate::{Lake, LakeError};
+use crate::texts::Texts;
+use crate::{Lake, LakeError, literal};
 
 /// What contacts did, of the tables that a query reads: words, amounts and products.
 const FACTS: &str = include_str!("sql/facts.sql");
@@ -95,14 +95,10 @@ pub(crate) async fn facts(lake: &Lake, changes: &Changes, words: &[&str]) -> Res
     if words.is_empty() {
         return Ok(Vec::new());
     }
-    let list: Vec<String> = words.iter().map(|word| format!("'{}'", word.replace('\'', "''"))).collect();
+    let list: Vec<String> = words.iter().map(|word| literal::text(word)).collect();
     let query = FACTS.replace("$words", &list.join(", "));
     let asked = Asked { group: Group::Internal, text: "what contacts did since", limits: lake.config.limits };
-    let run = move |context: SessionContext| async move {
-        let run = async { context.sql(&query).await?.collect().await };
-        run.await.map_err(LakeError::internal("read what contacts did"))
-    };
-    let batches = lake.queries.run(&changes.snapshot, asked, run).await?;
+    let batches = lake.queries.rows(&changes.snapshot, asked, query, "read what contacts did").await?;
     let mut facts = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
     let mut texts = Texts::default();
     for batch in &batches {
@@ -114,33 +110,14 @@ pub(crate) async fn facts(lake: &Lake, changes: &Changes, words: &[&str]) -> Res
 /// See [`Lake::seen_by`].
 pub(crate) async fn seen_by(lake: &Lake, product: &str, since: Timestamp) -> Result<Vec<ContactKey>, LakeError> {
     let query = format!(
-        "SELECT DISTINCT contact_key FROM activities
-         WHERE product = '{}' AND event_time >= arrow_cast('{since}', 'Timestamp(Microsecond, Some(\"UTC\"))')",
-        product.replace('\'', "''")
+        "SELECT DISTINCT contact_key FROM activities WHERE product = {} AND event_time >= {}",
+        literal::text(product),
+        literal::time(since)
     );
     let asked = Asked { group: Group::Internal, text: "who saw a product", limits: lake.config.limits };
-    let run = move |context: SessionContext| async move {
-        let run = async { context.sql(&query).await?.collect().await };
-        run.await.map_err(LakeError::internal("look for who saw a product"))
-    };
-    let batches = lake.queries.run(&lake.snapshot(), asked, run).await?;
+    let batches = lake.queries.rows(&lake.snapshot(), asked, query, "look for who saw a product").await?;
     let keys = batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values());
     Ok(keys.filter_map(|key| ContactKey::from_i64(*key)).collect())
-}
-
-/// Each text once, however many rows have it.
-#[derive(Default)]
-struct Texts(std::collections::HashSet<Arc<str>>);
-
-impl Texts {
-    fn shared(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(text) {
-            return known.clone();
-        }
-        let new: Arc<str> = text.into();
-        self.0.insert(new.clone());
-        new
-    }
 }
 
 fn read(batch: &RecordBatch, texts: &mut Texts, facts: &mut Vec<FactRow>) -> Result<(), ArrowError> {

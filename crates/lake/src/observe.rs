@@ -6,13 +6,12 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use arrow::error::ArrowError;
-use datafusion::prelude::SessionContext;
 use experiment::{ArmObservations, Funnel, Observations};
 use stats::Moments;
 use vocabulary::{Experiment, Measure, Metric, Outcome, Timestamp, VariantName};
 
 use crate::session::{Asked, Group};
-use crate::{Lake, LakeError};
+use crate::{Lake, LakeError, literal};
 
 /// The query, with `$experiment`, `$window`, `$as_of` and `$metrics` to be filled in.
 const OBSERVE: &str = include_str!("sql/observe.sql");
@@ -25,11 +24,7 @@ pub(crate) async fn observe(lake: &Lake, experiment: &Experiment, as_of: Timesta
     let query = query(experiment, as_of, lake.config.rates.base().minor_per_major());
     let text = format!("readout of {}", experiment.experiment);
     let asked = Asked { group: Group::Readouts, text: &text, limits: lake.config.limits };
-    let run = move |context: SessionContext| async move {
-        let run = async { context.sql(&query).await?.collect().await };
-        run.await.map_err(LakeError::internal("observe the experiment"))
-    };
-    let batches = lake.queries.run(&snapshot, asked, run).await?;
+    let batches = lake.queries.rows(&snapshot, asked, query, "observe the experiment").await?;
     let mut rows = Vec::new();
     for batch in &batches {
         let columns = Columns::new(batch, experiment.metrics.len()).map_err(LakeError::internal("read what was observed"))?;
@@ -45,9 +40,9 @@ fn query(experiment: &Experiment, as_of: Timestamp, minor_per_major: i64) -> Str
     let metrics: String =
         experiment.metrics.iter().enumerate().map(|(i, metric)| columns_of(metric, i, minor_per_major)).collect();
     OBSERVE
-        .replace("$experiment", &format!("'{}'", experiment.experiment.as_str().replace('\'', "''")))
+        .replace("$experiment", &literal::text(experiment.experiment.as_str()))
         .replace("$window", &format!("INTERVAL '{} hours'", experiment.window_hours))
-        .replace("$as_of", &format!("arrow_cast('{as_of}', 'Timestamp(Microsecond, Some(\"UTC\"))')"))
+        .replace("$as_of", &literal::time(as_of))
         .replace("$metrics", &metrics)
 }
 

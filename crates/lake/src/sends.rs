@@ -7,11 +7,10 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
-use datafusion::prelude::SessionContext;
 use vocabulary::{Channel, ContactKey, MessageClass, Timestamp};
 
 use crate::session::{Asked, Group};
-use crate::{Lake, LakeError};
+use crate::{Lake, LakeError, literal};
 
 /// One message that was handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +49,6 @@ pub(crate) async fn sends(
     since: Timestamp,
     until: Timestamp,
 ) -> Result<Sends, LakeError> {
-    let time = |at: Timestamp| format!("arrow_cast('{at}', 'Timestamp(Microsecond, Some(\"UTC\"))')");
     let whom = contacts.map_or(String::new(), |contacts| {
         let keys: Vec<String> = contacts.iter().map(ToString::to_string).collect();
         format!(" AND contact_key IN ({})", keys.join(", "))
@@ -62,15 +60,11 @@ pub(crate) async fn sends(
     let query = format!(
         "SELECT contact_key, event_time, coalesce(channel, 'email') AS channel, class, experiment_id, variant FROM messages
          WHERE event_time > {} AND event_time < {}{whom}",
-        time(since),
-        time(until)
+        literal::time(since),
+        literal::time(until)
     );
     let asked = Asked { group: Group::Internal, text: "what contacts were sent lately", limits: lake.config.limits };
-    let run = move |context: SessionContext| async move {
-        let run = async { context.sql(&query).await?.collect().await };
-        run.await.map_err(LakeError::internal("read what was sent"))
-    };
-    let batches = lake.queries.run(&lake.snapshot(), asked, run).await?;
+    let batches = lake.queries.rows(&lake.snapshot(), asked, query, "read what was sent").await?;
     let mut gathered = Gathered::default();
     for batch in &batches {
         gathered.add(batch).map_err(LakeError::internal("read what was sent"))?;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider};
 use datafusion::error::DataFusionError;
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
@@ -231,6 +232,21 @@ impl Queries {
         let result = run.await;
         watch.ended(Outcome::of(&result));
         result
+    }
+
+    /// The rows of a query of ours, which is a fault of this code where it does not run. `what` it was about to do.
+    pub(crate) async fn rows(
+        &self,
+        snapshot: &Snapshot,
+        asked: Asked<'_>,
+        query: String,
+        what: &'static str,
+    ) -> Result<Vec<RecordBatch>, LakeError> {
+        let work = move |context: SessionContext| async move {
+            let rows = async { context.sql(&query).await?.collect().await };
+            rows.await.map_err(LakeError::internal(what))
+        };
+        self.run(snapshot, asked, work).await
     }
 
     /// The tables, the views and their columns.

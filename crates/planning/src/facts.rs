@@ -10,7 +10,7 @@ use policy::{SENDS_HOURS, SentFact};
 use vocabulary::{Channel, ContactKey, Experiment};
 
 use crate::PlanningError;
-use crate::fate::{Person, content_of};
+use crate::fate::{Person, content_of_sent};
 
 /// Contacts asked about at once: their permissions are held in memory.
 const CONTACTS_AT_ONCE: usize = 20_000;
@@ -75,8 +75,7 @@ impl Sources<'_> {
         let since = now.checked_sub(SENDS_HOURS.hours()).unwrap_or(now);
         let sends = self.lake.sends(contacts, since, now).await?;
         let content = |(experiment, variant): &(Option<String>, Option<String>)| {
-            let is_own = experiment.as_deref() == Some(of.experiment.as_str());
-            is_own.then(|| content_of(of, variant.as_deref()?)).flatten()
+            content_of_sent(of, experiment.as_deref(), variant.as_deref())
         };
         let contents = sends.variants.iter().map(content).collect();
         Ok(History { sends, contents })

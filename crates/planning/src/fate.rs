@@ -167,12 +167,6 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// When the plan is made.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.now
-    }
-
     /// Decides about one contact of the audience. `is_reachable` tells whether there is an address.
     #[must_use]
     pub fn decide(&self, person: &Person<'_>, is_reachable: bool) -> Fate {
@@ -242,12 +236,19 @@ pub fn message_facts<'a>(campaign: &'a Campaign, variant: &Variant, content: &'a
     }
 }
 
-/// The name under which the rules know the content that a variant sends, so that the same one is the same in a test and in what
-/// follows from it. `None` where the experiment has no such variant.
+/// The name under which the rules know the content that a variant of this experiment sends, so that the same one is the same in a
+/// test and in what follows from it. `None` where the experiment has no such variant.
 #[must_use]
 pub fn content_of(experiment: &Experiment, variant: &str) -> Option<String> {
     let variant = experiment.variants.iter().find(|known| known.name.as_str() == variant)?;
     Some(content_id(experiment, variant))
+}
+
+/// The content of a message that was sent for some experiment, where that is this one: no other has the same contents.
+#[must_use]
+pub fn content_of_sent(experiment: &Experiment, of: Option<&str>, variant: Option<&str>) -> Option<String> {
+    let is_own = of == Some(experiment.experiment.as_str());
+    content_of(experiment, variant.filter(|_| is_own)?)
 }
 
 fn content_id(experiment: &Experiment, variant: &Variant) -> String {

@@ -16,4 +16,4 @@ pub use brief::Brief;
 pub use error::PlanningError;
 pub use explain::{Explained, Explanations, explain, plan_row};
 pub use facts::{History, Known, Sources};
-pub use fate::{Asked, Fate, LeftOut, Person, Planner, content_of, message_facts};
+pub use fate::{Asked, Fate, LeftOut, Person, Planner, content_of, content_of_sent, message_facts};

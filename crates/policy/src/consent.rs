@@ -92,7 +92,8 @@ fn end_of(given: Timestamp, months: u32) -> Option<Timestamp> {
 
 /// The newest word about a channel and a purpose; of two at the same moment the withdrawal. A consent dated ahead of `at` is
 /// not there yet, while a withdrawal holds whatever its date.
-pub(crate) fn newest(consents: &[ConsentFact], channel: Channel, purpose: Purpose, at: Timestamp) -> Option<&ConsentFact> {
+#[must_use]
+pub fn newest(consents: &[ConsentFact], channel: Channel, purpose: Purpose, at: Timestamp) -> Option<&ConsentFact> {
     let about = consents.iter().filter(|fact| fact.channel == channel && fact.purpose == purpose);
     about.filter(|fact| fact.at <= at || fact.given.is_none()).max_by_key(|fact| (fact.at, fact.given.is_none()))
 }

@@ -36,6 +36,7 @@ mod wording;
 pub use answer::{Answer, Decision, Explanation, Finding, Reason, Round, Why};
 pub use calendar::{CalendarDay, CampaignOutline, Conflict, ConflictKind, Effect, OwnDay};
 pub use caps::SENDS_HOURS;
+pub use consent::newest;
 pub use error::RulesError;
 pub use facts::{
     Basis, ConsentFact, ContactFacts, ContactZone, MessageFacts, Purpose, Schedule, Sender, SentFact, Suppression,

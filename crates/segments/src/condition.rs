@@ -1,11 +1,8 @@
 //! The words of a condition, each one key of a YAML or JSON block: `country: [DE, AT]`.
 
-use std::fmt;
-
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use vocabulary::Channel;
+use vocabulary::written::{Block, one_key};
 
 use crate::behaviour::{Act, Behaviour, Spent};
 use crate::person::{Age, Attribute, Birthday, Registered};
@@ -104,27 +101,15 @@ impl Serialize for Condition {
 
 impl<'de> Deserialize<'de> for Condition {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneKey)
+        one_key(deserializer)
     }
 }
 
-/// Reads a block of one key. Two conditions in a block would leave open how they are joined.
-struct OneKey;
+impl Block for Condition {
+    const EXPECTING: &'static str = "a condition such as `country: [DE, AT]`";
+    const SECOND: &'static str = "is a second condition in one block; write `all:` above them and `- ` before each";
 
-impl<'de> Visitor<'de> for OneKey {
-    type Value = Condition;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a condition such as `country: [DE, AT]`")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Condition, A::Error> {
-        let condition = Condition::deserialize(MapAccessDeserializer::new(&mut map))?;
-        match map.next_key::<String>()? {
-            None => Ok(condition),
-            Some(key) => Err(A::Error::custom(format!(
-                "`{key}` is a second condition in one block; write `all:` above them and `- ` before each"
-            ))),
-        }
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer)
     }
 }

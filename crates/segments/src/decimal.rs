@@ -2,13 +2,10 @@
 
 use std::fmt;
 
-use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
+use vocabulary::written::number_or_text;
 
 use crate::limits::{FRACTION_DIGITS_MAX, WHOLE_DIGITS_MAX};
-
-/// Digits of a number that a 64-bit floating point number always gives back as they were written.
-const FLOAT_DIGITS_MAX: usize = 15;
 
 /// A decimal number, kept exactly. In YAML and JSON a number or a text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -61,37 +58,6 @@ impl fmt::Display for Decimal {
 
 impl<'de> Deserialize<'de> for Decimal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NumberOrText)
-    }
-}
-
-struct NumberOrText;
-
-impl Visitor<'_> for NumberOrText {
-    type Value = Decimal;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a decimal number such as 12.50")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Decimal, E> {
-        Decimal::new(text).map_err(E::custom)
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Decimal, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Decimal, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Decimal, E> {
-        // The shortest text that is read as the same number: what was written, if it had few enough digits.
-        let text = number.to_string();
-        if text.bytes().filter(u8::is_ascii_digit).count() > FLOAT_DIGITS_MAX {
-            return Err(E::custom(format!("{text} has too many digits to be kept exactly as a number; write it in quotes")));
-        }
-        self.visit_str(&text)
+        number_or_text(deserializer, "a decimal number such as 12.50", Self::new)
     }
 }

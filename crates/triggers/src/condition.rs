@@ -1,10 +1,7 @@
 //! The words of a condition, one key of a YAML or JSON block: `birthday: { at_hour: 9 }`.
 
-use std::fmt;
-
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use vocabulary::written::{Block, one_key};
 
 use crate::amount::Amount;
 use crate::fact::Act;
@@ -123,27 +120,15 @@ impl Serialize for Condition {
 
 impl<'de> Deserialize<'de> for Condition {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneKey)
+        one_key(deserializer)
     }
 }
 
-/// Reads a block of one key. Two conditions in a block would leave open how they are joined.
-struct OneKey;
+impl Block for Condition {
+    const EXPECTING: &'static str = "a condition such as `carted: {for_minutes: 60, without: [ordered]}`";
+    const SECOND: &'static str = "is a second condition in one block; a trigger has one, so write a trigger for each";
 
-impl<'de> Visitor<'de> for OneKey {
-    type Value = Condition;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a condition such as `carted: {for_minutes: 60, without: [ordered]}`")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Condition, A::Error> {
-        let condition = Condition::deserialize(MapAccessDeserializer::new(&mut map))?;
-        match map.next_key::<String>()? {
-            None => Ok(condition),
-            Some(key) => Err(A::Error::custom(format!(
-                "`{key}` is a second condition in one block; a trigger has one, so write a trigger for each"
-            ))),
-        }
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer)
     }
 }

@@ -18,6 +18,7 @@ pub mod rates;
 pub mod recommendation;
 pub mod words;
 pub mod world;
+pub mod written;
 
 pub use campaign::{Campaign, Copy, Mode};
 pub use contact::{Birth, Contact, ContactKey, Profile, is_country};

@@ -11,7 +11,7 @@ use content::Library;
 use control::{LedgerState, NewClaim, Permission, RecipientRow, SentRow};
 use jiff::{Timestamp, ToSpan};
 use lake::PlanRow;
-use planning::{Person, content_of, message_facts};
+use planning::{Person, content_of, content_of_sent, message_facts};
 use policy::{Decision, SENDS_HOURS, Schedule, SentFact};
 use tokio::sync::watch;
 use vocabulary::{
@@ -169,7 +169,11 @@ fn counts(sent: &SentRow, own: Option<i64>) -> bool {
 /// What the rules have against a message now, if anything. Its text is known at the moment of handing over.
 pub(crate) fn against(parts: &Parts, job: &Job, out: &Outgoing, variant: &Variant, text: Option<&str>) -> Option<Dropped> {
     let content = content_of(&job.experiment, variant.name.as_str());
-    let contents: Vec<Option<String>> = out.sends.iter().map(|sent| content_of_sent(job, sent)).collect();
+    let content_of_sent = |sent: &SentRow| {
+        let variant = sent.variant.as_ref().map(VariantName::as_str);
+        content_of_sent(&job.experiment, Some(sent.experiment_id.as_str()), variant)
+    };
+    let contents: Vec<Option<String>> = out.sends.iter().map(content_of_sent).collect();
     let sends: Vec<SentFact<'_>> = out.sends.iter().zip(&contents).map(|(sent, content)| sent_fact(sent, content)).collect();
     let contact = &out.recipient.contact;
     let person = Person {
@@ -190,11 +194,6 @@ pub(crate) fn against(parts: &Parts, job: &Job, out: &Outgoing, variant: &Varian
         Decision::Defer { until, .. } => Some(Dropped::Until(until)),
         Decision::Refuse { why } => Some(Dropped::Against(why.to_string())),
     }
-}
-
-fn content_of_sent(job: &Job, sent: &SentRow) -> Option<String> {
-    let is_own = sent.experiment_id == job.experiment.experiment;
-    is_own.then(|| content_of(&job.experiment, sent.variant.as_ref()?.as_str())).flatten()
 }
 
 fn sent_fact<'a>(sent: &SentRow, content: &'a Option<String>) -> SentFact<'a> {

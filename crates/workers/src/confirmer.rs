@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use content::Rendered;
+use content::{Rendered, escaped};
 use control::Unsent;
 use gateways::{Envelope, HandOver, MailParts, SmtpConfig, SmtpLane};
 use tokio_util::sync::CancellationToken;
@@ -89,6 +89,5 @@ fn mail(parts: &Parts, unsent: &Unsent) -> Result<(Envelope, Vec<u8>), gateways:
 
 /// A line of text as HTML, with the address as a link.
 fn linked(line: &str, url: &str) -> String {
-    let escaped = line.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    escaped.replace(url, &format!("<a href=\"{url}\">{url}</a>"))
+    escaped(line).replace(url, &format!("<a href=\"{url}\">{url}</a>"))
 }
