@@ -54,7 +54,7 @@ bench-audience: $(CACHE)/lake-venv/ready $(LAKE)/made
 	cargo build --release --workspace --bin sendlab
 	rm -rf $(AUDIENCE)
 	mkdir -p $(AUDIENCE)
-	python3 $(LAKE_BENCHES)/contacts_data.py $(AUDIENCE)/contacts.csv
+	python3 $(LAKE_BENCHES)/contacts_data.py $(AUDIENCE)/contacts.csv --today $$(date -u +%F)
 	$(SENDLAB) import contacts $(AUDIENCE)/contacts.csv --attribute tier,size --data $(AUDIENCE)/data || [ $$? -eq 2 ]
 	$(LAKE_PYTHON) $(LAKE_BENCHES)/audience_events.py --data $(AUDIENCE)/data --events $(LAKE)/events --out $(AUDIENCE)/events --sendlab $(SENDLAB)
 	$(SENDLAB) import events $(AUDIENCE)/events/*.parquet --data $(AUDIENCE)/data

@@ -8,6 +8,7 @@ mod story {
     mod permission;
     mod recommendation_moves;
     mod subscription;
+    mod triggered_mail;
     mod triggers;
     mod winner_reaches_sender;
 }

@@ -44,10 +44,6 @@ pub(crate) struct ExplanationParams {
 pub(crate) struct ExplanationsView {
     /// The campaign.
     campaign: String,
-    /// The moment of which it tells: when the plan in force was made, else now.
-    at: String,
-    /// The number of the plan in force; `null` where there is none yet.
-    plan: Option<u32>,
     /// The version of the rules that were asked.
     rules: String,
     /// One for each contact that is known, in the order they were given.
@@ -61,7 +57,15 @@ pub(crate) struct ExplanationsView {
 pub(crate) struct ExplanationView {
     /// Your own id of the contact.
     contact: String,
-    /// What the plan in force says; `null` without a plan, or where the contact was not in its audience.
+    /// The moment of which it tells: when the plan was made, else now.
+    at: String,
+    /// The number of the plan: the one in force, or the one that their newest entry went into where triggers name whom the
+    /// campaign goes to. `null` where there is none yet.
+    plan: Option<u32>,
+    /// The entry of a trigger that it is about, the contact's newest: trigger, version and number. `null` where the campaign has an
+    /// audience.
+    step: Option<String>,
+    /// What the plan says; `null` without a plan, or where the contact was not in its audience.
     planned: Option<DecisionView>,
     /// What the rules say of that moment.
     decided: DecisionView,
@@ -183,7 +187,7 @@ impl VariantView {
 
 /// Explain decisions.
 ///
-/// For each contact: what the plan in force says, what every rule was told and answered at the moment of the plan (now where there
+/// For each contact: what the plan says, what every rule was told and answered at the moment of the plan (now where there
 /// is none), and what became of the message since.
 #[utoipa::path(
     post,
@@ -213,16 +217,19 @@ async fn explain(
         keys.iter().copied().zip(contacts).filter_map(|(key, id)| Some((key?, id))).collect();
     let from = Sources { control: &parts.control, lake: &parts.lake };
     let found = planning::explain(from, &parts.rules, row, &known, parts.clock.now()).await?;
-    let mut views = Vec::with_capacity(found.contacts.len());
-    for Explained { contact, planned, decided, asked } in found.contacts {
-        let message = parts.control.message(&content::message_id(&campaign, contact)).await?;
+    let mut views = Vec::with_capacity(found.len());
+    for Explained { contact, at, plan, step, planned, decided, asked } in found {
+        let message = parts.control.message(&content::message_id(&campaign, contact, step.as_ref())).await?;
         let (planned, decided) = (planned.as_ref().map(DecisionView::from), DecisionView::from(&decided));
         let agrees = match &planned {
             Some(planned) => Some(*planned == decided),
-            None => found.plan.as_ref().map(|_| !decided.sent),
+            None => plan.map(|_| !decided.sent),
         };
         views.push(ExplanationView {
             contact: names.get(&contact).cloned().unwrap_or_default(),
+            at: at.to_string(),
+            plan,
+            step: step.map(String::from),
             planned,
             decided,
             agrees,
@@ -232,8 +239,6 @@ async fn explain(
     }
     Ok(Json(ExplanationsView {
         campaign: campaign.to_string(),
-        at: found.at.to_string(),
-        plan: found.plan.map(|plan| plan.version),
         rules: parts.rules.version().to_string(),
         contacts: views,
         unknown,

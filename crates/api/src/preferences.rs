@@ -16,30 +16,15 @@ use vocabulary::{Channel, Contact, ContactKey, Timestamp};
 
 use crate::Parts;
 use crate::forms::ip_of;
-use crate::pages::{Page, not_found};
+use crate::pages::{Page, Texts, not_found};
 use crate::problem::Problem;
 use crate::request::PathText;
 
 /// Where consents come from that are given here.
 const SOURCE: &str = "the preference centre";
-/// The words they agree to.
-const WORDING: &str = "Send me news and offers by";
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Parts>> {
     OpenApiRouter::new().routes(routes!(show, choose))
-}
-
-/// A channel as people call it.
-fn called(channel: Channel) -> &'static str {
-    match channel {
-        Channel::Email => "e-mail",
-        Channel::Sms => "text message",
-        Channel::Whatsapp => "WhatsApp",
-        Channel::Wechat => "WeChat",
-        Channel::Push => "push message",
-        Channel::Line => "LINE",
-        Channel::Telegram => "Telegram",
-    }
 }
 
 /// Whether marketing is wanted on a channel, by what was said last: a word of the contact, or an entry of the list.
@@ -63,17 +48,17 @@ async fn whose(parts: &Parts, token: &str) -> Result<Option<(Contact, Permission
     Ok(Some((contact, permission)))
 }
 
-fn page(contact: &Contact, permission: &Permission, said: &str) -> Response {
+fn page(contact: &Contact, permission: &Permission, is_saved: bool) -> Response {
+    let texts = Texts::of(contact.profile.language.as_deref());
     let choice = |channel: &Channel| {
         let checked = if is_on(permission, *channel) { " checked" } else { "" };
-        format!("<label><input type=\"checkbox\" name=\"{channel}\"{checked}> {WORDING} {}</label>", called(*channel))
+        format!("<label><input type=\"checkbox\" name=\"{channel}\"{checked}> {}</label>", texts.offer(*channel))
     };
     let choices: String = contact.channels.iter().map(choice).collect();
-    let content = format!(
-        "{said}<form method=\"post\">{choices}<p><button>Save</button></p></form><p>Messages about your orders and your account \
-         come in any case.</p>"
-    );
-    Page::new("en", "What you get from us", &content).response()
+    let said = if is_saved { format!("<p><strong>{}</strong></p>", texts.saved) } else { String::new() };
+    let content =
+        format!("{said}<form method=\"post\">{choices}<p><button>{}</button></p></form><p>{}</p>", texts.save, texts.in_any_case);
+    Page::new(&texts.language, &texts.preferences, &content).response()
 }
 
 /// What the recipient of a message gets, as a form. Looking at it changes nothing.
@@ -87,7 +72,7 @@ fn page(contact: &Contact, permission: &Permission, said: &str) -> Response {
 )]
 async fn show(State(parts): State<Arc<Parts>>, PathText(token): PathText) -> Result<Response, Problem> {
     Ok(match whose(&parts, &token).await? {
-        Some((contact, permission)) => page(&contact, &permission, ""),
+        Some((contact, permission)) => page(&contact, &permission, false),
         None => not_found("link"),
     })
 }
@@ -114,20 +99,20 @@ async fn choose(
     for channel in contact.channels.iter().copied() {
         match (is_on(&permission, channel), wanted(channel)) {
             (true, false) => parts.control.unsubscribe(contact.key, channel, SOURCE).await?,
-            (false, true) => parts.control.say(contact.key, &[agreed(channel, &headers)]).await?,
+            (false, true) => parts.control.say(contact.key, &[agreed(&contact, channel, &headers)]).await?,
             _ => {}
         }
     }
     let permission = parts.control.permissions(&[contact.key], None).await?.remove(&contact.key).unwrap_or_default();
-    Ok(page(&contact, &permission, "<p><strong>Saved.</strong></p>"))
+    Ok(page(&contact, &permission, true))
 }
 
 /// A consent given here. The link was sent to the mailbox, so by e-mail it is confirmed; on other channels it is asked for.
-fn agreed(channel: Channel, headers: &HeaderMap) -> NewConsent {
+fn agreed(contact: &Contact, channel: Channel, headers: &HeaderMap) -> NewConsent {
     let basis = if channel == Channel::Email { Basis::DoubleOptIn } else { Basis::Express };
     NewConsent {
         source: Some(SOURCE.to_owned()),
-        wording: Some(format!("{WORDING} {}", called(channel))),
+        wording: Some(Texts::of(contact.profile.language.as_deref()).offer(channel)),
         evidence: Evidence { ip: ip_of(headers), proof: Some("chosen behind the link of a message".to_owned()) },
         ..NewConsent::new(channel, Some(basis))
     }

@@ -187,7 +187,8 @@ impl Server {
         let variant = Some(VariantName::new("warm").unwrap());
         let (channel, class) = (vocabulary::Channel::Email, vocabulary::MessageClass::Marketing);
         let market = Some("DE".into());
-        let claim = NewClaim { contact, message_id: message_id.clone(), experiment_id, variant, market, channel, class };
+        let claim =
+            NewClaim { contact, step: None, message_id: message_id.clone(), experiment_id, variant, market, channel, class };
         let at = now() - jiff::SignedDuration::from_secs(seconds);
         self.start_sending(&campaign).await;
         let claimed = self.control.claim(&campaign, "test", &[claim], at).await.unwrap();

@@ -13,12 +13,12 @@ use control::LedgerRow;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vocabulary::world::to_micros;
-use vocabulary::{Body, Channel, Context, Event, EventId, FeedbackKind, Timestamp};
+use vocabulary::{Body, Channel, ContactKey, Context, Event, EventId, FeedbackKind, Timestamp};
 
 use crate::Parts;
 use crate::line::TEXT_BYTES_MAX;
 use crate::machine::is_machine;
-use crate::pages::{Page, not_found, private};
+use crate::pages::{Page, Texts, not_found, private};
 use crate::problem::Problem;
 use crate::request::PathText;
 
@@ -79,15 +79,22 @@ async fn click(State(parts): State<Arc<Parts>>, PathText(token): PathText, metho
     params(("token" = String, Path, description = "The signed token.")),
     responses((status = 200, description = "A page with a button.", content_type = "text/html"), (status = 404, description = "The link is not one of ours."))
 )]
-async fn unsubscribe_page(State(parts): State<Arc<Parts>>, PathText(token): PathText) -> Response {
-    match parts.links.read(LinkKind::Unsubscribe, &token) {
-        Ok(_) => page(
-            "Unsubscribe",
-            "<p>Do you want to stop receiving these messages?</p><form method=\"post\"><input type=\"hidden\" name=\"List-Unsubscribe\" \
-             value=\"One-Click\"><button>Unsubscribe</button></form>",
-        ),
-        Err(_) => not_ours(),
-    }
+async fn unsubscribe_page(State(parts): State<Arc<Parts>>, PathText(token): PathText) -> Result<Response, Problem> {
+    let Ok(link) = parts.links.read(LinkKind::Unsubscribe, &token) else { return Ok(not_ours()) };
+    let contact = parts.control.message(&link.message_id).await?.map(|row| row.contact);
+    let texts = texts_for(&parts, contact).await?;
+    let content = format!(
+        "<p>{}</p><form method=\"post\"><input type=\"hidden\" name=\"List-Unsubscribe\" value=\"One-Click\">\
+         <button>{}</button></form>",
+        texts.unsubscribe_question, texts.unsubscribe
+    );
+    Ok(Page::new(&texts.language, &texts.unsubscribe, &content).response())
+}
+
+/// Texts in the language of a contact.
+async fn texts_for(parts: &Parts, contact: Option<ContactKey>) -> Result<&'static Texts, Problem> {
+    let contact = parts.control.contacts_of(contact.as_slice()).await?.pop();
+    Ok(Texts::of(contact.and_then(|contact| contact.profile.language).as_deref()))
 }
 
 /// Unsubscribe (RFC 8058): at once, without cookie, question or redirect.
@@ -113,7 +120,8 @@ async fn unsubscribe(
     let id = EventId::new(&format!("unsubscribe:{}", row.message_id)).map_err(|error| Problem::internal(&error))?;
     let body = Body::Feedback { kind: FeedbackKind::Unsubscribe, text: None };
     parts.lake.append(vec![event(id, &row, body, seen.now)]).await?;
-    Ok(page("Unsubscribed", "<p>You will not receive any more of these messages.</p>"))
+    let texts = texts_for(&parts, Some(row.contact)).await?;
+    Ok(Page::new(&texts.language, &texts.unsubscribed, &format!("<p>{}</p>", texts.unsubscribed_text)).response())
 }
 
 /// Who asked, and when.
@@ -191,10 +199,6 @@ fn location(target: &str) -> Option<HeaderValue> {
 
 fn not_ours() -> Response {
     not_found("link")
-}
-
-fn page(title: &str, content: &str) -> Response {
-    Page::new("en", title, content).response()
 }
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ pub(crate) struct TriggerView {
     exited: u64,
     /// How many contacts it remembers something of.
     watched: u64,
+    /// Why nothing is sent to who enters, and what to do; `null` where nothing is wrong.
+    problem: Option<String>,
 }
 
 /// A trigger with its newest entries.
@@ -131,6 +133,7 @@ pub(crate) struct PricesStored {
 async fn view(parts: &Parts, row: TriggerRow) -> Result<TriggerView, Problem> {
     let TriggerCounts { sent, held_out, exited, watched } = parts.control.trigger_counts(&row.trigger.trigger).await?;
     Ok(TriggerView {
+        problem: problem(parts, &row).await?,
         meaning: row.trigger.describe(),
         trigger: serde_json::to_value(&row.trigger).map_err(|error| Problem::internal(&error))?,
         version: row.version,
@@ -142,6 +145,27 @@ async fn view(parts: &Parts, row: TriggerRow) -> Result<TriggerView, Problem> {
         exited,
         watched,
     })
+}
+
+/// Why nothing is sent to who enters.
+async fn problem(parts: &Parts, row: &TriggerRow) -> Result<Option<String>, Problem> {
+    use control::CampaignState::{Done, Draft, Failed, Paused, Planning, Sending};
+    let id = &row.trigger.campaign;
+    if !row.is_running {
+        return Ok(Some("the trigger is paused; `sendlab trigger start` lets it go on".to_owned()));
+    }
+    let Some(campaign) = parts.control.campaign(id).await? else {
+        return Ok(Some(format!("there is no campaign `{id}`; store it with `sendlab campaign apply`")));
+    };
+    let advice = match campaign.state {
+        _ if !campaign.campaign.triggered => "goes to an audience of its own; make one with `triggered: true`",
+        Draft => "was not started; `sendlab campaign start` starts it, and who entered before is written to then",
+        Paused => "is paused; `sendlab campaign start` lets it go on",
+        Failed => "has failed; `sendlab campaign list` tells why",
+        Done => "is over; name another one",
+        Planning | Sending => return Ok(None),
+    };
+    Ok(Some(format!("campaign `{id}` {advice}")))
 }
 
 async fn known(parts: &Parts, name: &str) -> Result<TriggerRow, Problem> {

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
-use vocabulary::{CampaignId, ContactKey, MessageId};
+use vocabulary::{CampaignId, ContactKey, MessageId, Step};
 
 use crate::ContentError;
 
@@ -27,12 +27,15 @@ const SIGNATURE_BYTES: usize = 16;
 /// Keeps these signatures apart from any other use of the same key.
 const PURPOSE: &[u8] = b"sendlab link 1";
 
-/// The id of the message that a campaign sends to a contact: 32 hexadecimal digits of a SHA-256, always the same, so
-/// that a message that is tried twice can be told to be one.
+/// The id of the message that a campaign sends to a contact, at a step where it sends several: 32 hexadecimal digits of a SHA-256,
+/// always the same, so that a message that is tried twice can be told to be one.
 #[must_use]
-pub fn message_id(campaign: &CampaignId, contact: ContactKey) -> MessageId {
-    let digest = Sha256::new().chain_update(campaign.as_str()).chain_update([0]).chain_update(contact.to_bytes()).finalize();
-    let text: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+pub fn message_id(campaign: &CampaignId, contact: ContactKey, step: Option<&Step>) -> MessageId {
+    let mut hash = Sha256::new().chain_update(campaign.as_str()).chain_update([0]).chain_update(contact.to_bytes());
+    if let Some(step) = step {
+        hash.update(step.as_str());
+    }
+    let text: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     MessageId::new(&text).expect("hexadecimal digits are a valid id")
 }
 

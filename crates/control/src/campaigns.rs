@@ -171,9 +171,7 @@ impl Control {
         let now = self.now();
         drop_open_slices(&mut transaction, id).await?;
         insert_plan(&mut transaction, &NewPlan { id, plan_version, plan_file, planned_for, planned, now }).await?;
-        for slices in slices.chunks(SLICES_PER_STATEMENT) {
-            insert_slices(&mut transaction, id, plan_version, slices).await?;
-        }
+        insert_slices(&mut transaction, id, plan_version, slices).await?;
         sqlx::query(
             "UPDATE campaigns SET plan_version = $1, planned = $2, error = NULL, epoch = epoch + 1, updated_at = $3,
                  state = CASE WHEN $2 = 0 THEN 'done' WHEN state = 'planning' THEN 'sending' ELSE state END
@@ -266,7 +264,10 @@ pub(crate) fn version(value: i64) -> Result<u32, ControlError> {
     u32::try_from(value).map_err(|_| stored("a plan's number", value.to_string()))
 }
 
-async fn read_campaign(connection: &mut SqliteConnection, id: &CampaignId) -> Result<Option<CampaignRow>, ControlError> {
+pub(crate) async fn read_campaign(
+    connection: &mut SqliteConnection,
+    id: &CampaignId,
+) -> Result<Option<CampaignRow>, ControlError> {
     let row: Option<Row> = sqlx::query_as(
         "SELECT definition, state, planned, plan_version, error, created_at FROM campaigns WHERE campaign_id = $1",
     )
@@ -291,16 +292,16 @@ async fn drop_open_slices(connection: &mut SqliteConnection, id: &CampaignId) ->
     Ok(())
 }
 
-struct NewPlan<'a> {
-    id: &'a CampaignId,
-    plan_version: u32,
-    plan_file: &'a str,
-    planned_for: Option<&'a VariantName>,
-    planned: u64,
-    now: Timestamp,
+pub(crate) struct NewPlan<'a> {
+    pub(crate) id: &'a CampaignId,
+    pub(crate) plan_version: u32,
+    pub(crate) plan_file: &'a str,
+    pub(crate) planned_for: Option<&'a VariantName>,
+    pub(crate) planned: u64,
+    pub(crate) now: Timestamp,
 }
 
-async fn insert_plan(connection: &mut SqliteConnection, plan: &NewPlan<'_>) -> Result<(), ControlError> {
+pub(crate) async fn insert_plan(connection: &mut SqliteConnection, plan: &NewPlan<'_>) -> Result<(), ControlError> {
     sqlx::query(
         "INSERT INTO plans (campaign_id, plan_version, plan_file, planned_for, row_count, created_at)
          VALUES ($1, $2, $3, $4, $5, $6)",
@@ -317,7 +318,19 @@ async fn insert_plan(connection: &mut SqliteConnection, plan: &NewPlan<'_>) -> R
     Ok(())
 }
 
-async fn insert_slices(
+pub(crate) async fn insert_slices(
+    connection: &mut SqliteConnection,
+    id: &CampaignId,
+    plan_version: u32,
+    slices: &[NewSlice],
+) -> Result<(), ControlError> {
+    for slices in slices.chunks(SLICES_PER_STATEMENT) {
+        insert_some_slices(connection, id, plan_version, slices).await?;
+    }
+    Ok(())
+}
+
+async fn insert_some_slices(
     connection: &mut SqliteConnection,
     id: &CampaignId,
     plan_version: u32,

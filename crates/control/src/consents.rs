@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use policy::{Basis, ConsentFact, Purpose};
 use serde::{Deserialize, Serialize};
-use sqlx::SqliteConnection;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use vocabulary::{Channel, ContactKey, Timestamp};
 
 use crate::contact_check::{FieldError, check_label, check_text};
@@ -17,6 +17,8 @@ use crate::{Control, ControlError};
 
 /// Consents of one row: each channel with each purpose, given and withdrawn.
 const CONSENTS_MAX: usize = 50;
+/// Rows of one statement, of nine parameters each, of the 32,766 a statement may have.
+const CONSENTS_PER_STATEMENT: usize = 500;
 /// The longest wording that somebody agreed to, in bytes: two pages.
 const WORDING_BYTES_MAX: usize = 8 * 1024;
 /// The longest proof, in bytes: a reference to a document, a message's headers.
@@ -178,37 +180,31 @@ pub(crate) async fn store_consents(
     now: Timestamp,
 ) -> Result<(), ControlError> {
     let mut wordings: HashMap<&str, i64> = HashMap::new();
-    for consent in consents {
-        let wording_id = match consent.wording.as_deref() {
-            None => None,
-            Some(wording) => match wordings.get(wording) {
-                Some(id) => Some(*id),
-                None => {
-                    let id = wording_id(connection, wording).await?;
-                    wordings.insert(wording, id);
-                    Some(id)
-                }
-            },
-        };
-        let ConsentFact { channel, purpose, given, at } = consent.said;
-        sqlx::query(
-            "INSERT INTO consents (contact_key, channel, purpose, said_at, basis, source, wording_id, evidence, recorded_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-             ON CONFLICT DO UPDATE SET basis = excluded.basis, source = excluded.source, wording_id = excluded.wording_id,
+    for wording in consents.iter().filter_map(|consent| consent.wording.as_deref()) {
+        if !wordings.contains_key(wording) {
+            wordings.insert(wording, wording_id(connection, wording).await?);
+        }
+    }
+    // In key order: neighbours in the file are written together.
+    let mut rows: Vec<&StoredConsent> = consents.iter().collect();
+    rows.sort_by_key(|consent| consent.contact);
+    for rows in rows.chunks(CONSENTS_PER_STATEMENT) {
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO consents (contact_key, channel, purpose, said_at, basis, source, wording_id, evidence, recorded_at) ",
+        );
+        insert.push_values(rows, |mut values, consent| {
+            let ConsentFact { channel, purpose, given, at } = consent.said;
+            values.push_bind(consent.contact.as_i64()).push_bind(channel.as_str()).push_bind(purpose.as_str());
+            values.push_bind(at.as_microsecond()).push_bind(given.map(Basis::as_str)).push_bind(consent.source.as_deref());
+            values.push_bind(consent.wording.as_deref().and_then(|wording| wordings.get(wording)));
+            values.push_bind(consent.evidence.as_deref()).push_bind(now.as_microsecond());
+        });
+        insert.push(
+            " ON CONFLICT DO UPDATE SET basis = excluded.basis, source = excluded.source, wording_id = excluded.wording_id,
                  evidence = excluded.evidence, recorded_at = excluded.recorded_at",
-        )
-        .bind(consent.contact.as_i64())
-        .bind(channel.as_str())
-        .bind(purpose.as_str())
-        .bind(at.as_microsecond())
-        .bind(given.map(Basis::as_str))
-        .bind(consent.source.as_deref())
-        .bind(wording_id)
-        .bind(consent.evidence.as_deref())
-        .bind(now.as_microsecond())
-        .execute(&mut *connection)
-        .await
-        .map_err(ControlError::query("storing a consent"))?;
+        );
+        let query = insert.build().persistent(rows.len() == CONSENTS_PER_STATEMENT);
+        query.execute(&mut *connection).await.map_err(ControlError::query("storing consents"))?;
     }
     Ok(())
 }

@@ -73,6 +73,7 @@ mod tests {
         let campaign = sending_campaign(&control, &[(0, 10, 0)]).await;
         let claim = |(contact, message): (vocabulary::ContactKey, &str)| NewClaim {
             contact,
+            step: None,
             message_id: crate::testing::message_id(message),
             experiment_id: crate::testing::experiment_id("e"),
             variant: None,

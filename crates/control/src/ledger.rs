@@ -1,7 +1,7 @@
 //! The ledger: which message was claimed for whom, and how that ended.
 //!
 //! A worker claims messages before handing them over and settles them after, both in groups, each group in one commit. The
-//! primary key (campaign, contact) admits each contact once, whatever crashes or runs twice. What was claimed and not
+//! primary key (campaign, contact, step) admits each message once, whatever crashes or runs twice. What was claimed and not
 //! settled when a worker died is still there as open claims.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 use vocabulary::{
-    CampaignId, Channel, ContactKey, ExperimentId, MessageClass, MessageId, RecommendationId, Timestamp, VariantName,
+    CampaignId, Channel, ContactKey, ExperimentId, MessageClass, MessageId, RecommendationId, Step, Timestamp, VariantName,
 };
 
 use crate::campaigns::{CampaignState, unknown};
@@ -72,7 +72,9 @@ impl Settlement {
 pub struct NewClaim {
     /// To whom.
     pub contact: ContactKey,
-    /// The same for the same campaign and contact, so that a provider can tell a repetition.
+    /// Which of the campaign's messages to the contact, where there may be several.
+    pub step: Option<Step>,
+    /// The same for the same campaign, contact and step, so that a provider can tell a repetition.
     pub message_id: MessageId,
     /// The experiment it counts in.
     pub experiment_id: ExperimentId,
@@ -135,7 +137,7 @@ pub struct LedgerRow {
 /// How far a campaign is. `claimed`, `accepted`, `refused`, `in_doubt` and `skipped` do not overlap.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Progress {
-    /// Recipients in the newest plan.
+    /// Recipients in the newest plan; of a triggered campaign in all plans.
     pub planned: u64,
     /// Those of them in slices whose first row is due.
     pub due: u64,
@@ -153,7 +155,7 @@ pub struct Progress {
 
 impl Control {
     /// Claims messages for `worker` in one commit; those really claimed, in the order given. Contacts who are in the ledger of
-    /// this campaign already are passed over. A campaign that is not sending claims nothing.
+    /// this campaign already, at the same step, are passed over. A campaign that is not sending claims nothing.
     ///
     /// # Errors
     /// [`ControlError::NotFound`] for an unknown campaign.
@@ -308,7 +310,8 @@ impl Control {
         let row: Option<(i64, i64, i64, i64, i64, i64, i64)> = sqlx::query_as(
             "SELECT planned,
                  (SELECT coalesce(sum(s.row_count), 0) FROM slices s
-                  WHERE s.campaign_id = c.campaign_id AND s.plan_version = c.plan_version AND s.due <= $2),
+                  WHERE s.campaign_id = c.campaign_id AND s.due <= $2
+                      AND (s.plan_version = c.plan_version OR c.definition ->> 'triggered' IS TRUE)),
                  claimed_count, accepted_count, refused_count, in_doubt_count, skipped_count
              FROM campaigns c WHERE campaign_id = $1",
         )
@@ -348,14 +351,15 @@ impl ClaimGroup<'_> {
             let variant = claim.variant.as_ref().map(VariantName::as_str);
             let (message_id, experiment_id) = (claim.message_id.as_str(), claim.experiment_id.as_str());
             let (channel, class) = (claim.channel.as_str(), claim.class.as_str());
-            (claim.contact.as_i64(), message_id, experiment_id, variant, claim.market.as_deref(), channel, class)
+            let step = claim.step.as_ref().map_or("", Step::as_str);
+            (claim.contact.as_i64(), message_id, experiment_id, variant, claim.market.as_deref(), channel, class, step)
         });
         let values = to_json("claims", &values.collect::<Vec<_>>())?;
         sqlx::query_scalar(
-            "INSERT INTO ledger (campaign_id, contact_key, message_id, experiment_id, variant, market, channel, class, state,
-                 worker, claimed_at)
-             SELECT $2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, 'claimed',
-                 $3, $4
+            "INSERT INTO ledger (campaign_id, contact_key, message_id, experiment_id, variant, market, channel, class, step,
+                 state, worker, claimed_at)
+             SELECT $2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
+                 value ->> 7, 'claimed', $3, $4
              FROM json_each($1) WHERE true
              ON CONFLICT DO NOTHING RETURNING message_id",
         )

@@ -47,6 +47,16 @@ async fn a_contact_is_claimed_once_per_campaign() {
     assert_eq!(claim(&control, "w1", []).await, []);
     check_counts(&control, [5, 0, 0, 0, 0]).await;
 
+    let mut steps = claims([1, 1]);
+    for (claim, step) in steps.iter_mut().zip(["cart/1/1", "cart/1/2"]) {
+        (claim.step, claim.message_id) = (Step::new(step).ok(), message_id(step));
+    }
+    let both = control.claim(&campaign_id("c"), "w1", &steps, at(1)).await.unwrap();
+    assert_eq!(both, [message_id("cart/1/1"), message_id("cart/1/2")], "a step is a message of its own");
+    steps[1].message_id = message_id("another");
+    assert_eq!(control.claim(&campaign_id("c"), "w2", &steps, at(1)).await.unwrap(), [], "each once, whatever its id");
+    control.release(&both).await.unwrap();
+
     control.put_campaign(&campaign("d", "e")).await.unwrap();
     let other = campaign_id("d");
     control.set_campaign_state(&other, &[CampaignState::Draft], CampaignState::Planning).await.unwrap();

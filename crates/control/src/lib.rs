@@ -8,7 +8,7 @@
 //!
 //! Reading order: `store` (the file and who may write), `keys`, `vault`, `contact_check`, `contact_store`,
 //! `contacts`, `consents`, `suppressions`, `permissions`, `known`, `experiments`, `recommendations`,
-//! `segments`, `campaigns`, `slices`, `ledger`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
+//! `segments`, `campaigns`, `slices`, `ledger`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed), `copy` (for backups).
 
 mod attributes;
@@ -19,6 +19,7 @@ mod contact_store;
 mod contacts;
 mod copy;
 mod days;
+mod entries;
 mod erasures;
 mod error;
 mod experiments;
@@ -50,6 +51,7 @@ pub use contact_check::{Addresses, CheckedContact, FieldError, NewContact, addre
 pub use contact_store::{Duplicates, Upserted};
 pub use contacts::RecipientRow;
 pub use copy::copy_file;
+pub use entries::{AddedPlan, EntryRow, PlannedEntries};
 pub use erasures::{ERASURE_CONTACTS_MAX, ErasureRow, PendingErasure};
 pub use error::ControlError;
 pub use follow_up::PlanInForce;

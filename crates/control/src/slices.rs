@@ -109,7 +109,7 @@ impl Control {
         Ok(renewed.rows_affected() > 0)
     }
 
-    /// Marks the slice as finished; with the last one the campaign is done. `false` where it is not: because the lease is
+    /// Marks the slice as finished; with the last one the campaign is done, unless it is triggered. `false` where it is not: because the lease is
     /// no longer held, or because the campaign was paused or otherwise moved since the lease began, so that claims may
     /// have been turned away. Then the slice is given back, to be leased again.
     ///
@@ -135,7 +135,7 @@ impl Control {
         if !finished {
             give_back(&mut transaction, lease).await?;
         }
-        let change = if finished && !has_open_slices(&mut transaction, &lease.campaign).await? {
+        let change = if finished && ends_by_itself(&mut transaction, &lease.campaign).await? {
             set_state(&mut transaction, &lease.campaign, CampaignState::Done, None, self.now()).await?;
             Some(bump(&mut transaction, "campaigns").await?)
         } else {
@@ -236,7 +236,17 @@ async fn give_back(connection: &mut SqliteConnection, lease: &Lease) -> Result<(
     Ok(())
 }
 
-async fn has_open_slices(connection: &mut SqliteConnection, id: &CampaignId) -> Result<bool, ControlError> {
+/// Whether nothing of a campaign is left to send and nothing can come.
+async fn ends_by_itself(connection: &mut SqliteConnection, id: &CampaignId) -> Result<bool, ControlError> {
+    let triggered: Option<bool> = sqlx::query_scalar("SELECT definition ->> 'triggered' FROM campaigns WHERE campaign_id = $1")
+        .bind(id.as_str())
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(ControlError::query("looking whether a campaign goes on"))?;
+    Ok(triggered != Some(true) && !has_open_slices(connection, id).await?)
+}
+
+pub(crate) async fn has_open_slices(connection: &mut SqliteConnection, id: &CampaignId) -> Result<bool, ControlError> {
     let open: Option<i64> =
         sqlx::query_scalar("SELECT slice_id FROM slices WHERE campaign_id = $1 AND finished_at IS NULL LIMIT 1")
             .bind(id.as_str())

@@ -51,6 +51,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (7, include_str!("../migrations/0007_triggers.sql")),
     (8, include_str!("../migrations/0008_forms.sql")),
     (9, include_str!("../migrations/0009_attributes.sql")),
+    (10, include_str!("../migrations/0010_steps.sql")),
 ];
 
 /// What control needs to open.
@@ -398,7 +399,7 @@ mod tests {
         let control = world.open().await;
         sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
         let error = Control::open(world.config()).await.err().unwrap();
-        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 9 }), "{error}");
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 10 }), "{error}");
     }
 
     #[tokio::test]

@@ -142,6 +142,7 @@ pub(crate) fn contact(key: &str) -> NewContact {
 pub(crate) fn claims(keys: impl IntoIterator<Item = i64>) -> Vec<NewClaim> {
     let claim = |key: i64| NewClaim {
         contact: ContactKey::from_i64(key).unwrap(),
+        step: None,
         message_id: message_id(&format!("m{key}")),
         experiment_id: experiment_id("e"),
         variant: Some(VariantName::new("a").unwrap()),

@@ -238,7 +238,7 @@ async fn store_firings(
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(crate) struct Row {
     trigger_name: String,
     version: u32,
     contact_key: i64,
@@ -250,7 +250,7 @@ struct Row {
 }
 
 impl Row {
-    fn read(self) -> Result<FiringRow, ControlError> {
+    pub(crate) fn read(self) -> Result<FiringRow, ControlError> {
         let fired_at = time(self.fired_at)?;
         let outcome = match self.outcome.as_str() {
             "send" => Outcome::Send,

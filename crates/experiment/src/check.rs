@@ -57,6 +57,11 @@ pub(crate) fn problem_of_campaign(campaign: &Campaign) -> Option<Problem> {
         within("segment", campaign.segment.is_none() || campaign.audience.is_none(), || {
             "is given beside `audience`; give one of them, or put both conditions into a segment".to_owned()
         })?;
+        let is_free = !campaign.triggered || (campaign.segment.is_none() && campaign.audience.is_none());
+        within("triggered", is_free, || {
+            "is given beside `audience` or `segment`; triggers name whom a triggered campaign goes to, so leave the others out"
+                .to_owned()
+        })?;
         line("from", Some(&campaign.from))?;
         within("from", campaign.from.contains('@') && !campaign.from.contains(char::is_control), || {
             format!("is `{}`, which is no mailbox; write `Shop <news@shop.example>`", campaign.from.escape_debug())

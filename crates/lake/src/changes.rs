@@ -92,13 +92,32 @@ async fn landed_since(table: &Table, state: &TableState, seen: i64) -> Result<Ta
 
 /// See [`Lake::facts`].
 pub(crate) async fn facts(lake: &Lake, changes: &Changes, words: &[&str]) -> Result<Vec<FactRow>, LakeError> {
+    asked(lake, &changes.snapshot, words, "true").await
+}
+
+/// See [`Lake::facts_of`].
+pub(crate) async fn facts_of(
+    lake: &Lake,
+    contacts: &[ContactKey],
+    words: &[&str],
+    since: Timestamp,
+) -> Result<Vec<FactRow>, LakeError> {
+    if contacts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<String> = contacts.iter().map(ToString::to_string).collect();
+    let which = format!("event_time > {} AND contact_key IN ({})", literal::time(since), keys.join(", "));
+    asked(lake, &lake.snapshot(), words, &which).await
+}
+
+async fn asked(lake: &Lake, snapshot: &Snapshot, words: &[&str], which: &str) -> Result<Vec<FactRow>, LakeError> {
     if words.is_empty() {
         return Ok(Vec::new());
     }
     let list: Vec<String> = words.iter().map(|word| literal::text(word)).collect();
-    let query = FACTS.replace("$words", &list.join(", "));
+    let query = FACTS.replace("$words", &list.join(", ")).replace("$which", which);
     let asked = Asked { group: Group::Internal, text: "what contacts did since", limits: lake.config.limits };
-    let batches = lake.queries.rows(&changes.snapshot, asked, query, "read what contacts did").await?;
+    let batches = lake.queries.rows(snapshot, asked, query, "read what contacts did").await?;
     let mut facts = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
     let mut texts = Texts::default();
     for batch in &batches {

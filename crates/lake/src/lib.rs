@@ -85,7 +85,7 @@ pub use group::Rows;
 pub use index::IndexConfig;
 pub use log_lander::LogLander;
 pub use place::TablesAt;
-pub use plan::{PlanReason, PlanRow, find_in_plan, forget_in_plan, planned_at, read_plan, write_plan};
+pub use plan::{PlanReason, PlanRow, PlanRows, find_in_plan, forget_in_plan, planned_at, read_plan, write_plan};
 pub use rates::Refilled;
 pub use retention::{RETENTION_DAYS_MIN, Retention};
 pub use sends::{Sends, SentMessage};
@@ -361,6 +361,14 @@ impl Lake {
     /// As [`Lake::sql`].
     pub async fn facts(&self, changes: &Changes, words: &[&str]) -> Result<Vec<FactRow>, LakeError> {
         changes::facts(self, changes, words).await
+    }
+
+    /// What these contacts did after a moment, as [`Lake::facts`] tells it.
+    ///
+    /// # Errors
+    /// As [`Lake::sql`].
+    pub async fn facts_of(&self, contacts: &[ContactKey], words: &[&str], since: Timestamp) -> Result<Vec<FactRow>, LakeError> {
+        changes::facts_of(self, contacts, words, since).await
     }
 
     /// Who looked at a product or put it in the cart since a moment, in no order.

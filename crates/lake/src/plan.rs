@@ -14,7 +14,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use vocabulary::{ContactKey, Timestamp, VariantName};
+use vocabulary::{ContactKey, Step, Timestamp, VariantName};
 
 use crate::LakeError;
 use crate::log::sync_folder;
@@ -27,6 +27,9 @@ const ROW_GROUP_ROWS: usize = 16 * 1024;
 
 /// Columns of a plan that was made before reasons stood in it.
 const COLUMNS_BEFORE_REASONS: usize = 4;
+
+/// Columns of a plan that was made before a campaign could send several messages.
+const COLUMNS_BEFORE_STEPS: usize = 7;
 
 /// One contact of a campaign's audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +44,12 @@ pub struct PlanRow {
     pub due: Option<Timestamp>,
     /// The rule that put the message off or refused it, if one did.
     pub why: Option<PlanReason>,
+    /// Which of the campaign's messages to the contact it is, where there may be several.
+    pub step: Option<Step>,
 }
+
+/// Rows of a plan by whom and which message they are about.
+pub type PlanRows = HashMap<(ContactKey, Option<Step>), PlanRow>;
 
 /// Why a message is not sent, or later than it was meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,8 +100,8 @@ pub fn read_plan(path: &Path, first_row: usize, rows: usize) -> Result<Vec<PlanR
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| bad(error.to_string()))?;
     let names = |schema: &Schema| schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
     let (found, expect) = (names(builder.schema()), names(&schema()));
-    // Plans that were made before reasons stood in them are plans all the same.
-    if found != expect && found != expect[..COLUMNS_BEFORE_REASONS] {
+    // Plans of older versions are plans all the same.
+    if ![COLUMNS_BEFORE_REASONS, COLUMNS_BEFORE_STEPS, expect.len()].iter().any(|count| found == expect[..*count]) {
         return Err(bad("it has other columns".to_owned()));
     }
     let reader = builder.with_offset(first_row).with_limit(rows).build().map_err(|error| bad(error.to_string()))?;
@@ -125,6 +133,7 @@ fn schema() -> Schema {
         Field::new("rule", DataType::Utf8, true),
         Field::new("rule_version", DataType::UInt32, true),
         Field::new("reason", DataType::Utf8, true),
+        Field::new("step", DataType::Utf8, true),
     ])
 }
 
@@ -140,6 +149,7 @@ fn to_batch(rows: &[PlanRow]) -> Result<RecordBatch, arrow::error::ArrowError> {
         Arc::new(StringArray::from_iter(rows.iter().map(|row| row.why.as_ref().map(|why| &*why.rule)))),
         Arc::new(UInt32Array::from_iter(rows.iter().map(|row| row.why.as_ref().map(|why| why.version)))),
         Arc::new(StringArray::from_iter(rows.iter().map(|row| row.why.as_ref().map(|why| &*why.reason)))),
+        Arc::new(StringArray::from_iter(rows.iter().map(|row| row.step.as_ref().map(Step::as_str)))),
     ];
     RecordBatch::try_new(Arc::new(schema()), columns)
 }
@@ -152,6 +162,7 @@ fn from_batch(batch: &RecordBatch, plan: &mut Vec<PlanRow>) -> Result<(), String
         let texts = |column: usize| batch.column(column).as_string::<i32>();
         (texts(4), batch.column(5).as_primitive::<UInt32Type>(), texts(6))
     });
+    let steps = (batch.num_columns() > COLUMNS_BEFORE_STEPS).then(|| batch.column(COLUMNS_BEFORE_STEPS).as_string::<i32>());
     let mut texts = Texts::default();
     for (row, (((key, variant), market), due)) in keys.iter().zip(variants).zip(markets).zip(dues).enumerate() {
         let given = reasons.filter(|(rules, _, _)| rules.is_valid(row));
@@ -166,18 +177,23 @@ fn from_batch(batch: &RecordBatch, plan: &mut Vec<PlanRow>) -> Result<(), String
             market: market.map(str::to_owned),
             due: due.map(Timestamp::from_microsecond).transpose().map_err(|_| "a due time is out of range")?,
             why,
+            step: steps
+                .filter(|steps| steps.is_valid(row))
+                .map(|steps| Step::new(steps.value(row)))
+                .transpose()
+                .map_err(|error| format!("a step {error}"))?,
         });
     }
     Ok(())
 }
 
-/// What a plan says of some contacts: one row each at most.
+/// What a plan says of some contacts: one row each, or one for each step.
 ///
 /// # Errors
 /// As [`read_plan`].
-pub fn find_in_plan(path: &Path, contacts: &HashSet<ContactKey>) -> Result<HashMap<ContactKey, PlanRow>, LakeError> {
+pub fn find_in_plan(path: &Path, contacts: &HashSet<ContactKey>) -> Result<PlanRows, LakeError> {
     let rows = read_plan(path, 0, usize::MAX)?;
-    Ok(rows.into_iter().filter(|row| contacts.contains(&row.contact)).map(|row| (row.contact, row)).collect())
+    Ok(rows.into_iter().filter(|row| contacts.contains(&row.contact)).map(|row| ((row.contact, row.step.clone()), row)).collect())
 }
 
 /// Puts a key that means nobody in the place of each of these contacts, so that the other rows stay where they are; how many rows
@@ -217,6 +233,7 @@ mod tests {
                 version: 2,
                 reason: format!("{} were sent", n % 7).into(),
             }),
+            step: (n % 4 == 0).then(|| Step::new(&format!("cart/1/{n}")).unwrap()),
         };
         (0..count).map(row).collect()
     }
@@ -238,7 +255,7 @@ mod tests {
         check(0, 40_000, &rows);
         assert_eq!(fs::read_dir(folder.path().join("plans")).unwrap().count(), 1);
         let some = [rows[7].contact, ContactKey::from_i64(99_999_999).unwrap()].into();
-        assert_eq!(find_in_plan(&path, &some).unwrap(), [(rows[7].contact, rows[7].clone())].into());
+        assert_eq!(find_in_plan(&path, &some).unwrap(), [((rows[7].contact, None), rows[7].clone())].into());
         let left_out = rows.iter().filter(|row| row.due.is_none() && row.why.is_some());
         assert_eq!(left_out.count(), 8_000);
         let nobody = ContactKey::from_i64(77_777_777).unwrap();
@@ -262,12 +279,17 @@ mod tests {
     fn a_plan_of_an_older_version_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("old.parquet");
-        let rows: Vec<PlanRow> = rows(9).into_iter().map(|row| PlanRow { why: None, ..row }).collect();
-        let batch = to_batch(&rows).unwrap().project(&[0, 1, 2, 3]).unwrap();
-        let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
-        assert_eq!(read_plan(&path, 0, 100).unwrap(), rows);
+        let rows: Vec<PlanRow> = rows(9).into_iter().map(|row| PlanRow { step: None, ..row }).collect();
+        let check = |columns: usize, rows: &[PlanRow]| {
+            let batch = to_batch(rows).unwrap().project(&(0..columns).collect::<Vec<_>>()).unwrap();
+            let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+            writer.write(&batch).unwrap();
+            writer.close().unwrap();
+            assert_eq!(read_plan(&path, 0, 100).unwrap(), rows);
+        };
+        check(COLUMNS_BEFORE_STEPS, &rows);
+        let rows: Vec<PlanRow> = rows.into_iter().map(|row| PlanRow { why: None, ..row }).collect();
+        check(COLUMNS_BEFORE_REASONS, &rows);
     }
 
     #[test]

@@ -1,33 +1,30 @@
 //! Why somebody gets a message of a campaign, or gets none: what the plan says, and every rule with its input and answer.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
-use control::{CampaignRow, PlanInForce};
+use control::{CampaignRow, EntryRow, PlanInForce};
 use jiff::Timestamp;
-use lake::{PlanReason, PlanRow, Recipient};
+use lake::{PlanReason, PlanRow, PlanRows, Recipient};
 use policy::Rules;
-use vocabulary::{Contact, ContactKey};
+use triggers::Outcome;
+use vocabulary::{Campaign, Contact, ContactKey, Step};
 
 use crate::fate::{Asked, Fate, LeftOut, Planner};
 use crate::{Brief, PlanningError, Sources};
-
-/// What becomes of contacts in a campaign, and why.
-#[derive(Debug)]
-pub struct Explanations {
-    /// The moment of which it tells: that of the plan in force, else now.
-    pub at: Timestamp,
-    /// The plan in force.
-    pub plan: Option<PlanInForce>,
-    /// One for each contact that is known, in the order they were given.
-    pub contacts: Vec<Explained>,
-}
 
 /// What becomes of one contact in a campaign, and why.
 #[derive(Debug)]
 pub struct Explained {
     /// Who.
     pub contact: ContactKey,
-    /// What the plan in force says; `None` without a plan or where the contact was not in its audience.
+    /// The moment of which it tells: that of the plan, else now.
+    pub at: Timestamp,
+    /// The number of the plan that is told of: the one in force; of a triggered campaign the one their newest entry went into.
+    pub plan: Option<u32>,
+    /// Which of the campaign's messages to the contact it is, where there may be several: the newest.
+    pub step: Option<Step>,
+    /// What the plan says; `None` without a plan or where the contact was not in its audience.
     pub planned: Option<PlanRow>,
     /// What the rules say of that moment, with what is known of it now.
     pub decided: PlanRow,
@@ -37,7 +34,7 @@ pub struct Explained {
 
 /// The row of a plan that a decision makes.
 #[must_use]
-pub fn plan_row(contact: &Recipient, fate: Fate) -> PlanRow {
+pub fn plan_row(contact: &Recipient, step: Option<Step>, fate: Fate) -> PlanRow {
     let reason = |rule: &str, version: u32, reason: String| PlanReason { rule: rule.into(), version, reason: reason.into() };
     let (variant, due, why) = match fate {
         Fate::Send { variant, due, moved } => {
@@ -48,11 +45,11 @@ pub fn plan_row(contact: &Recipient, fate: Fate) -> PlanRow {
             (None, None, Some(reason(rule, version, why.to_string())))
         }
     };
-    PlanRow { contact: contact.key, variant, market: contact.market.clone(), due, why }
+    PlanRow { contact: contact.key, variant, market: contact.market.clone(), due, why, step }
 }
 
-/// Explains a campaign's decisions about contacts. Where there is a plan, what is told of it is what was known when it was made,
-/// less what was overwritten since: a contact's country, a suppression that was said again.
+/// Explains a campaign's decisions about contacts, one for each that is known, in the order given. Where there is a plan, what is told
+/// of it is what was known when it was made, less what was overwritten since: a contact's country, a suppression that was said again.
 ///
 /// # Errors
 /// [`PlanningError::Campaign`] where the campaign cannot be planned as it is.
@@ -62,40 +59,132 @@ pub async fn explain(
     row: CampaignRow,
     contacts: &[ContactKey],
     now: Timestamp,
-) -> Result<Explanations, PlanningError> {
-    let plan = from.control.plan_in_force(&row.campaign.campaign).await?;
-    let brief = Brief::read(from.control, row.campaign, plan.as_ref().and_then(|plan| plan.planned_for.as_ref())).await?;
-    let wanted: HashSet<ContactKey> = contacts.iter().copied().collect();
-    let (at, mut planned) = match &plan {
-        Some(plan) => (lake::planned_at(&plan.file)?.unwrap_or(now), lake::find_in_plan(&plan.file, &wanted)?),
-        None => (now, HashMap::new()),
-    };
-    let audience: HashSet<ContactKey> = if plan.is_some() {
-        planned.keys().copied().collect()
+) -> Result<Vec<Explained>, PlanningError> {
+    let campaign = row.campaign;
+    let cases = if campaign.triggered {
+        entered(from, &campaign, contacts, now).await?
     } else {
-        let (audience, _) = brief.audience(from, Some(contacts), now).await?;
-        audience.recipients.into_iter().map(|recipient| recipient.key).collect()
+        vec![of_plan(from, &campaign, contacts, now).await?]
     };
-    let mut recipients = Vec::with_capacity(contacts.len());
+    let mut recipients = HashMap::with_capacity(contacts.len());
     for mut row in from.control.recipients(contacts).await? {
         rules.derive_time_zone(&mut row.contact);
-        recipients.push(recipient(&row.contact));
+        recipients.insert(row.contact.key, recipient(&row.contact));
     }
-    let history = from.history(Some(contacts), &brief.experiment, at).await?;
-    let planner = Planner::new(&brief, rules, at);
-    let mut explained = Vec::with_capacity(recipients.len());
-    from.consider(&recipients, brief.campaign.channel, &history, Some(at), |known| {
-        let contact = known.recipient.key;
-        let (fate, asked) = if audience.contains(&contact) {
-            planner.explain(&known.person, known.is_reachable)
-        } else {
-            (Fate::LeftOut(LeftOut::Audience), Vec::new())
+    let mut explained = HashMap::with_capacity(recipients.len());
+    for case in cases {
+        let recipients: Vec<Recipient> = case.contacts.iter().filter_map(|key| recipients.get(key).cloned()).collect();
+        for told in case.explain(from, rules, &recipients).await? {
+            explained.insert(told.contact, told);
+        }
+    }
+    Ok(contacts.iter().filter_map(|contact| explained.remove(contact)).collect())
+}
+
+/// Contacts that were decided about at one moment.
+struct Case {
+    brief: Brief,
+    at: Timestamp,
+    plan: Option<u32>,
+    contacts: Vec<ContactKey>,
+    planned: PlanRows,
+    /// Who is in the audience and was not taken out.
+    audience: HashSet<ContactKey>,
+    entries: HashMap<ContactKey, EntryRow>,
+}
+
+/// The case of a campaign that was planned as a whole, or will be.
+async fn of_plan(from: Sources<'_>, campaign: &Campaign, contacts: &[ContactKey], now: Timestamp) -> Result<Case, PlanningError> {
+    let plan = from.control.plan_in_force(&campaign.campaign).await?;
+    let brief = Brief::read(from.control, campaign.clone(), plan.as_ref().and_then(|plan| plan.planned_for.as_ref())).await?;
+    let (at, planned) = match &plan {
+        Some(plan) => read(&plan.file, contacts, now)?,
+        None => (now, HashMap::new()),
+    };
+    let audience = match plan {
+        Some(_) => planned.keys().map(|(contact, _)| *contact).collect(),
+        None => among(from, &brief, contacts, now).await?,
+    };
+    let plan = plan.map(|plan| plan.version);
+    Ok(Case { brief, at, plan, contacts: contacts.to_vec(), planned, audience, entries: HashMap::new() })
+}
+
+/// The cases of a triggered campaign: one for each plan that the newest entries of contacts went into, one for all others.
+async fn entered(
+    from: Sources<'_>,
+    campaign: &Campaign,
+    contacts: &[ContactKey],
+    now: Timestamp,
+) -> Result<Vec<Case>, PlanningError> {
+    let mut entries = from.control.newest_entries(&campaign.campaign, contacts).await?;
+    let mut by_plan: BTreeMap<Option<u32>, (Option<PlanInForce>, Vec<ContactKey>)> = BTreeMap::new();
+    for contact in contacts {
+        let plan = entries.get(contact).and_then(|entry| entry.plan.clone());
+        let number = plan.as_ref().map(|plan| plan.version);
+        by_plan.entry(number).or_insert_with(|| (plan, Vec::new())).1.push(*contact);
+    }
+    let mut cases = Vec::with_capacity(by_plan.len());
+    for (number, (plan, contacts)) in by_plan {
+        let planned_for = plan.as_ref().and_then(|plan| plan.planned_for.as_ref());
+        let brief = Brief::read(from.control, campaign.clone(), planned_for).await?;
+        let (at, planned) = match &plan {
+            Some(plan) => read(&plan.file, &contacts, now)?,
+            None => (now, HashMap::new()),
         };
-        let decided = plan_row(known.recipient, fate);
-        explained.push(Explained { contact, planned: planned.remove(&contact), decided, asked });
-    })
-    .await?;
-    Ok(Explanations { at, plan, contacts: explained })
+        let audience = among(from, &brief, &contacts, now).await?;
+        let own = contacts.iter().filter_map(|contact| entries.remove_entry(contact)).collect();
+        cases.push(Case { brief, at, plan: number, contacts, planned, audience, entries: own });
+    }
+    Ok(cases)
+}
+
+/// What a plan says of contacts, and when it was made.
+fn read(file: &Path, contacts: &[ContactKey], now: Timestamp) -> Result<(Timestamp, PlanRows), PlanningError> {
+    let contacts: HashSet<ContactKey> = contacts.iter().copied().collect();
+    Ok((lake::planned_at(file)?.unwrap_or(now), lake::find_in_plan(file, &contacts)?))
+}
+
+async fn among(
+    from: Sources<'_>,
+    brief: &Brief,
+    contacts: &[ContactKey],
+    now: Timestamp,
+) -> Result<HashSet<ContactKey>, PlanningError> {
+    let (audience, _) = brief.audience(from, Some(contacts), now).await?;
+    Ok(audience.recipients.into_iter().map(|recipient| recipient.key).collect())
+}
+
+impl Case {
+    async fn explain(self, from: Sources<'_>, rules: &Rules, recipients: &[Recipient]) -> Result<Vec<Explained>, PlanningError> {
+        let contacts: Vec<ContactKey> = recipients.iter().map(|recipient| recipient.key).collect();
+        let history = from.history(Some(&contacts), &self.brief.experiment, self.at).await?;
+        let planner = Planner::new(&self.brief, rules, self.at);
+        let mut explained = Vec::with_capacity(recipients.len());
+        from.consider(recipients, self.brief.campaign.channel, &history, Some(self.at), |known| {
+            let contact = known.recipient.key;
+            let entry = self.entries.get(&contact);
+            let (fate, asked) = match self.left_out(contact, entry) {
+                Some(why) => (Fate::LeftOut(why), Vec::new()),
+                None => planner.explain(&known.person, known.is_reachable, entry.map(|entry| entry.firing.firing.due)),
+            };
+            let step = entry.map(EntryRow::step);
+            let decided = plan_row(known.recipient, step.clone(), fate);
+            let planned = self.planned.get(&(contact, step.clone())).cloned();
+            explained.push(Explained { contact, at: self.at, plan: self.plan, step, planned, decided, asked });
+        })
+        .await?;
+        Ok(explained)
+    }
+
+    /// Why nobody asked the rules about a contact.
+    fn left_out(&self, contact: ContactKey, entry: Option<&EntryRow>) -> Option<LeftOut> {
+        match entry.map(|entry| entry.firing.firing.outcome) {
+            None if self.brief.campaign.triggered => Some(LeftOut::NoEntry),
+            Some(Outcome::HeldOut) => Some(LeftOut::HeldOut),
+            Some(Outcome::Exited { .. }) => Some(LeftOut::Exited),
+            None | Some(Outcome::Send) => (!self.audience.contains(&contact)).then_some(LeftOut::Audience),
+        }
+    }
 }
 
 fn recipient(contact: &Contact) -> Recipient {

@@ -77,6 +77,12 @@ pub enum LeftOut {
     Share,
     /// They are not in the campaign's audience.
     Audience,
+    /// The campaign is triggered, and no trigger named them.
+    NoEntry,
+    /// They entered and are held out, so that the trigger's effect can be measured.
+    HeldOut,
+    /// They entered and did what takes out before the message left.
+    Exited,
     /// There is no address for the channel.
     NoAddress(Channel),
     /// A rule refuses it, for the variant named.
@@ -95,6 +101,9 @@ impl LeftOut {
         match self {
             Self::Share => ("campaign/share", 1),
             Self::Audience => ("campaign/audience", 1),
+            Self::NoEntry => ("trigger/entry", 1),
+            Self::HeldOut => ("trigger/holdout", 1),
+            Self::Exited => ("trigger/exit", 1),
             Self::NoAddress(_) => ("contact/address", 1),
             Self::Rule { why, .. } => (&why.rule, why.version),
         }
@@ -106,6 +115,9 @@ impl fmt::Display for LeftOut {
         match self {
             Self::Share => f.write_str("the campaign goes to a share of its audience, and the contact is not in it"),
             Self::Audience => f.write_str("the contact is not in the campaign's audience"),
+            Self::NoEntry => f.write_str("no trigger has named the contact for this campaign"),
+            Self::HeldOut => f.write_str("the contact entered and is held out, so that the effect can be measured"),
+            Self::Exited => f.write_str("the contact entered and did what takes out before the message left"),
             Self::NoAddress(channel) => write!(f, "the contact has no address for {channel}"),
             Self::Rule { why, .. } => why.because.fmt(f),
         }
@@ -135,7 +147,7 @@ pub struct Planner<'a> {
     rules: &'a Rules,
     assigner: Option<Assigner>,
     arms: Vec<Arm<'a>>,
-    /// Nothing is due before.
+    /// Nothing is due before; of a triggered campaign where it says so.
     start: Timestamp,
     /// When the plan is made.
     now: Timestamp,
@@ -162,22 +174,27 @@ impl<'a> Planner<'a> {
             rules,
             assigner: (campaign.mode == Mode::Test).then(|| Assigner::new(experiment)),
             arms: variants.into_iter().map(arm).collect(),
-            start: campaign.start.unwrap_or(now).max(now),
+            start: if campaign.triggered {
+                campaign.start.unwrap_or(Timestamp::MIN)
+            } else {
+                campaign.start.unwrap_or(now).max(now)
+            },
             now,
         }
     }
 
-    /// Decides about one contact of the audience. `is_reachable` tells whether there is an address.
+    /// Decides about one contact of the audience. `is_reachable` tells whether there is an address. `entered` is when an entry of a
+    /// trigger was due, which may be long ago: then the message is meant for that time.
     #[must_use]
-    pub fn decide(&self, person: &Person<'_>, is_reachable: bool) -> Fate {
-        self.settle(person, is_reachable, |contact, message, _, _| self.rules.decide(contact, message, self.now))
+    pub fn decide(&self, person: &Person<'_>, is_reachable: bool, entered: Option<Timestamp>) -> Fate {
+        self.settle(person, is_reachable, entered, |contact, message, _, _| self.rules.decide(contact, message, self.now))
     }
 
     /// The same decision with the answers of the rules, for each variant that was asked about.
     #[must_use]
-    pub fn explain(&self, person: &Person<'_>, is_reachable: bool) -> (Fate, Vec<Asked>) {
+    pub fn explain(&self, person: &Person<'_>, is_reachable: bool, entered: Option<Timestamp>) -> (Fate, Vec<Asked>) {
         let mut asked = Vec::new();
-        let fate = self.settle(person, is_reachable, |contact, message, variant, due| {
+        let fate = self.settle(person, is_reachable, entered, |contact, message, variant, due| {
             let explanation = self.rules.explain(contact, message, self.now);
             let decision = explanation.decision.clone();
             asked.push(Asked { variant: variant.clone(), due, explanation });
@@ -190,6 +207,7 @@ impl<'a> Planner<'a> {
         &self,
         person: &Person<'_>,
         is_reachable: bool,
+        entered: Option<Timestamp>,
         mut ask: impl FnMut(&ContactFacts<'_>, &MessageFacts<'_>, &VariantName, Timestamp) -> Decision,
     ) -> Fate {
         if !in_share(&self.campaign.campaign, person.key, self.campaign.share) {
@@ -199,11 +217,12 @@ impl<'a> Planner<'a> {
             return Fate::LeftOut(LeftOut::NoAddress(self.campaign.channel));
         }
         let assigned = self.assigner.as_ref().map(|assigner| assigner.assign(person.key).variant);
-        let mut chosen = (self.start, None);
+        let start = self.start.max(entered.unwrap_or(Timestamp::MIN));
+        let mut chosen = (start, None);
         let refused = person.facts(|contact| {
             for arm in &self.arms {
                 let name = &arm.variant.name;
-                let due = due(self.start, arm.variant.send_hour.or(self.campaign.send_hour), person.time_zone);
+                let due = due(start, arm.variant.send_hour.or(self.campaign.send_hour), person.time_zone);
                 let mut message = message_facts(self.campaign, arm.variant, &arm.content);
                 message.schedule = Some(Schedule::At(due));
                 let (due, moved) = match ask(contact, &message, name, due) {
@@ -333,7 +352,8 @@ mod tests {
         let fates = |campaign: &Campaign, person: Person<'_>| {
             let brief = Brief { campaign: campaign.clone(), experiment: experiment.clone(), recommended: None };
             let planner = Planner::new(&brief, &rules, now);
-            let fates = (1..=40).map(|key| planner.decide(&Person { key: ContactKey::from_i64(key).unwrap(), ..person }, true));
+            let fates =
+                (1..=40).map(|key| planner.decide(&Person { key: ContactKey::from_i64(key).unwrap(), ..person }, true, None));
             fates.collect::<Vec<_>>()
         };
         let consents = [consent(Some(Basis::Express))];
@@ -369,8 +389,8 @@ mod tests {
         let check = |campaign: &Campaign, person: Person<'_>, is_reachable: bool, expect: &str| {
             let brief = Brief { campaign: campaign.clone(), experiment: experiment.clone(), recommended: None };
             let planner = Planner::new(&brief, &rules, at("2026-11-12T10:00:00Z"));
-            let fate = planner.decide(&person, is_reachable);
-            let (explained, asked) = planner.explain(&person, is_reachable);
+            let fate = planner.decide(&person, is_reachable, None);
+            let (explained, asked) = planner.explain(&person, is_reachable, None);
             assert_eq!(fate, explained);
             match fate {
                 Fate::LeftOut(why) => assert_eq!(why.rule().0, expect),

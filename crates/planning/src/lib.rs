@@ -14,6 +14,6 @@ pub mod fate;
 
 pub use brief::Brief;
 pub use error::PlanningError;
-pub use explain::{Explained, Explanations, explain, plan_row};
+pub use explain::{Explained, explain, plan_row};
 pub use facts::{History, Known, Sources};
 pub use fate::{Asked, Fate, LeftOut, Person, Planner, content_of, content_of_sent, message_facts};

@@ -1,13 +1,15 @@
 """Makes a CSV of contacts to import: 40 countries, 25 languages, 3 % of the rows broken in one of ten ways.
 
-    contacts_data.py CSV [--rows 1000000] [--seed 1]
+    contacts_data.py CSV [--rows 1000000] [--seed 1] [--today 2026-01-31]
 
 Beside the CSV it writes CSV.truth.json: how many rows are good, how many are broken in each way with the field that the
-report should name, and 1,000 sampled addresses that must be found nowhere in clear. The same seed makes the same file.
+report should name, and 1,000 sampled addresses that must be found nowhere in clear. The same seed makes the same file; with --today,
+each row says when it registered too, in the 400 days before.
 """
 
 import argparse
 import csv
+import datetime
 import json
 import random
 import sys
@@ -49,7 +51,7 @@ BREAKS = [
 ]
 
 
-def rows(count, seed):
+def rows(count, seed, today=None):
     """Rows as dictionaries with the way each is broken, or None."""
     draw = random.Random(seed)
     for number in range(1, count + 1):
@@ -73,6 +75,8 @@ def rows(count, seed):
             "tier": draw.choice(["bronze", "silver", "gold"]),
             "size": draw.choice(["S", "M", "L", "XL"]),
         }
+        if today:
+            row["registered_at"] = f"{today - datetime.timedelta(days=number % 400)}T12:00:00Z"
         broken = None
         if draw.random() < BROKEN_SHARE:
             broken = draw.randrange(len(BREAKS))
@@ -85,15 +89,17 @@ def main():
     parser.add_argument("csv")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--today", type=datetime.date.fromisoformat)
     args = parser.parse_args()
+    columns = (["registered_at"] if args.today else []) + COLUMNS
     truth = {name: {"field": field, "rows": 0} for name, field, _ in BREAKS}
     good, addresses = 0, []
     pick = random.Random(args.seed + 1)
     with open(args.csv, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row, broken in rows(args.rows, args.seed):
-            values = [row[name] for name in COLUMNS]
+        writer.writerow(columns)
+        for row, broken in rows(args.rows, args.seed, args.today):
+            values = [row[name] for name in columns]
             writer.writerow(values[:-1] + (values[-1] if isinstance(values[-1], list) else [values[-1]]))
             if broken is not None:
                 truth[BREAKS[broken][0]]["rows"] += 1

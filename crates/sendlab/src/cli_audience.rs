@@ -56,7 +56,8 @@ pub(crate) enum TriggerCommand {
                             when:\n      registered: { for_days: 3, without: [ordered] }\n    entry: once\n    holdout: 0.1\n    campaign: \
                             welcome-offer\n\nConditions: registered, inactive, spent, birthday, browsed, carted, price_dropped, entered (a \
                             segment).\nentry: once, { once_per_days: 30 } or each_time; delay_minutes, delay_hours or delay_days; exit: [ordered, \
-                            …]; holdout: a share.\n\nEight samples: data/samples/triggers.yaml"
+                            …]; holdout: a share.\n\nThe campaign is one with `triggered: true` and no audience; it is \
+                            started like any other and runs until it `ends`.\n\nEight samples: data/samples/triggers.yaml"
     )]
     Apply {
         /// The file; unknown keys are refused.

@@ -24,11 +24,14 @@ pub(crate) async fn run(client: &Client, args: ExplainArgs) -> anyhow::Result<()
 }
 
 fn tell(answer: &Value, contact: &Value, all: bool) {
-    let moment = match answer["plan"].as_u64() {
-        Some(plan) => format!("plan {plan} of {}", text(&answer["at"])),
-        None => format!("no plan yet; as it would be at {}", text(&answer["at"])),
+    let moment = match contact["plan"].as_u64() {
+        Some(plan) => format!("plan {plan} of {}", text(&contact["at"])),
+        None => format!("no plan yet; as it would be at {}", text(&contact["at"])),
     };
     say(&format!("{} in {} ({moment})", text(&contact["contact"]), text(&answer["campaign"])));
+    if let Some(step) = contact["step"].as_str() {
+        say(&format!("  Entry {step} of a trigger."));
+    }
     let decided = if contact["planned"].is_null() { &contact["decided"] } else { &contact["planned"] };
     say(&format!("  {}", decision(decided)));
     if contact["agrees"] == json!(false) {

@@ -68,6 +68,9 @@ pub(crate) fn triggers(list: &Value) {
             word(&row["watched"]),
             word(&row["evaluated_at"]),
         ));
+        if let Some(problem) = row["problem"].as_str() {
+            say(&format!("  Nothing is sent: {problem}."));
+        }
     }
 }
 

@@ -236,6 +236,7 @@ fn campaign(id: &str) -> Campaign {
         mode: Mode::Test,
         audience: None,
         segment: None,
+        triggered: false,
         share: 1.0,
         from: "Sendlab Demo Shop <news@shop.example.test>".to_owned(),
         class: MessageClass::Marketing,

@@ -1,6 +1,5 @@
 //! What a trigger must be like before it is evaluated: every number one that can be meant, and no act that makes it never fire.
 
-use jiff::SignedDuration;
 use vocabulary::Currency;
 use vocabulary::label::{self, LABEL_BYTES_MAX};
 
@@ -29,9 +28,6 @@ pub(crate) fn engine(trigger: &Trigger, base: Currency) -> Checked<Engine> {
     }
     let delay = trigger.delay().length("delay")?.unwrap_or_default();
     acts("exit", &trigger.exit)?;
-    if !trigger.exit.is_empty() && delay == SignedDuration::ZERO {
-        return wrong("exit", "says nothing without a delay; add one, such as delay_hours: 1, or leave it out");
-    }
     if !(0.0..=1.0).contains(&trigger.holdout) {
         return wrong("holdout", format!("is {}; write a share from 0 to 1, such as 0.1", trigger.holdout));
     }

@@ -36,7 +36,8 @@ pub struct Trigger {
     /// So many days of 24 hours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_days: Option<u32>,
-    /// One of these, after the condition became true and not after the message is due, takes the contact out again.
+    /// One of these, after the condition became true, takes the contact out again: during the delay, and for as long as a rule
+    /// such as a window of hours puts the message off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exit: Vec<Act>,
     /// The share of contacts, 0 to 1, who enter but are sent nothing, so that the effect can be measured. Chosen by hash of the

@@ -25,6 +25,9 @@ pub struct Campaign {
     /// The segment it goes to, as it is when the plan is made; instead of `audience`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<String>,
+    /// Whether it goes to whom triggers name, whenever they do, and not to an audience. It runs until `ends`, or for ever.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub triggered: bool,
     /// The share of the audience that is mailed, chosen by hash, more than 0 and at most 1.
     #[serde(default = "share_default")]
     pub share: f64,
@@ -54,6 +57,10 @@ pub struct Campaign {
     pub cost: Option<f64>,
     /// The content by the name that variants give in `copy`.
     pub content: BTreeMap<String, Copy>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn share_default() -> f64 {

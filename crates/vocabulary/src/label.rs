@@ -126,6 +126,10 @@ label!(
     Provider, LABEL_BYTES_MAX
 );
 label!(
+    /// Names which of a campaign's messages to one contact it is, where there may be several, such as an entry of a trigger.
+    Step, EVENT_ID_BYTES_MAX
+);
+label!(
     /// Names one recommendation.
     RecommendationId, LABEL_BYTES_MAX
 );

@@ -28,7 +28,9 @@ pub use event::{
 };
 pub use experiment::{Experiment, Factor, Guardrail, Measure, Metric, Outcome, Variant};
 pub use form::{CONFIRM_URL, Form, FormMail};
-pub use label::{CampaignId, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, VariantName};
+pub use label::{
+    CampaignId, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, Step, VariantName,
+};
 pub use money::{Currency, Money, MoneyError};
 pub use rates::{Rate, RateSource, RateSpan, Rates, Ratio};
 pub use recommendation::Recommendation;

@@ -101,7 +101,8 @@ pub(crate) async fn claim(parts: &Parts, worker: &str, job: &Job, rows: &[PlanRo
 fn new_claim(job: &Job, row: &PlanRow, recommended: Option<&VariantName>) -> NewClaim {
     NewClaim {
         contact: row.contact,
-        message_id: content::message_id(&job.campaign.campaign, row.contact),
+        step: row.step.clone(),
+        message_id: content::message_id(&job.campaign.campaign, row.contact, row.step.as_ref()),
         experiment_id: job.experiment.experiment.clone(),
         variant: row.variant.clone().or_else(|| recommended.cloned()),
         market: row.market.clone(),
@@ -135,21 +136,21 @@ impl Facts {
     }
 }
 
-fn judge<'r>(parts: &Parts, job: &Job, claimed: impl Iterator<Item = (&'r PlanRow, NewClaim)>, mut facts: Facts) -> Claimed {
+fn judge<'r>(parts: &Parts, job: &Job, claimed: impl Iterator<Item = (&'r PlanRow, NewClaim)>, facts: Facts) -> Claimed {
     let (mut outgoing, mut dropped) = (Vec::new(), Vec::new());
     for (row, claim) in claimed {
         let message_id = claim.message_id;
-        let recipient = facts.recipients.remove(&row.contact);
+        let recipient = facts.recipients.get(&row.contact).cloned();
         let reached =
             recipient.and_then(|mut recipient| recipient.addresses.remove(&Channel::Email).map(|email| (recipient, email)));
         let Some((recipient, email)) = reached else {
             dropped.push((message_id, Dropped::Against("the contact has no address any more".to_owned())));
             continue;
         };
-        let mut sends = facts.sends.remove(&row.contact).unwrap_or_default();
+        let mut sends = facts.sends.get(&row.contact).cloned().unwrap_or_default();
         let own = sends.iter().find(|sent| sent.message_id == message_id).map(|sent| sent.number);
         sends.retain(|sent| sent.message_id != message_id && counts(sent, own));
-        let permission = facts.permissions.remove(&row.contact).unwrap_or_default();
+        let permission = facts.permissions.get(&row.contact).cloned().unwrap_or_default();
         let (planned, due) = (row.variant.clone(), row.due);
         let out = Outgoing { message_id, recipient, email, planned, sent: None, dropped: None, due, permission, sends };
         let variant = claim.variant.as_ref().and_then(|name| job.experiment.variant(name));

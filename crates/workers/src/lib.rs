@@ -10,6 +10,7 @@ mod begun;
 mod claim;
 mod confirmer;
 mod contacts;
+mod entries;
 mod eraser;
 mod keeper;
 mod lander;

@@ -15,7 +15,7 @@ use planning::{Brief, Known, Planner, Sources, plan_row};
 use tokio_util::sync::CancellationToken;
 use vocabulary::{Body, Campaign, Channel, Context, Event, EventId, Mode, VariantName};
 
-use crate::{Config, Parts, WorkerError, contacts, pause_after};
+use crate::{Config, Parts, WorkerError, contacts, entries, pause_after};
 
 /// Recipients in a slice: few enough that a slow lane holds back little, many enough that leasing costs nothing.
 const SLICE_ROWS_MAX: u64 = 500;
@@ -53,6 +53,8 @@ pub(crate) async fn run(parts: Parts, config: Config, stop: CancellationToken) {
 async fn step(parts: &Parts, config: &Config) -> Result<(), WorkerError> {
     for row in parts.control.campaigns().await? {
         let outcome = match row.state {
+            CampaignState::Planning if row.campaign.triggered => entries::begin(parts, config, &row).await,
+            CampaignState::Sending if row.campaign.triggered => entries::plan(parts, config, &row).await,
             CampaignState::Planning => compile(parts, config, &row).await,
             CampaignState::Sending if row.campaign.mode == Mode::Recommended => replan_if_hour_moved(parts, config, &row).await,
             _ => Ok(()),
@@ -90,7 +92,7 @@ async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<()
     let (campaign, version) = (&row.campaign, row.plan_version + 1);
     let brief = Brief::read(&parts.control, campaign.clone(), None).await?;
     check(config, &brief)?;
-    let file = plan_file(&config.plans, campaign, version);
+    let file = plan_file(&config.plans, campaign, &version.to_string());
     let rows = if file.exists() {
         lake::read_plan(&file, 0, usize::MAX)?
     } else {
@@ -112,7 +114,7 @@ async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<()
 }
 
 /// What would make every single message fail is found before the first.
-fn check(config: &Config, brief: &Brief) -> Result<(), WorkerError> {
+pub(crate) fn check(config: &Config, brief: &Brief) -> Result<(), WorkerError> {
     let Brief { campaign, experiment, .. } = brief;
     if config.smtp.is_none() {
         return Err(WorkerError::Campaign("no mail server is set; start the server with `--smtp HOST:PORT`".into()));
@@ -134,9 +136,10 @@ fn check(config: &Config, brief: &Brief) -> Result<(), WorkerError> {
     Ok(())
 }
 
-fn plan_file(folder: &Path, campaign: &Campaign, version: u32) -> PathBuf {
+/// The file of one of a campaign's plans. `name` is one that no other of its plans has.
+pub(crate) fn plan_file(folder: &Path, campaign: &Campaign, name: &str) -> PathBuf {
     let safe: String = campaign.campaign.as_str().bytes().map(|b| format!("{b:02x}")).collect();
-    folder.join(format!("{safe}-{version}.parquet"))
+    folder.join(format!("{safe}-{name}.parquet"))
 }
 
 /// Decides about everybody in the audience. First come those who are sent something, by due time, then the others.
@@ -150,14 +153,15 @@ async fn draw_up(parts: &Parts, brief: &Brief, version: u32, now: Timestamp) -> 
     let history = from.history(None, &brief.experiment, now).await?;
     let planner = Planner::new(brief, &parts.rules, now);
     let mut rows = Vec::with_capacity(audience.recipients.len());
-    let each = |known: Known<'_>| rows.push(plan_row(known.recipient, planner.decide(&known.person, known.is_reachable)));
+    let each =
+        |known: Known<'_>| rows.push(plan_row(known.recipient, None, planner.decide(&known.person, known.is_reachable, None)));
     from.consider(&audience.recipients, brief.campaign.channel, &history, Some(now), each).await?;
     rows.sort_by_key(|row| (row.due.is_none(), row.due, row.contact));
     Ok(rows)
 }
 
 /// Runs of rows that are due together, of bounded length.
-fn slices(rows: &[PlanRow]) -> Vec<NewSlice> {
+pub(crate) fn slices(rows: &[PlanRow]) -> Vec<NewSlice> {
     let mut slices: Vec<NewSlice> = Vec::new();
     for (index, due) in rows.iter().map_while(|row| row.due).enumerate() {
         match slices.last_mut() {
@@ -169,7 +173,7 @@ fn slices(rows: &[PlanRow]) -> Vec<NewSlice> {
 }
 
 /// Assignments are events like any other; their ids follow from who and what, so that telling them twice is harmless.
-async fn record_assignments(parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> Result<(), WorkerError> {
+pub(crate) async fn record_assignments(parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> Result<(), WorkerError> {
     let now = parts.clock.now();
     let assigner = Assigner::new(&brief.experiment);
     let event = |row: &PlanRow| Event {
@@ -207,6 +211,7 @@ mod tests {
             market: None,
             due: Some(Timestamp::from_second(due).unwrap()),
             why: None,
+            step: None,
         };
         let mut rows: Vec<PlanRow> = std::iter::repeat_n(10, 1_200).chain([20, 20, 30]).map(row).collect();
         rows.push(PlanRow { due: None, ..row(0) });

@@ -243,7 +243,8 @@ impl Round<'_> {
     }
 }
 
-fn fact_of(row: &FactRow) -> Option<Fact<'_>> {
+/// What a row of the lake tells a trigger.
+pub(crate) fn fact_of(row: &FactRow) -> Option<Fact<'_>> {
     let product = row.product.as_deref();
     let what = match &*row.what {
         "ordered" => What::Ordered { amount: row.amount },

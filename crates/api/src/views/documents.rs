@@ -253,6 +253,9 @@ document!(
         /// The channel; `email` where absent.
         #[schema(required = false)]
         channel: ChannelDocument,
+        /// Whether it goes to whom triggers name, whenever they do, and not to an audience.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        triggered: Option<bool>,
         /// Nothing leaves before; at once where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(format = DateTime)]

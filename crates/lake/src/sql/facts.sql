@@ -1,4 +1,5 @@
--- What contacts did, by the words of triggers, in order of contact and time. `$words` are the words that are asked for.
+-- What contacts did, by the words of triggers, in order of contact and time. `$words` are the words that are asked for,
+-- `$which` narrows it to some contacts and a time.
 -- A refund is a negative order; one without an exchange rate says nothing.
 SELECT contact_key, event_time, what, amount, product
 FROM (
@@ -16,5 +17,5 @@ FROM (
     UNION ALL
     SELECT contact_key, event_time, CASE activity WHEN 'viewed' THEN 'browsed' ELSE activity END, 0, product FROM activities
 )
-WHERE what IN ($words)
+WHERE what IN ($words) AND $which
 ORDER BY contact_key, event_time

@@ -117,7 +117,6 @@ fn a_trigger_that_cannot_be_meant_names_the_field_and_the_fix() {
     check("delay_minutes: 3\ndelay_days: 3", "`delay_days` is given beside minutes; keep one of them");
     check("delay_days: 0", "`delay_days` is 0; write a number of days from 1 to 730");
     check("entry: {once_per_days: 0}", "`entry.once_per_days` is 0; write a number of days from 1 to 730");
-    check("exit: [ordered]", "`exit` says nothing without a delay; add one, such as delay_hours: 1, or leave it out");
     check("delay_days: 1\nexit: [ordered, clicked, ordered]", "`exit[2]` names ordered again; name each act once");
     check("holdout: 1.5", "`holdout` is 1.5; write a share from 0 to 1, such as 0.1");
     check("holdout: .nan", "`holdout` is NaN; write a share from 0 to 1, such as 0.1");

@@ -1,0 +1,168 @@
+//! Plans the messages of triggered campaigns: entries of triggers become plans beside those there are, as they come.
+//!
+//! An entry whose message a rule puts off stays an entry until it can leave: so whatever takes out, takes out until then, and
+//! everything is decided with what is known at that time. A plan names only who is sent something now, and who is not and why.
+
+use std::collections::{BTreeMap, HashMap};
+
+use control::{AddedPlan, CampaignRow, EntryRow, PlannedEntries};
+use jiff::{SignedDuration, Timestamp};
+use lake::{PlanRow, Recipient};
+use planning::{Brief, Fate, Known, LeftOut, Planner, Sources, plan_row};
+use triggers::{Engine, Fact};
+use vocabulary::{ContactKey, Mode};
+
+use crate::planner::{check, plan_file, record_assignments, slices};
+use crate::trigger::fact_of;
+use crate::{Config, Parts, WorkerError, contacts};
+
+/// Entries planned together. More wait for the next plan, a moment later.
+const ENTRIES_AT_ONCE: u32 = 10_000;
+
+/// A message that may leave within this time goes into the plan; one that is later stays an entry.
+const SOON: SignedDuration = SignedDuration::from_secs(60);
+
+/// Looks at a triggered campaign before it sends the first time.
+pub(crate) async fn begin(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<(), WorkerError> {
+    use control::CampaignState::{Planning, Sending};
+    check(config, &Brief::read(&parts.control, row.campaign.clone(), None).await?)?;
+    parts.control.set_campaign_state(&row.campaign.campaign, &[Planning], Sending).await?;
+    Ok(())
+}
+
+/// Plans the entries whose time has come. A campaign whose end has come is over when there are none.
+pub(crate) async fn plan(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<(), WorkerError> {
+    let (campaign, now) = (&row.campaign, parts.clock.now());
+    let entries = parts.control.waiting_entries(&campaign.campaign, now, ENTRIES_AT_ONCE).await?;
+    if entries.is_empty() {
+        if campaign.ends.is_some_and(|ends| ends <= now) {
+            parts.control.end_campaign(&campaign.campaign).await?;
+        }
+        return Ok(());
+    }
+    let brief = Brief::read(&parts.control, campaign.clone(), None).await?;
+    let Decided { rows, outcome } = decide(parts, &brief, entries, now).await?;
+    let added = if rows.is_empty() { None } else { Some(write(parts, config, row, &brief, &rows, now).await?) };
+    if parts.control.keep_entries(&campaign.campaign, &outcome, added.as_ref()).await? {
+        let (held, exited) = (outcome.held.len(), outcome.exited.len());
+        tracing::info!(campaign = %campaign.campaign, planned = outcome.planned.len(), held, exited, "planned entries of triggers");
+    } else if let Some(added) = added {
+        // Somebody else was faster, or the campaign was paused: nothing names this file.
+        drop(std::fs::remove_file(&added.file));
+    }
+    Ok(())
+}
+
+/// Writes the plan, and tells who was assigned what.
+async fn write(
+    parts: &Parts,
+    config: &Config,
+    row: &CampaignRow,
+    brief: &Brief,
+    rows: &[PlanRow],
+    now: Timestamp,
+) -> Result<AddedPlan, WorkerError> {
+    let version = row.plan_version + 1;
+    // Its own name for each process: two may set out to write the same plan, and only one of them is kept.
+    let file = plan_file(&config.plans, &row.campaign, &format!("{version}-{}", config.name));
+    lake::write_plan(&file, rows, Some(now))?;
+    let sent = rows.partition_point(|row| row.due.is_some());
+    if row.campaign.mode == Mode::Test {
+        record_assignments(parts, brief, &rows[..sent]).await?;
+    }
+    let planned_for = brief.recommended.as_ref().map(|variant| variant.name.clone());
+    Ok(AddedPlan { version, file, planned_for, slices: slices(&rows[..sent]) })
+}
+
+/// What was decided about entries: rows of a plan, those who are sent something first by due time, and the others.
+#[derive(Default)]
+struct Decided {
+    rows: Vec<PlanRow>,
+    outcome: PlannedEntries,
+}
+
+async fn decide(parts: &Parts, brief: &Brief, entries: Vec<EntryRow>, now: Timestamp) -> Result<Decided, WorkerError> {
+    contacts::publish(parts).await?;
+    let exits = exits(parts, &entries).await?;
+    let mut decided = Decided::default();
+    let (exited, entries): (Vec<EntryRow>, Vec<EntryRow>) =
+        entries.into_iter().partition(|entry| exits.contains_key(&entry.number));
+    decided.outcome.exited.extend(exited.iter().map(|entry| (entry.number, exits[&entry.number])));
+    let from = Sources { control: &parts.control, lake: &parts.lake };
+    let mut keys: Vec<ContactKey> = entries.iter().map(|entry| entry.firing.contact).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let (audience, _) = brief.audience(from, Some(&keys), now).await?;
+    let history = from.history(Some(&keys), &brief.experiment, now).await?;
+    let planner = Planner::new(brief, &parts.rules, now);
+    let mut of: HashMap<ContactKey, Vec<EntryRow>> = HashMap::with_capacity(keys.len());
+    for entry in entries {
+        of.entry(entry.firing.contact).or_default().push(entry);
+    }
+    let each = |known: Known<'_>| {
+        for entry in of.remove(&known.recipient.key).unwrap_or_default() {
+            let fate = planner.decide(&known.person, known.is_reachable, Some(entry.firing.firing.due));
+            decided.add(known.recipient, &entry, fate, now);
+        }
+    };
+    from.consider(&audience.recipients, brief.campaign.channel, &history, Some(now), each).await?;
+    for entry in of.into_values().flatten() {
+        let recipient = stranger(entry.firing.contact);
+        decided.add(&recipient, &entry, Fate::LeftOut(LeftOut::Audience), now);
+    }
+    decided.rows.sort_by_key(|row| (row.due.is_none(), row.due, row.contact));
+    Ok(decided)
+}
+
+impl Decided {
+    fn add(&mut self, recipient: &Recipient, entry: &EntryRow, fate: Fate, now: Timestamp) {
+        match &fate {
+            Fate::Send { due, .. } if now.duration_until(*due) > SOON => self.outcome.held.push((entry.number, *due)),
+            _ => {
+                self.rows.push(plan_row(recipient, Some(entry.step()), fate));
+                self.outcome.planned.push(entry.number);
+            }
+        }
+    }
+}
+
+/// Somebody of whom the audience knows nothing.
+fn stranger(key: ContactKey) -> Recipient {
+    Recipient { key, country: None, region: None, market: None, time_zone: None, is_zone_derived: false }
+}
+
+/// Of entries that were put off, those whose contact did what takes out since the condition became true, by number.
+async fn exits(parts: &Parts, entries: &[EntryRow]) -> Result<HashMap<i64, Timestamp>, WorkerError> {
+    let mut by_trigger: BTreeMap<&str, Vec<&EntryRow>> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| entry.is_held) {
+        by_trigger.entry(&entry.firing.trigger).or_default().push(entry);
+    }
+    let mut exits = HashMap::new();
+    for (trigger, entries) in by_trigger {
+        let Some(row) = parts.control.trigger(trigger).await? else { continue };
+        let Ok(engine) = row.trigger.engine(parts.lake.base_currency()) else { continue };
+        exits.extend(exits_of(parts, &row.trigger.exit, &engine, &entries).await?);
+    }
+    Ok(exits)
+}
+
+async fn exits_of(
+    parts: &Parts,
+    acts: &[triggers::Act],
+    engine: &Engine,
+    entries: &[&EntryRow],
+) -> Result<Vec<(i64, Timestamp)>, WorkerError> {
+    let words: Vec<&str> = acts.iter().map(|act| act.as_str()).collect();
+    let keys: Vec<ContactKey> = entries.iter().map(|entry| entry.firing.contact).collect();
+    let Some(since) = entries.iter().map(|entry| entry.firing.firing.true_at).min() else { return Ok(Vec::new()) };
+    let rows = parts.lake.facts_of(&keys, &words, since).await?;
+    let mut facts: HashMap<ContactKey, Vec<Fact<'_>>> = HashMap::new();
+    for row in &rows {
+        facts.entry(row.contact).or_default().extend(fact_of(row));
+    }
+    let exit = |entry: &&EntryRow| {
+        let facts = facts.get(&entry.firing.contact)?;
+        Some((entry.number, engine.exit_after(entry.firing.firing.true_at, facts)?))
+    };
+    Ok(entries.iter().filter_map(exit).collect())
+}
