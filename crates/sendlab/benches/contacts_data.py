@@ -29,7 +29,7 @@ PLACES = [
     ("SG", "zh-Hans-CN", None, 0),
 ]
 COLUMNS = [
-    "key", "email", "phone", "country", "language", "time_zone", "interests", "tags", "device", "birth_date", "source", "tier",
+    "key", "email", "phone", "whatsapp", "country", "language", "time_zone", "interests", "tags", "device", "birth_date", "source", "tier",
     "size",
 ]
 INTERESTS = ["shoes", "bags", "hats", "toys", "garden", "phones", "books", "tea"]
@@ -64,6 +64,7 @@ def rows(count, seed, today=None):
             "key": f"shop-{number}",
             "email": f"reader.{number}.{draw.randrange(10**6)}@mail{number % 50}.example",
             "phone": phone,
+            "whatsapp": phone if number % 50 == 7 else "",
             "country": country,
             "language": language,
             "time_zone": "",
