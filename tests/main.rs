@@ -7,6 +7,7 @@ mod story {
     mod past_experiment;
     mod permission;
     mod recommendation_moves;
+    mod signed_mail;
     mod subscription;
     mod triggered_mail;
     mod triggers;
@@ -29,7 +30,12 @@ mod faults {
     mod bad_batch;
     mod kill_lake;
     mod kill_nine;
+    mod server_drops_after_dot;
+    mod server_says_421;
+    mod server_says_550;
     mod server_says_later;
+    mod server_stalls;
+    mod server_takes_data_of_nobody;
 }
 mod support;
 mod tidy;

@@ -2,7 +2,7 @@
 //! waits for it.
 
 use serde_json::json;
-use simulator::sink::{Fault, SinkConfig};
+use simulator::sink::Fault;
 
 use crate::support::shop::Shop;
 use crate::support::until;
@@ -12,15 +12,8 @@ const OFFERS: u64 = 12;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deferred_message_is_offered_again_and_then_counts_as_refused() {
-    let faults = vec![Fault::RefuseData("later".into())];
-    let shop = Shop::open_with("2026-03-02T00:00:00Z", SinkConfig { faults, ..SinkConfig::default() }).await;
-    let contacts = ["anna", "later", "bruno"].map(|name| {
-        let email = format!("{name}@example.test");
-        json!({ "key": name, "email": email, "email_consent": "express", "country": "GB" })
-    });
-    shop.contacts(contacts.into()).await;
-    shop.experiment("e", [None; 2]).await;
-    shop.campaign("c", "e", json!({})).await;
+    let shop = Shop::troubled(&[Fault::RefuseData("later".into())]).await;
+    shop.mailing(&["anna", "later", "bruno"]).await;
 
     let progress =
         async || shop.client.get("/v1/campaigns/c").await.ok().map(|row| (row["state"].clone(), row["progress"].clone()));

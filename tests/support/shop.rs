@@ -1,20 +1,29 @@
 //! A server under a clock that is set by hand, with a mail server that keeps everything: a shop in which a test lives through days.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use gateways::{Patience, SmtpConfig};
 use jiff::ToSpan as _;
 use reqwest::Method;
 use sendlab::server::{Server, Settings};
 use sendlab::{Client, SystemIds};
 use serde_json::{Value, json};
 use simulator::SteppedClock;
-use simulator::sink::{Sink, SinkConfig};
+use simulator::sink::{Fault, Sink, SinkConfig};
 use vocabulary::{Clock as _, Timestamp};
 
 use super::until;
 
-/// Mails as they came: the address in RCPT TO and the whole text, lines joined that quoted-printable had broken.
-type Mails = Arc<Mutex<Vec<(String, String)>>>;
+/// Mails as they came: the address in RCPT TO and the bytes.
+type Mails = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
+/// What is special about a shop.
+#[derive(Clone, Default)]
+struct Special {
+    patience: Patience,
+    dkim: Vec<String>,
+}
 
 pub(crate) struct Shop {
     pub(crate) server: Server,
@@ -23,34 +32,46 @@ pub(crate) struct Shop {
     pub(crate) sink: Sink,
     pub(crate) folder: tempfile::TempDir,
     mails: Mails,
+    special: Special,
 }
 
 impl Shop {
     pub(crate) async fn open(now: &str) -> Self {
-        Self::open_with(now, SinkConfig::default()).await
+        Self::open_with(now, SinkConfig::default(), Special::default()).await
     }
 
-    pub(crate) async fn open_with(now: &str, config: SinkConfig) -> Self {
+    /// A shop whose mail server goes wrong in these ways and has answered after a fifth of a second, or never will.
+    pub(crate) async fn troubled(faults: &[Fault]) -> Self {
+        let patience = Patience { dot: Duration::from_millis(200), ..Patience::default() };
+        let config = SinkConfig { faults: faults.to_vec(), ..SinkConfig::default() };
+        Self::open_with("2026-03-02T09:00:00Z", config, Special { patience, ..Special::default() }).await
+    }
+
+    /// A shop whose mail is signed with these keys, `DOMAIN:SELECTOR:FILE`.
+    pub(crate) async fn signed(dkim: Vec<String>) -> Self {
+        Self::open_with("2026-03-02T09:00:00Z", SinkConfig::default(), Special { dkim, ..Special::default() }).await
+    }
+
+    async fn open_with(now: &str, config: SinkConfig, special: Special) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (sink, mut received) = Sink::start(config).await.unwrap();
         let mails = Mails::default();
         let seen = mails.clone();
         tokio::spawn(async move {
             while let Some(mail) = received.recv().await {
-                let text = String::from_utf8_lossy(&mail.raw).replace("=\r\n", "").replace("=3D", "=");
-                seen.lock().unwrap().extend(mail.to.into_iter().map(|to| (to, text.clone())));
+                seen.lock().unwrap().extend(mail.to.into_iter().map(|to| (to, mail.raw.clone())));
             }
         });
         let clock = Arc::new(SteppedClock::new(now.parse::<Timestamp>().unwrap()));
-        let server = serve(&folder, &sink, &clock).await;
+        let server = serve(&folder, &sink, &special, &clock).await;
         let client = Client::new(server.door.clone());
-        Self { server, client, clock, sink, folder, mails }
+        Self { server, client, clock, sink, folder, mails, special }
     }
 
     /// Stops the server and starts it again over the same data.
     pub(crate) async fn reopen(self) -> Self {
         self.server.stop().await.unwrap();
-        let server = serve(&self.folder, &self.sink, &self.clock).await;
+        let server = serve(&self.folder, &self.sink, &self.special, &self.clock).await;
         let client = Client::new(server.door.clone());
         Self { server, client, ..self }
     }
@@ -109,13 +130,55 @@ impl Shop {
         .await
     }
 
-    /// The newest of so many mails.
-    pub(crate) async fn mail(&self, count: usize) -> String {
+    /// Sends one campaign to these people of Great Britain, who all agreed to it.
+    pub(crate) async fn mailing(&self, names: &[&str]) {
+        let person = |name: &&str| {
+            let email = format!("{name}@example.test");
+            json!({ "key": name, "email": email, "email_consent": "express", "country": "GB" })
+        };
+        self.contacts(names.iter().map(person).collect()).await;
+        self.experiment("e", [None; 2]).await;
+        self.campaign("c", "e", json!({})).await;
+    }
+
+    /// The campaign's numbers when it is done: accepted, refused, in doubt, skipped.
+    pub(crate) async fn end_of_mailing(&self) -> [u64; 4] {
+        let progress = self.state("c", &["done"]).await["progress"].clone();
+        assert_eq!(progress["claimed"], 0, "nothing stays open: {progress}");
+        ["accepted", "refused", "in_doubt", "skipped"].map(|state| progress[state].as_u64().unwrap())
+    }
+
+    /// The ledger's row of each of these contacts in the mailing: how it ended and the server's words.
+    pub(crate) async fn ledger(&self, names: &[&str]) -> Vec<(String, String)> {
+        let body = json!({ "campaign": "c", "contacts": names });
+        let answer = self.send(Method::POST, "/v1/explanations", &body).await;
+        let row = |contact: &Value| {
+            let text = |field: &str| contact["message"][field].as_str().unwrap_or_default().to_owned();
+            (text("state"), text("reply"))
+        };
+        answer["contacts"].as_array().unwrap().iter().map(row).collect()
+    }
+
+    /// How many events of a kind the lake has with a status.
+    pub(crate) async fn deliveries(&self, status: &str) -> u64 {
+        let sql = format!("select count(*) as n from deliveries where status = '{status}'");
+        let body = json!({ "sql": sql }).to_string().into_bytes();
+        let rows = self.client.send(Method::POST, "/v1/sql?format=json", "application/json", body).await.unwrap();
+        rows[0]["n"].as_u64().unwrap()
+    }
+
+    /// The newest of so many mails, as it came.
+    pub(crate) async fn raw_mail(&self, count: usize) -> Vec<u8> {
         until(&format!("mail {count}"), async || {
             let mails = self.mails.lock().unwrap();
-            (mails.len() >= count).then(|| mails.last().map(|(_, text)| text.clone()))?
+            (mails.len() >= count).then(|| mails.last().map(|(_, raw)| raw.clone()))?
         })
         .await
+    }
+
+    /// The same as text, with the lines joined that quoted-printable had broken.
+    pub(crate) async fn mail(&self, count: usize) -> String {
+        String::from_utf8_lossy(&self.raw_mail(count).await).replace("=\r\n", "").replace("=3D", "=")
     }
 
     /// To whom mails went, in order of the addresses.
@@ -132,8 +195,8 @@ impl Shop {
     }
 }
 
-async fn serve(folder: &tempfile::TempDir, sink: &Sink, clock: &Arc<SteppedClock>) -> Server {
-    let smtp = Some(gateways::SmtpConfig::new("127.0.0.1", sink.address().port()));
-    let settings = Settings { smtp, ..Settings::new(&folder.path().join("data")) };
+async fn serve(folder: &tempfile::TempDir, sink: &Sink, special: &Special, clock: &Arc<SteppedClock>) -> Server {
+    let smtp = Some(SmtpConfig { patience: special.patience, ..SmtpConfig::new("127.0.0.1", sink.address().port()) });
+    let settings = Settings { smtp, dkim: special.dkim.clone(), ..Settings::new(&folder.path().join("data")) };
     Server::start(settings, clock.clone(), Arc::new(SystemIds)).await.unwrap()
 }

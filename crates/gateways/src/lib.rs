@@ -4,16 +4,18 @@
 //! things ([`HandOver`]); it never says "accepted" without the server's own reply, and never "not sent" when the server
 //! may have the whole message.
 //!
-//! Reading order: [`mime`] (a rendered copy becomes the bytes of a mail), [`smtp`] (the lane that sends them), `session`
+//! Reading order: [`mime`] (a rendered copy becomes the bytes of a mail), [`dkim`] (and is signed), [`smtp`] (the lane that sends them), `session`
 //! (one connection), `wire` (the bytes below it).
 
 mod batch;
+pub mod dkim;
 pub mod error;
 pub mod mime;
 mod session;
 pub mod smtp;
 mod wire;
 
+pub use dkim::{Dkim, DkimKey, DkimKind, new_dkim_key};
 pub use error::GatewayError;
 pub use mime::{ListHeaders, MailParts, mailbox_address, mime};
 pub use session::{CONNECTION_SECONDS_MAX, IDLE_SECONDS_MAX};

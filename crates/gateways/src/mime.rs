@@ -158,7 +158,7 @@ fn plain(text: &str, also: &str) -> String {
     text.chars().map(|c| if keeps(c) { c } else { '-' }).collect()
 }
 
-fn wrong(field: &'static str, value: &str, problem: &'static str) -> GatewayError {
+pub(crate) fn wrong(field: &'static str, value: &str, problem: &'static str) -> GatewayError {
     GatewayError::Field { field, value: value.to_owned(), problem }
 }
 

@@ -108,7 +108,8 @@ struct Answers {
 
 impl Session {
     /// Connects, encrypts, logs in and learns what the server can do.
-    pub(crate) async fn open(config: &SmtpConfig, patience: Patience) -> Result<Self, GatewayError> {
+    pub(crate) async fn open(config: &SmtpConfig) -> Result<Self, GatewayError> {
+        let patience = config.patience;
         let server = format!("{}:{}", config.host, config.port);
         let is_here = config.host == "localhost" || config.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         if config.credentials.is_some() && config.security == Security::None && !is_here {

@@ -44,6 +44,8 @@ pub struct SmtpConfig {
     pub credentials: Option<(String, String)>,
     /// How many messages a connection takes at most, such as [`MESSAGES_PER_CONNECTION_MAX`].
     pub messages_per_connection_max: u32,
+    /// How long it may take for each reply.
+    pub patience: Patience,
 }
 
 impl SmtpConfig {
@@ -57,6 +59,7 @@ impl SmtpConfig {
             security: Security::None,
             credentials: None,
             messages_per_connection_max: MESSAGES_PER_CONNECTION_MAX,
+            patience: Patience::default(),
         }
     }
 }
@@ -128,7 +131,6 @@ pub enum HandOver {
 /// One connection's worth of sending.
 pub struct SmtpLane {
     config: SmtpConfig,
-    patience: Patience,
     parked: Option<Session>,
 }
 
@@ -136,13 +138,7 @@ impl SmtpLane {
     /// A lane to the server of `config`. It connects when there is something to send.
     #[must_use]
     pub fn new(config: SmtpConfig) -> Self {
-        Self { config, patience: Patience::default(), parked: None }
-    }
-
-    /// The same lane with other limits of time.
-    #[must_use]
-    pub fn with_patience(self, patience: Patience) -> Self {
-        Self { patience, ..self }
+        Self { config, parked: None }
     }
 
     /// Hands over messages in order and says of each what became of it.
@@ -198,6 +194,6 @@ impl SmtpLane {
             Some(session) => session.close().await,
             None => {}
         }
-        Session::open(&self.config, self.patience).await.map_err(|error| explained(&error))
+        Session::open(&self.config).await.map_err(|error| explained(&error))
     }
 }

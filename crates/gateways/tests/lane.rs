@@ -11,8 +11,12 @@ fn envelope(to: &str) -> Envelope {
     Envelope { from: "news@shop.example".into(), to: to.into() }
 }
 
+fn config_of(sink: &Sink) -> SmtpConfig {
+    SmtpConfig::new("127.0.0.1", sink.address().port())
+}
+
 fn lane_to(sink: &Sink) -> SmtpLane {
-    SmtpLane::new(SmtpConfig::new("127.0.0.1", sink.address().port()))
+    SmtpLane::new(config_of(sink))
 }
 
 fn content_of(index: usize) -> Vec<u8> {
@@ -47,7 +51,7 @@ struct Story {
 async fn told(config: SinkConfig, to: &[&str]) -> Story {
     let (sink, received) = Sink::start(config).await.unwrap();
     let patience = Patience { dot: Duration::from_millis(200), ..Patience::default() };
-    let mut lane = lane_to(&sink).with_patience(patience);
+    let mut lane = SmtpLane::new(SmtpConfig { patience, ..config_of(&sink) });
     let envelopes: Vec<Envelope> = to.iter().map(|to| envelope(to)).collect();
     let mut asked = Vec::new();
     let mut content = |index: usize| {

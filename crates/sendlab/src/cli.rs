@@ -12,6 +12,7 @@ pub(crate) use crate::cli_audience::{FormCommand, SegmentCommand, TriggerCommand
 use crate::cli_import::{IMPORT_CONTACTS_HELP, IMPORT_EVENTS_HELP, ImportContactsArgs, ImportEventsArgs};
 pub(crate) use crate::cli_lake::LakeCommand;
 use crate::commands;
+pub(crate) use crate::dkim_command::DkimCommand;
 
 /// Amounts are compared in this currency where nothing else is said.
 pub const BASE_CURRENCY_DEFAULT: &str = "USD";
@@ -78,6 +79,9 @@ pub(crate) enum Command {
     /// Subscription forms with double opt-in: hosted pages, and HTML for pages of your own.
     #[command(subcommand)]
     Form(FormCommand),
+    /// Keys that sign mail (DKIM): make one, and see what to publish for it.
+    #[command(subcommand)]
+    Dkim(DkimCommand),
     /// Triggers: messages that begin by themselves when something becomes true of a contact.
     #[command(subcommand)]
     Trigger(TriggerCommand),
@@ -326,6 +330,9 @@ pub(crate) struct SmtpArgs {
     /// Password, better given as the environment variable.
     #[arg(long, env = "SENDLAB_SMTP_PASSWORD", hide_env_values = true)]
     pub(crate) smtp_password: Option<String>,
+    /// A private key that signs mail from a domain and those below it (DKIM); several sign side by side. `sendlab dkim new` makes one.
+    #[arg(long, env = "SENDLAB_DKIM", value_name = "DOMAIN:SELECTOR:FILE", value_delimiter = ',')]
+    pub(crate) dkim: Vec<String>,
     /// Connections at the same time.
     #[arg(long, env = "SENDLAB_SMTP_LANES", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) smtp_lanes: u16,

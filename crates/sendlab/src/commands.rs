@@ -22,7 +22,9 @@ use crate::client::{Client, Session, settings};
 use crate::import_rows::Asked;
 use crate::print::{self, say};
 use crate::server::{Server, Settings};
-use crate::{SystemClock, SystemIds, analyze, certify, demo, import, import_rows, lake_command, master_key, stats_command};
+use crate::{
+    SystemClock, SystemIds, analyze, certify, demo, dkim_command, import, import_rows, lake_command, master_key, stats_command,
+};
 
 /// How often a followed campaign is asked how far it is.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
@@ -58,6 +60,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Stats(args) => stats_command::run(&args),
+        Command::Dkim(command) => dkim_command::run(&command),
         Command::Analyze(args) => analyze::run(&args).await,
         Command::Certify(args) => certify::run(&args).await,
         Command::Import(ImportCommand::Events(args)) if args.file.dry_run => import_rows::dry_run(&Asked::events(&args)?).await,
@@ -128,7 +131,8 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         | Command::Analyze(_)
         | Command::Lake(_)
         | Command::Vault(_)
-        | Command::Certify(_) => {
+        | Command::Certify(_)
+        | Command::Dkim(_) => {
             unreachable!("these run without a session")
         }
     }
@@ -140,6 +144,7 @@ async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
         listen: args.listen,
         base_url: args.base_url,
         smtp: smtp(&args.smtp)?,
+        dkim: args.smtp.dkim,
         lanes: usize::from(args.smtp.smtp_lanes),
         name: args.name,
         land_after: Duration::from_millis(args.land_after_ms),

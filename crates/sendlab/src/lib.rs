@@ -14,6 +14,7 @@ mod cli_lake;
 mod client;
 mod commands;
 mod demo;
+mod dkim_command;
 mod explain;
 mod import;
 mod import_mapping;

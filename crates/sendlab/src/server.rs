@@ -46,6 +46,8 @@ pub struct Settings {
     pub variables: BTreeMap<String, String>,
     /// The mail server messages are handed to.
     pub smtp: Option<SmtpConfig>,
+    /// Keys that sign mail, as `DOMAIN:SELECTOR:FILE`.
+    pub dkim: Vec<String>,
     /// Connections to it.
     pub lanes: usize,
     /// The name of this process in leases.
@@ -90,6 +92,7 @@ impl Settings {
             variables: BTreeMap::new(),
             master_key: None,
             smtp: None,
+            dkim: Vec::new(),
             lanes: 4,
             name: "sender".into(),
             land_after: workers::LAND_AFTER,
@@ -157,6 +160,7 @@ impl Server {
             clock: clock.clone(),
             ids: ids.clone(),
             rules: rules.clone(),
+            dkim: Arc::new(gateways::Dkim::read(&settings.dkim)?),
         };
         let config = workers::Config {
             plans: data.join("plans"),

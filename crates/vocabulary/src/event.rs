@@ -391,6 +391,8 @@ words!(
         Refused = "refused",
         /// It came back later.
         Bounced = "bounced",
+        /// It may or may not have been taken, and is not sent again.
+        InDoubt = "in_doubt",
     }
 );
 words!(

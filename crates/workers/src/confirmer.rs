@@ -75,7 +75,7 @@ fn mail(parts: &Parts, unsent: &Unsent) -> Result<(Envelope, Vec<u8>), gateways:
     let rendered = Rendered { subject: unsent.form.mail.subject.clone(), html, text };
     let short: String = unsent.token.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
     let message_id = MessageId::new(&format!("confirm-{short}")).expect("letters, digits and a hyphen are an id");
-    let parts = MailParts {
+    let mail = MailParts {
         from: &unsent.form.from,
         to: &unsent.email,
         message_id: &message_id,
@@ -84,7 +84,7 @@ fn mail(parts: &Parts, unsent: &Unsent) -> Result<(Envelope, Vec<u8>), gateways:
         list: None,
     };
     let envelope = Envelope { from: gateways::mailbox_address(&unsent.form.from)?, to: unsent.email.clone() };
-    Ok((envelope, gateways::mime(&parts)?))
+    Ok((envelope, parts.dkim.sign(&unsent.form.from, gateways::mime(&mail)?)?))
 }
 
 /// A line of text as HTML, with the address as a link.

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use content::Links;
 use control::Control;
-use gateways::SmtpConfig;
+use gateways::{Dkim, SmtpConfig};
 use lake::Lake;
 use planning::PlanningError;
 use policy::Rules;
@@ -56,6 +56,8 @@ pub struct Parts {
     pub ids: Arc<dyn Ids>,
     /// Who may get what, and which clock a country has.
     pub rules: Arc<Rules>,
+    /// Signs mail.
+    pub dkim: Arc<Dkim>,
 }
 
 /// How the loops run.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use content::{Library, RenderContext};
-use control::{CampaignState, Lease, Settled, Settlement};
+use control::{CampaignState, Lease, LedgerRow, Settled, Settlement};
 use gateways::{Envelope, HandOver, ListHeaders, MailParts, SmtpConfig, SmtpLane};
 use jiff::{Timestamp, ToSpan};
 use lake::PlanRow;
@@ -42,6 +42,9 @@ const DEFER_MINUTES: i64 = 5;
 /// How often it is offered before it counts as refused: for an hour, which outlasts greylisting.
 const TRIES_MAX: u32 = 12;
 
+/// What stands in the ledger in the place of a reply that nobody saw.
+const FOUND: &str = "found unsettled after a restart";
+
 enum Wake {
     Tick,
     Shutdown,
@@ -59,7 +62,7 @@ pub(crate) async fn recover(parts: &Parts, config: &Config) -> Result<Shared, Wo
     let path = config.plans.join(format!("begun-{}", config.name));
     let begun = Begun::read(&path, &config.boot);
     let now = parts.clock.now();
-    let (mut settled, mut unsent) = (Vec::new(), Vec::new());
+    let (mut settled, mut unsent, mut doubts) = (Vec::new(), Vec::new(), Vec::new());
     for row in parts.control.open_claims(Some(&config.name)).await? {
         let outcome = match known_outcome(parts, &row.message_id)? {
             Some(outcome) => outcome,
@@ -69,7 +72,10 @@ pub(crate) async fn recover(parts: &Parts, config: &Config) -> Result<Shared, Wo
             }
             None => Settlement::InDoubt,
         };
-        let reply = Some("found unsettled after a restart".to_owned());
+        if outcome == Settlement::InDoubt {
+            doubts.push(doubt(&row, now));
+        }
+        let reply = Some(FOUND.to_owned());
         let (variant, recommendation_id) = (row.variant, row.recommendation_id);
         settled.push(Settled { message_id: row.message_id, outcome, variant, recommendation_id, reply, at: now });
     }
@@ -78,6 +84,7 @@ pub(crate) async fn recover(parts: &Parts, config: &Config) -> Result<Shared, Wo
         let known = settled.len() - in_doubt;
         tracing::warn!(known, in_doubt, unsent = unsent.len(), "settled the claims that an earlier run left behind");
     }
+    parts.lake.append(doubts).await?;
     parts.control.settle(&settled).await?;
     parts.control.release(&unsent).await?;
     let begun = Begun::create(&path, &config.boot, CLAIM_ROWS_MAX).map_err(|source| WorkerError::Begun { path, source })?;
@@ -94,6 +101,27 @@ fn known_outcome(parts: &Parts, message: &MessageId) -> Result<Option<Settlement
     } else {
         None
     })
+}
+
+/// That nobody knows what became of a message that a run before had begun.
+fn doubt(row: &LedgerRow, now: Timestamp) -> Event {
+    Event {
+        id: delivery_event(&row.message_id, DeliveryStatus::InDoubt),
+        time: now,
+        received_at: now,
+        contact: row.contact,
+        time_doubt: None,
+        context: Context {
+            message_id: Some(row.message_id.clone()),
+            campaign_id: Some(row.campaign_id.clone()),
+            experiment_id: Some(row.experiment_id.clone()),
+            variant: row.variant.clone(),
+            market: row.market.clone(),
+            recommendation_id: row.recommendation_id.clone(),
+            ..Context::default()
+        },
+        body: Body::Delivery { status: DeliveryStatus::InDoubt, reply: Some(FOUND.to_owned()) },
+    }
 }
 
 fn delivery_event(message: &MessageId, status: DeliveryStatus) -> EventId {
@@ -336,9 +364,7 @@ impl Ended {
             }
             HandOver::InDoubt { why } => (Settlement::InDoubt, why),
         };
-        if outcome != Settlement::InDoubt {
-            self.events.extend(hand_over_events(job, out, outcome, &reply, at));
-        }
+        self.events.extend(hand_over_events(job, out, outcome, &reply, at));
         let (variant, recommendation_id) = out.variant_and_recommendation();
         self.settled.push(Settled { message_id, outcome, variant, recommendation_id, reply: Some(reply), at });
     }
@@ -434,7 +460,8 @@ fn compose(parts: &Parts, job: &Job, out: &Outgoing, name: &VariantName) -> Resu
         rendered: &rendered,
         list: Some(ListHeaders { unsubscribe_url: &unsubscribe_url, list_id: campaign, feedback_id: campaign }),
     };
-    gateways::mime(&mail).map_err(|error| broken(error.to_string()))
+    let mail = gateways::mime(&mail).and_then(|bytes| parts.dkim.sign(&job.campaign.from, bytes));
+    mail.map_err(|error| broken(error.to_string()))
 }
 
 /// The events of one settled message: that it was handed over, and how that ended.
@@ -450,7 +477,11 @@ fn hand_over_events(job: &Job, out: &Outgoing, outcome: Settlement, reply: &str,
         provider: Some(job.provider.clone()),
         recommendation_id,
     };
-    let status = if outcome == Settlement::Accepted { DeliveryStatus::Accepted } else { DeliveryStatus::Refused };
+    let status = match outcome {
+        Settlement::Accepted => DeliveryStatus::Accepted,
+        Settlement::InDoubt => DeliveryStatus::InDoubt,
+        Settlement::Refused | Settlement::Skipped => DeliveryStatus::Refused,
+    };
     let id = EventId::new(&format!("message:{}", out.message_id)).expect("a message id fits into an event id");
     let event = |id, body| Event {
         id,
