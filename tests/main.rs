@@ -16,6 +16,7 @@ mod story {
 mod doors {
     //! For files of other people: statistics without the platform, and the ways in.
     mod analyze;
+    mod bench_smtp;
     mod calendar;
     mod certify;
     mod import_contacts;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust and Node: a browser, and a Python environment with the notebook's packages and
+# Installs what the tests need beside Rust and Node: a browser, Postfix's load generator, and a Python environment with the notebook's packages and
 # an SMTP server that is not ours. Says what to do where it cannot.
 set -euo pipefail
 cache=$1
@@ -10,6 +10,8 @@ command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v python3 >/dev/null || missing+=(python3)
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 command -v chromium >/dev/null || missing+=(chromium)
+# Not in everybody's path.
+PATH=$PATH:/usr/sbin command -v smtp-source >/dev/null || missing+=(postfix)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" != 0 ]; then
     echo "The tests need these Debian packages: ${missing[*]}" >&2

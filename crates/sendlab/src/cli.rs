@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vocabulary::Timestamp;
 
+pub(crate) use crate::bench_smtp::BenchSmtpArgs;
 pub(crate) use crate::cli_analyze::{AnalyzeArgs, AskedMetric, CertifyArgs, MetricValue};
 pub(crate) use crate::cli_audience::{FormCommand, SegmentCommand, TriggerCommand};
 use crate::cli_import::{IMPORT_CONTACTS_HELP, IMPORT_EVENTS_HELP, ImportContactsArgs, ImportEventsArgs};
@@ -79,6 +80,9 @@ pub(crate) enum Command {
     /// Subscription forms with double opt-in: hosted pages, and HTML for pages of your own.
     #[command(subcommand)]
     Form(FormCommand),
+    /// Measure this machine.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Keys that sign mail (DKIM): make one, and see what to publish for it.
     #[command(subcommand)]
     Dkim(DkimCommand),
@@ -472,6 +476,15 @@ pub(crate) struct CalendarArgs {
     /// Replace your own days by those in this file.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["region", "from", "until", "channel"])]
     pub(crate) own_days: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// How fast mail leaves, beside Postfix's load generator and against the same server, and what each step costs.
+    #[command(
+        after_help = "Needs smtp-source and smtp-sink of Postfix. Nothing leaves this machine.\nExample:\n  sendlab bench smtp --messages 5000"
+    )]
+    Smtp(BenchSmtpArgs),
 }
 
 #[derive(Debug, Subcommand)]

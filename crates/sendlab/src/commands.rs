@@ -15,15 +15,16 @@ use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{
-    CampaignCommand, Cli, Command, ExperimentCommand, FormCommand, Format, ImportCommand, KeysCommand, Place, Security,
-    SegmentCommand, ServeArgs, SmtpArgs, SqlArgs, TriggerCommand, VaultCommand,
+    BenchCommand, CampaignCommand, Cli, Command, ExperimentCommand, FormCommand, Format, ImportCommand, KeysCommand, Place,
+    Security, SegmentCommand, ServeArgs, SmtpArgs, SqlArgs, TriggerCommand, VaultCommand,
 };
 use crate::client::{Client, Session, settings};
 use crate::import_rows::Asked;
 use crate::print::{self, say};
 use crate::server::{Server, Settings};
 use crate::{
-    SystemClock, SystemIds, analyze, certify, demo, dkim_command, import, import_rows, lake_command, master_key, stats_command,
+    SystemClock, SystemIds, analyze, bench_smtp, certify, demo, dkim_command, import, import_rows, lake_command, master_key,
+    stats_command,
 };
 
 /// How often a followed campaign is asked how far it is.
@@ -61,6 +62,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Stats(args) => stats_command::run(&args),
         Command::Dkim(command) => dkim_command::run(&command),
+        Command::Bench(BenchCommand::Smtp(args)) => bench_smtp::run(&args).await,
         Command::Analyze(args) => analyze::run(&args).await,
         Command::Certify(args) => certify::run(&args).await,
         Command::Import(ImportCommand::Events(args)) if args.file.dry_run => import_rows::dry_run(&Asked::events(&args)?).await,
@@ -132,7 +134,8 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         | Command::Lake(_)
         | Command::Vault(_)
         | Command::Certify(_)
-        | Command::Dkim(_) => {
+        | Command::Dkim(_)
+        | Command::Bench(_) => {
             unreachable!("these run without a session")
         }
     }

@@ -5,6 +5,7 @@
 //! *Invariant:* only this crate reads files and the environment, and only it knows the real clock and real randomness.
 
 mod analyze;
+mod bench_smtp;
 mod certify;
 pub mod cli;
 mod cli_analyze;
