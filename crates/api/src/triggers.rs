@@ -51,7 +51,7 @@ pub(crate) struct TriggerView {
     started_at: String,
     /// When it was evaluated last; `null` before the first time.
     evaluated_at: Option<String>,
-    /// How many entries ended with a message due.
+    /// How many entries ended with a message due; whether it may be sent is decided then.
     sent: u64,
     /// How many were held out.
     held_out: u64,

@@ -24,10 +24,10 @@ use vocabulary::{Campaign, Clock as _, Contact, ContactKey, Experiment, VariantN
 use crate::print::say;
 use crate::{SystemClock, SystemIds};
 
-/// Messages claimed and settled together, as the sender does; fewer where every lane would have only a few such groups.
+/// Messages claimed and settled together, as the sender does; fewer where not every lane would have two such groups.
 const GROUP_MAX: usize = 64;
 /// So many groups at least for each lane, so that they end at about the same time.
-const GROUPS_PER_LANE: usize = 8;
+const GROUPS_PER_LANE: usize = 2;
 /// So many messages less are sent over a slow line.
 const SLOW_SHARE: usize = 10;
 /// The line between the two programs where a round trip takes time holds so much.
@@ -187,7 +187,7 @@ async fn by_lanes(lanes: usize, port: u16, count: usize, mail: &Arc<[u8]>) -> an
 
 /// How many messages are taken together.
 fn group_of(count: usize, lanes: usize) -> usize {
-    (count / (lanes * GROUPS_PER_LANE)).clamp(1, GROUP_MAX)
+    count.div_ceil(lanes * GROUPS_PER_LANE).clamp(1, GROUP_MAX)
 }
 
 /// The next group of messages.

@@ -61,7 +61,7 @@ pub(crate) fn triggers(list: &Value) {
     for row in rows {
         say(&format!("{} ({}): {}", word(&row["trigger"]["trigger"]), word(&row["state"]), word(&row["meaning"])));
         say(&format!(
-            "  {} sent, {} held out, {} taken out; {} contacts watched; evaluated {}",
+            "  {} came due, {} held out, {} taken out; {} contacts watched; evaluated {}",
             word(&row["sent"]),
             word(&row["held_out"]),
             word(&row["exited"]),
