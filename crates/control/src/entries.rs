@@ -12,7 +12,7 @@ use crate::campaigns::{CampaignState, NewPlan, insert_plan, insert_slices, read_
 use crate::contacts::json_list;
 use crate::experiments::to_json;
 use crate::slices::has_open_slices;
-use crate::store::{begin, bump, commit, count_to_sql, parsed};
+use crate::store::{begin, bump, commit, count_to_sql};
 use crate::trigger_states::FiringRow;
 use crate::{Control, ControlError, NewSlice, PlanInForce};
 
@@ -210,14 +210,9 @@ struct Row {
 
 impl Row {
     fn read(self) -> Result<EntryRow, ControlError> {
-        let planned_for = self.planned_for.map(|name| parsed("a variant's name", &name, VariantName::new)).transpose()?;
         let plan = self.plan_version.zip(self.plan_file);
-        Ok(EntryRow {
-            number: self.firing_seq,
-            firing: self.firing.read()?,
-            plan: plan.map(|(version, file)| PlanInForce { version, file: file.into(), planned_for }),
-            is_held: self.not_before > 0,
-        })
+        let plan = plan.map(|(version, file)| PlanInForce::read(version, file, self.planned_for)).transpose()?;
+        Ok(EntryRow { number: self.firing_seq, firing: self.firing.read()?, plan, is_held: self.not_before > 0 })
     }
 }
 

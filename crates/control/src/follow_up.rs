@@ -21,6 +21,14 @@ pub struct PlanInForce {
     pub planned_for: Option<VariantName>,
 }
 
+impl PlanInForce {
+    /// Reads stored columns.
+    pub(crate) fn read(version: u32, file: String, planned_for: Option<String>) -> Result<Self, ControlError> {
+        let planned_for = planned_for.map(|name| parsed("a variant's name", &name, VariantName::new)).transpose()?;
+        Ok(Self { version, file: file.into(), planned_for })
+    }
+}
+
 impl Control {
     /// Those of `keys` that have an address for the channel, without opening any.
     ///
@@ -66,11 +74,7 @@ impl Control {
         .fetch_optional(&mut *self.reader().await)
         .await
         .map_err(ControlError::query("reading the plan in force"))?;
-        let plan = |(version, file, planned_for): (u32, String, Option<String>)| {
-            let planned_for = planned_for.map(|name| parsed("a variant's name", &name, VariantName::new)).transpose()?;
-            Ok(PlanInForce { version, file: file.into(), planned_for })
-        };
-        row.map(plan).transpose()
+        row.map(|(version, file, planned_for)| PlanInForce::read(version, file, planned_for)).transpose()
     }
 
     /// Experiments with a finished test campaign and without a verdict since, each with the time the last message of its

@@ -109,9 +109,9 @@ impl Control {
         Ok(renewed.rows_affected() > 0)
     }
 
-    /// Marks the slice as finished; with the last one the campaign is done, unless it is triggered. `false` where it is not: because the lease is
-    /// no longer held, or because the campaign was paused or otherwise moved since the lease began, so that claims may
-    /// have been turned away. Then the slice is given back, to be leased again.
+    /// Marks the slice as finished; with the last one the campaign is done, unless it is triggered. `false` where it is not:
+    /// because the lease is no longer held, or because the campaign was paused or otherwise moved since the lease began, so
+    /// that claims may have been turned away. Then the slice is given back, to be leased again.
     ///
     /// # Errors
     /// [`ControlError`] where the file cannot be written.
@@ -238,12 +238,16 @@ async fn give_back(connection: &mut SqliteConnection, lease: &Lease) -> Result<(
 
 /// Whether nothing of a campaign is left to send and nothing can come.
 async fn ends_by_itself(connection: &mut SqliteConnection, id: &CampaignId) -> Result<bool, ControlError> {
+    // First, because it is nearly always so, and the definition is long.
+    if has_open_slices(&mut *connection, id).await? {
+        return Ok(false);
+    }
     let triggered: Option<bool> = sqlx::query_scalar("SELECT definition ->> 'triggered' FROM campaigns WHERE campaign_id = $1")
         .bind(id.as_str())
-        .fetch_one(&mut *connection)
+        .fetch_one(connection)
         .await
         .map_err(ControlError::query("looking whether a campaign goes on"))?;
-    Ok(triggered != Some(true) && !has_open_slices(connection, id).await?)
+    Ok(triggered != Some(true))
 }
 
 pub(crate) async fn has_open_slices(connection: &mut SqliteConnection, id: &CampaignId) -> Result<bool, ControlError> {

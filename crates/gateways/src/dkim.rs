@@ -13,7 +13,7 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mail_auth::common::crypto::{Ed25519Key, RsaKey, Sha256};
+use mail_auth::common::crypto::{Ed25519Key, RsaKey, Sha256, SigningKey};
 use mail_auth::common::headers::HeaderWriter as _;
 use mail_auth::dkim::{Canonicalization, DkimSigner, Done};
 use rustls_pki_types::PrivateKeyDer;
@@ -88,7 +88,7 @@ impl DkimKey {
         if !selector.split('.').all(is_label) {
             return Err(wrong("dkim selector", selector, "is no selector; write letters and digits such as `s2026`"));
         }
-        let name = format!("{selector}._domainkey.{domain}");
+        let name = record_name(selector, &domain);
         let bad = || {
             wrong(
                 "dkim key",
@@ -100,8 +100,7 @@ impl DkimKey {
         let (signer, record) = match Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.secret_der()) {
             Ok(pair) => {
                 let own = Ed25519Key::from_pkcs8_maybe_unchecked_der(key.secret_der()).map_err(|_| bad())?;
-                let signer = DkimSigner::from_key(own).domain(&domain).selector(selector).headers(HEADERS);
-                (Signer::Ed25519(relaxed(signer)), record("ed25519", pair.public_key().as_ref()))
+                (Signer::Ed25519(signer_of(own, &domain, selector)), record("ed25519", pair.public_key().as_ref()))
             }
             Err(_) => {
                 let pair = match &key {
@@ -110,8 +109,7 @@ impl DkimKey {
                 };
                 let public = pair.map_err(|_| bad())?.public_key().as_der().map_err(|_| bad())?;
                 let own = RsaKey::<Sha256>::from_key_der(key).map_err(|_| bad())?;
-                let signer = DkimSigner::from_key(own).domain(&domain).selector(selector).headers(HEADERS);
-                (Signer::Rsa(relaxed(signer)), record("rsa", public.as_ref()))
+                (Signer::Rsa(signer_of(own, &domain, selector)), record("rsa", public.as_ref()))
             }
         };
         Ok(Self { domain, selector: selector.to_owned(), signer, record })
@@ -120,7 +118,7 @@ impl DkimKey {
     /// The name of the TXT record that has the public key.
     #[must_use]
     pub fn record_name(&self) -> String {
-        format!("{}._domainkey.{}", self.selector, self.domain)
+        record_name(&self.selector, &self.domain)
     }
 
     /// What that record must say.
@@ -144,8 +142,13 @@ impl DkimKey {
     }
 }
 
-fn relaxed<T: mail_auth::common::crypto::SigningKey>(signer: DkimSigner<T, Done>) -> DkimSigner<T, Done> {
+fn signer_of<T: SigningKey>(key: T, domain: &str, selector: &str) -> DkimSigner<T, Done> {
+    let signer = DkimSigner::from_key(key).domain(domain).selector(selector).headers(HEADERS);
     signer.header_canonicalization(Canonicalization::Relaxed).body_canonicalization(Canonicalization::Relaxed)
+}
+
+fn record_name(selector: &str, domain: &str) -> String {
+    format!("{selector}._domainkey.{domain}")
 }
 
 fn record(kind: &str, public: &[u8]) -> String {

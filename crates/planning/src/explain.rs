@@ -1,7 +1,6 @@
 //! Why somebody gets a message of a campaign, or gets none: what the plan says, and every rule with its input and answer.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
 
 use control::{CampaignRow, EntryRow, PlanInForce};
 use jiff::Timestamp;
@@ -64,7 +63,8 @@ pub async fn explain(
     let cases = if campaign.triggered {
         entered(from, &campaign, contacts, now).await?
     } else {
-        vec![of_plan(from, &campaign, contacts, now).await?]
+        let plan = from.control.plan_in_force(&campaign.campaign).await?;
+        vec![Case::of(from, &campaign, plan, contacts.to_vec(), HashMap::new(), now).await?]
     };
     let mut recipients = HashMap::with_capacity(contacts.len());
     for mut row in from.control.recipients(contacts).await? {
@@ -93,22 +93,6 @@ struct Case {
     entries: HashMap<ContactKey, EntryRow>,
 }
 
-/// The case of a campaign that was planned as a whole, or will be.
-async fn of_plan(from: Sources<'_>, campaign: &Campaign, contacts: &[ContactKey], now: Timestamp) -> Result<Case, PlanningError> {
-    let plan = from.control.plan_in_force(&campaign.campaign).await?;
-    let brief = Brief::read(from.control, campaign.clone(), plan.as_ref().and_then(|plan| plan.planned_for.as_ref())).await?;
-    let (at, planned) = match &plan {
-        Some(plan) => read(&plan.file, contacts, now)?,
-        None => (now, HashMap::new()),
-    };
-    let audience = match plan {
-        Some(_) => planned.keys().map(|(contact, _)| *contact).collect(),
-        None => among(from, &brief, contacts, now).await?,
-    };
-    let plan = plan.map(|plan| plan.version);
-    Ok(Case { brief, at, plan, contacts: contacts.to_vec(), planned, audience, entries: HashMap::new() })
-}
-
 /// The cases of a triggered campaign: one for each plan that the newest entries of contacts went into, one for all others.
 async fn entered(
     from: Sources<'_>,
@@ -124,24 +108,11 @@ async fn entered(
         by_plan.entry(number).or_insert_with(|| (plan, Vec::new())).1.push(*contact);
     }
     let mut cases = Vec::with_capacity(by_plan.len());
-    for (number, (plan, contacts)) in by_plan {
-        let planned_for = plan.as_ref().and_then(|plan| plan.planned_for.as_ref());
-        let brief = Brief::read(from.control, campaign.clone(), planned_for).await?;
-        let (at, planned) = match &plan {
-            Some(plan) => read(&plan.file, &contacts, now)?,
-            None => (now, HashMap::new()),
-        };
-        let audience = among(from, &brief, &contacts, now).await?;
+    for (plan, contacts) in by_plan.into_values() {
         let own = contacts.iter().filter_map(|contact| entries.remove_entry(contact)).collect();
-        cases.push(Case { brief, at, plan: number, contacts, planned, audience, entries: own });
+        cases.push(Case::of(from, campaign, plan, contacts, own, now).await?);
     }
     Ok(cases)
-}
-
-/// What a plan says of contacts, and when it was made.
-fn read(file: &Path, contacts: &[ContactKey], now: Timestamp) -> Result<(Timestamp, PlanRows), PlanningError> {
-    let contacts: HashSet<ContactKey> = contacts.iter().copied().collect();
-    Ok((lake::planned_at(file)?.unwrap_or(now), lake::find_in_plan(file, &contacts)?))
 }
 
 async fn among(
@@ -155,6 +126,33 @@ async fn among(
 }
 
 impl Case {
+    /// What was decided about contacts at once: by a plan, else as it would be now. `entries` are theirs of a triggered campaign.
+    async fn of(
+        from: Sources<'_>,
+        campaign: &Campaign,
+        plan: Option<PlanInForce>,
+        contacts: Vec<ContactKey>,
+        entries: HashMap<ContactKey, EntryRow>,
+        now: Timestamp,
+    ) -> Result<Self, PlanningError> {
+        let planned_for = plan.as_ref().and_then(|plan| plan.planned_for.as_ref());
+        let brief = Brief::read(from.control, campaign.clone(), planned_for).await?;
+        let (at, planned) = match &plan {
+            Some(PlanInForce { file, .. }) => {
+                let contacts = contacts.iter().copied().collect();
+                (lake::planned_at(file)?.unwrap_or(now), lake::find_in_plan(file, &contacts)?)
+            }
+            None => (now, PlanRows::new()),
+        };
+        // A plan of entries names who entered, whether or not they are in the audience.
+        let audience = if plan.is_some() && !campaign.triggered {
+            planned.keys().map(|(contact, _)| *contact).collect()
+        } else {
+            among(from, &brief, &contacts, now).await?
+        };
+        Ok(Self { brief, at, plan: plan.map(|plan| plan.version), contacts, planned, audience, entries })
+    }
+
     async fn explain(self, from: Sources<'_>, rules: &Rules, recipients: &[Recipient]) -> Result<Vec<Explained>, PlanningError> {
         let contacts: Vec<ContactKey> = recipients.iter().map(|recipient| recipient.key).collect();
         let history = from.history(Some(&contacts), &self.brief.experiment, self.at).await?;

@@ -147,8 +147,6 @@ pub struct Planner<'a> {
     rules: &'a Rules,
     assigner: Option<Assigner>,
     arms: Vec<Arm<'a>>,
-    /// Nothing is due before; of a triggered campaign where it says so.
-    start: Timestamp,
     /// When the plan is made.
     now: Timestamp,
 }
@@ -174,11 +172,6 @@ impl<'a> Planner<'a> {
             rules,
             assigner: (campaign.mode == Mode::Test).then(|| Assigner::new(experiment)),
             arms: variants.into_iter().map(arm).collect(),
-            start: if campaign.triggered {
-                campaign.start.unwrap_or(Timestamp::MIN)
-            } else {
-                campaign.start.unwrap_or(now).max(now)
-            },
             now,
         }
     }
@@ -217,7 +210,8 @@ impl<'a> Planner<'a> {
             return Fate::LeftOut(LeftOut::NoAddress(self.campaign.channel));
         }
         let assigned = self.assigner.as_ref().map(|assigner| assigner.assign(person.key).variant);
-        let start = self.start.max(entered.unwrap_or(Timestamp::MIN));
+        let meant_for = entered.unwrap_or(self.now);
+        let start = self.campaign.start.unwrap_or(meant_for).max(meant_for);
         let mut chosen = (start, None);
         let refused = person.facts(|contact| {
             for arm in &self.arms {

@@ -165,20 +165,28 @@ async fn by_source(args: &BenchSmtpArgs, program: &Path, port: u16, count: usize
 /// Sends one mail again and again over so many lanes.
 async fn by_lanes(lanes: usize, port: u16, count: usize, mail: &Arc<[u8]>) -> anyhow::Result<Run> {
     let (next, group) = (Arc::new(AtomicUsize::new(0)), group_of(count, lanes));
-    let (began, before) = (Instant::now(), own_ticks());
-    let mut tasks = JoinSet::new();
-    for _ in 0..lanes {
+    let one = |_| {
         let (next, mail) = (next.clone(), mail.clone());
-        tasks.spawn(async move {
+        async move {
             let mut lane = SmtpLane::new(SmtpConfig::new("127.0.0.1", port));
             while let Some(group) = take(&next, group, count) {
                 let envelopes = vec![envelope("ann@home.example"); group.len()];
                 accepted(&lane.deliver(&envelopes, &mut |_| Some(mail.to_vec())).await)?;
             }
             lane.close().await;
-            anyhow::Ok(())
-        });
-    }
+            Ok(())
+        }
+    };
+    together(count, (0..lanes).map(one)).await
+}
+
+/// Runs lanes side by side until each is done with its part of so many messages.
+async fn together<L>(count: usize, lanes: impl Iterator<Item = L>) -> anyhow::Result<Run>
+where
+    L: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let (began, before) = (Instant::now(), own_ticks());
+    let mut tasks: JoinSet<anyhow::Result<()>> = lanes.collect();
     while let Some(task) = tasks.join_next().await {
         task??;
     }
@@ -333,15 +341,8 @@ impl Way {
     }
 
     async fn run(self: Arc<Self>, lanes: usize) -> anyhow::Result<Run> {
-        let (began, before) = (Instant::now(), own_ticks());
-        let mut tasks = JoinSet::new();
-        for number in 0..lanes {
-            tasks.spawn(self.clone().lane(format!("lane-{number}"), group_of(self.count, lanes)));
-        }
-        while let Some(task) = tasks.join_next().await {
-            task??;
-        }
-        Ok(measured(self.count, began.elapsed(), own_ticks() - before))
+        let group = group_of(self.count, lanes);
+        together(self.count, (0..lanes).map(|number| self.clone().lane(format!("lane-{number}"), group))).await
     }
 
     async fn lane(self: Arc<Self>, worker: String, group: usize) -> anyhow::Result<()> {

@@ -67,14 +67,6 @@ impl Engine {
         self.watch.acts().into_iter().chain(self.exit.iter().copied()).collect()
     }
 
-    /// Whether any of these facts, which happened after the condition became true, takes the contact out. For entries whose
-    /// message is due and was put off.
-    #[must_use]
-    pub fn exit_after(&self, true_at: Timestamp, facts: &[Fact<'_>]) -> Option<Timestamp> {
-        let is_exit = |fact: &&Fact<'_>| fact.at > true_at && fact.what.act().is_some_and(|act| self.exit.contains(&act));
-        facts.iter().filter(is_exit).map(|fact| fact.at).min()
-    }
-
     /// When the contact must be evaluated again if no fact comes before. `None`: not without a fact.
     ///
     /// For a birthday it depends on what is known of the person: ask again when that changes, and once for each contact of whom

@@ -1,12 +1,13 @@
 //! A trigger as people write it.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use vocabulary::{CampaignId, Currency};
 
 use crate::condition::Condition;
 use crate::engine::Engine;
 use crate::error::TriggerError;
-use crate::fact::Act;
+use crate::fact::{Act, Fact};
 use crate::span::Written;
 use crate::{check, describe};
 
@@ -87,6 +88,14 @@ impl Trigger {
     /// As [`Trigger::check`].
     pub fn engine(&self, base: Currency) -> Result<Engine, TriggerError> {
         check::engine(self, base)
+    }
+
+    /// When the first of these facts, in any order, takes out a contact for whom the condition became true before it. For entries
+    /// whose message is due and was put off.
+    #[must_use]
+    pub fn exit_after(&self, true_at: Timestamp, facts: &[Fact<'_>]) -> Option<Timestamp> {
+        let is_exit = |fact: &&Fact<'_>| fact.at > true_at && fact.what.act().is_some_and(|act| self.exit.contains(&act));
+        facts.iter().filter(is_exit).map(|fact| fact.at).min()
     }
 
     /// The whole trigger as one English sentence.

@@ -9,10 +9,10 @@ use control::{AddedPlan, CampaignRow, EntryRow, PlannedEntries};
 use jiff::{SignedDuration, Timestamp};
 use lake::{PlanRow, Recipient};
 use planning::{Brief, Fate, Known, LeftOut, Planner, Sources, plan_row};
-use triggers::{Engine, Fact};
-use vocabulary::{ContactKey, Mode};
+use triggers::{Fact, Trigger};
+use vocabulary::ContactKey;
 
-use crate::planner::{check, plan_file, record_assignments, slices};
+use crate::planner::{check, place, plan_file, told_and_cut};
 use crate::trigger::fact_of;
 use crate::{Config, Parts, WorkerError, contacts};
 
@@ -66,12 +66,8 @@ async fn write(
     // Its own name for each process: two may set out to write the same plan, and only one of them is kept.
     let file = plan_file(&config.plans, &row.campaign, &format!("{version}-{}", config.name));
     lake::write_plan(&file, rows, Some(now))?;
-    let sent = rows.partition_point(|row| row.due.is_some());
-    if row.campaign.mode == Mode::Test {
-        record_assignments(parts, brief, &rows[..sent]).await?;
-    }
     let planned_for = brief.recommended.as_ref().map(|variant| variant.name.clone());
-    Ok(AddedPlan { version, file, planned_for, slices: slices(&rows[..sent]) })
+    Ok(AddedPlan { version, file, planned_for, slices: told_and_cut(parts, brief, rows).await? })
 }
 
 /// What was decided about entries: rows of a plan, those who are sent something first by due time, and the others.
@@ -110,7 +106,7 @@ async fn decide(parts: &Parts, brief: &Brief, entries: Vec<EntryRow>, now: Times
         let recipient = stranger(entry.firing.contact);
         decided.add(&recipient, &entry, Fate::LeftOut(LeftOut::Audience), now);
     }
-    decided.rows.sort_by_key(|row| (row.due.is_none(), row.due, row.contact));
+    decided.rows.sort_by_key(place);
     Ok(decided)
 }
 
@@ -140,19 +136,13 @@ async fn exits(parts: &Parts, entries: &[EntryRow]) -> Result<HashMap<i64, Times
     let mut exits = HashMap::new();
     for (trigger, entries) in by_trigger {
         let Some(row) = parts.control.trigger(trigger).await? else { continue };
-        let Ok(engine) = row.trigger.engine(parts.lake.base_currency()) else { continue };
-        exits.extend(exits_of(parts, &row.trigger.exit, &engine, &entries).await?);
+        exits.extend(exits_of(parts, &row.trigger, &entries).await?);
     }
     Ok(exits)
 }
 
-async fn exits_of(
-    parts: &Parts,
-    acts: &[triggers::Act],
-    engine: &Engine,
-    entries: &[&EntryRow],
-) -> Result<Vec<(i64, Timestamp)>, WorkerError> {
-    let words: Vec<&str> = acts.iter().map(|act| act.as_str()).collect();
+async fn exits_of(parts: &Parts, trigger: &Trigger, entries: &[&EntryRow]) -> Result<Vec<(i64, Timestamp)>, WorkerError> {
+    let words: Vec<&str> = trigger.exit.iter().map(|act| act.as_str()).collect();
     let keys: Vec<ContactKey> = entries.iter().map(|entry| entry.firing.contact).collect();
     let Some(since) = entries.iter().map(|entry| entry.firing.firing.true_at).min() else { return Ok(Vec::new()) };
     let rows = parts.lake.facts_of(&keys, &words, since).await?;
@@ -162,7 +152,7 @@ async fn exits_of(
     }
     let exit = |entry: &&EntryRow| {
         let facts = facts.get(&entry.firing.contact)?;
-        Some((entry.number, engine.exit_after(entry.firing.firing.true_at, facts)?))
+        Some((entry.number, trigger.exit_after(entry.firing.firing.true_at, facts)?))
     };
     Ok(entries.iter().filter_map(exit).collect())
 }

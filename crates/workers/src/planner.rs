@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use lake::PlanRow;
 use planning::{Brief, Known, Planner, Sources, plan_row};
 use tokio_util::sync::CancellationToken;
-use vocabulary::{Body, Campaign, Channel, Context, Event, EventId, Mode, VariantName};
+use vocabulary::{Body, Campaign, Channel, ContactKey, Context, Event, EventId, Mode, VariantName};
 
 use crate::{Config, Parts, WorkerError, contacts, entries, pause_after};
 
@@ -101,14 +101,11 @@ async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<()
         lake::write_plan(&file, &rows, Some(now))?;
         rows
     };
-    let sent = rows.partition_point(|row| row.due.is_some());
-    if campaign.mode == Mode::Test {
-        record_assignments(parts, &brief, &rows[..sent]).await?;
-    }
-    let slices = slices(&rows[..sent]);
+    let slices = told_and_cut(parts, &brief, &rows).await?;
     let planned_for = brief.recommended.as_ref().map(|variant| &variant.name);
     parts.control.plan_ready(&campaign.campaign, version, &file.to_string_lossy(), planned_for, &slices).await?;
-    let (recipients, left_out) = (sent, rows.len() - sent);
+    let recipients: u64 = slices.iter().map(|slice| slice.rows).sum();
+    let left_out = rows.len() as u64 - recipients;
     tracing::info!(campaign = %campaign.campaign, recipients, left_out, slices = slices.len(), "planned");
     Ok(())
 }
@@ -156,12 +153,26 @@ async fn draw_up(parts: &Parts, brief: &Brief, version: u32, now: Timestamp) -> 
     let each =
         |known: Known<'_>| rows.push(plan_row(known.recipient, None, planner.decide(&known.person, known.is_reachable, None)));
     from.consider(&audience.recipients, brief.campaign.channel, &history, Some(now), each).await?;
-    rows.sort_by_key(|row| (row.due.is_none(), row.due, row.contact));
+    rows.sort_by_key(place);
     Ok(rows)
 }
 
+/// Where a row stands in its plan: those who are sent something come first, by due time.
+pub(crate) fn place(row: &PlanRow) -> (bool, Option<Timestamp>, ContactKey) {
+    (row.due.is_none(), row.due, row.contact)
+}
+
+/// Tells who was assigned what, where the campaign is a test, and cuts the plan into slices.
+pub(crate) async fn told_and_cut(parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> Result<Vec<NewSlice>, WorkerError> {
+    let sent = &rows[..rows.partition_point(|row| row.due.is_some())];
+    if brief.campaign.mode == Mode::Test {
+        record_assignments(parts, brief, sent).await?;
+    }
+    Ok(slices(sent))
+}
+
 /// Runs of rows that are due together, of bounded length.
-pub(crate) fn slices(rows: &[PlanRow]) -> Vec<NewSlice> {
+fn slices(rows: &[PlanRow]) -> Vec<NewSlice> {
     let mut slices: Vec<NewSlice> = Vec::new();
     for (index, due) in rows.iter().map_while(|row| row.due).enumerate() {
         match slices.last_mut() {
@@ -173,7 +184,7 @@ pub(crate) fn slices(rows: &[PlanRow]) -> Vec<NewSlice> {
 }
 
 /// Assignments are events like any other; their ids follow from who and what, so that telling them twice is harmless.
-pub(crate) async fn record_assignments(parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> Result<(), WorkerError> {
+async fn record_assignments(parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> Result<(), WorkerError> {
     let now = parts.clock.now();
     let assigner = Assigner::new(&brief.experiment);
     let event = |row: &PlanRow| Event {
