@@ -281,7 +281,7 @@ fn copy(appeal: Appeal) -> Copy {
 "#
     );
     let text = format!("{greeting}\n\n{subject}\n{line}\n\n{visit}: {shop}\n\n{unsubscribe}: {{{{ unsubscribe_url }}}}\n");
-    Copy { subject, html, text }
+    Copy { subject, html, text, ..Copy::default() }
 }
 
 /// A template that chooses by the contact's language.

@@ -75,19 +75,70 @@ fn channel_default() -> Channel {
     Channel::Email
 }
 
-/// One e-mail as `MiniJinja` templates. They know `contact.country`, `contact.language`, `contact.time_zone`,
-/// `contact.attributes.NAME`, `campaign`, `variant`, `unsubscribe_url` and
-/// `preferences_url`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What one message says, as `MiniJinja` templates: in one language, and in others where there are translations.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Copy {
+    /// The subject line; e-mail alone has one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+    /// The HTML part of an e-mail; MJML where it begins with `<mjml>`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub html: String,
+    /// The text part of an e-mail, made from the HTML where it is absent; all there is of a text message.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// The BCP 47 language these parts are written in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// What readers of other languages get, by BCP 47 tag, such as `zh-Hant` or `pt-BR`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub locales: BTreeMap<String, Translation>,
+    /// What happens when a contact lacks something that a template asks for.
+    #[serde(default, skip_serializing_if = "is_fail")]
+    pub missing: Missing,
+    /// What is written in the place of a name that a contact lacks, such as `contact.attributes.first_name: there`; for
+    /// `missing: fallback`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub defaults: BTreeMap<String, String>,
+}
+
+/// A copy in another language. A part that is absent is the one of the next less specific tag of the same language, such as
+/// `zh-Hant` for `zh-Hant-HK`; parts are never mixed over languages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Translation {
     /// The subject line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subject: String,
     /// The HTML part.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub html: String,
     /// The text part.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
+    /// What is written in the place of a name that a contact lacks, before [`Copy::defaults`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub defaults: BTreeMap<String, String>,
 }
+
+fn is_fail(missing: &Missing) -> bool {
+    *missing == Missing::Fail
+}
+
+words!(
+    /// What happens when a contact lacks something that a template asks for without `| default`.
+    #[derive(Default)]
+    Missing {
+        /// The message counts as refused, and says why.
+        #[default]
+        Fail = "fail",
+        /// The message is left out, and says why.
+        Skip = "skip",
+        /// What `defaults` says is written; without an entry there it is as `fail`.
+        Fallback = "fallback",
+    }
+);
 
 words!(
     /// How a campaign chooses the variant of a recipient.

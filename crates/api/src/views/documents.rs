@@ -91,6 +91,17 @@ words!(
     }
 );
 words!(
+    /// What happens when a contact lacks something that a template asks for.
+    MissingDocument as Missing {
+        /// The message counts as refused.
+        Fail,
+        /// The message is left out.
+        Skip,
+        /// What `defaults` says is written.
+        Fallback,
+    }
+);
+words!(
     /// The events a metric can count.
     OutcomeDocument as Outcome {
         /// Opens.
@@ -216,14 +227,47 @@ document!(
     }
 );
 document!(
-    /// One e-mail as MiniJinja templates.
+    /// What one message says, as MiniJinja templates: in one language, and in others where there are translations.
     CopyDocument as Copy {
+        /// The subject line; e-mail alone has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+        /// The HTML part of an e-mail; MJML where it begins with `<mjml>`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        html: Option<String>,
+        /// The text part of an e-mail, made from the HTML where it is absent; all there is of a text message.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        /// The BCP 47 language these parts are written in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        language: Option<String>,
+        /// What readers of other languages get, by BCP 47 tag, such as `zh-Hant` or `pt-BR`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        locales: Option<BTreeMap<String, TranslationDocument>>,
+        /// What happens when a contact lacks something that a template asks for; `fail` where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        missing: Option<MissingDocument>,
+        /// What is written in the place of a name that a contact lacks, such as `contact.attributes.first_name: there`; for
+        /// `missing: fallback`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        defaults: Option<BTreeMap<String, String>>,
+    }
+);
+document!(
+    /// A copy in another language. A part that is absent is the one of the next less specific tag of the same language.
+    TranslationDocument as Translation {
         /// The subject line.
-        subject: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
         /// The HTML part.
-        html: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        html: Option<String>,
         /// The text part.
-        text: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        /// What is written in the place of a name that a contact lacks, before those of the copy.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        defaults: Option<BTreeMap<String, String>>,
     }
 );
 document!(

@@ -6,7 +6,7 @@ use vocabulary::{ContactKey, Profile, Timestamp};
 use super::*;
 
 fn copy(subject: &str, html: &str, text: &str) -> Copy {
-    Copy { subject: subject.to_owned(), html: html.to_owned(), text: text.to_owned() }
+    Copy { subject: subject.to_owned(), html: html.to_owned(), text: text.to_owned(), ..Copy::default() }
 }
 
 fn compile(copy: Copy) -> Result<Library, ContentError> {
