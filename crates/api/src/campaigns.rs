@@ -66,7 +66,7 @@ async fn put(State(parts): State<Arc<Parts>>, Text(text): Text) -> Result<(Statu
 }
 
 fn check_content(campaign: &Campaign, experiment: &Experiment) -> Result<(), Problem> {
-    Library::compile(&campaign.content).map_err(|error| {
+    Library::compile(&campaign.content, campaign.channel).map_err(|error| {
         Problem::unprocessable("bad_template", format!("content: {error}"), "correct the template and send it again")
     })?;
     let Some(variant) = experiment.variants.iter().find(|variant| !campaign.content.contains_key(variant.copy_name())) else {

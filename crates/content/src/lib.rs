@@ -1,17 +1,30 @@
-//! What a message says: templates, and the signed links inside them.
+//! What a message says: templates in the reader's language, and the signed links inside them.
 //!
 //! *Invariant:* rendering is a pure function of its arguments: no clock, no randomness, no IO. The same contact, copy
 //! and key give the same bytes, so that a message can be explained and repeated.
 //!
-//! Reading order: [`template`] (copies become subject, HTML and text), [`links`] (signed tokens), [`track`] (links in
-//! the HTML are led through them), [`html`].
+//! Reading order: [`template`] (copies become subject, HTML and text), [`language`] (which translation a reader gets),
+//! [`filters`] (amounts, dates and plurals as the reader writes them), `mail` and `plain` (HTML as mail programs need it, and
+//! its text), [`links`] (signed tokens), [`track`] (links in the HTML are led through them), [`html`].
 
+pub mod error;
+pub mod filters;
+mod formats;
 pub mod html;
+pub mod language;
 pub mod links;
+mod mail;
+mod markup;
+mod plain;
+mod readers;
 pub mod template;
 pub mod track;
+mod values;
 
+pub use error::{ContentError, Part, Place};
 pub use html::escaped;
+pub use language::Direction;
 pub use links::{Link, LinkKind, Links, message_id};
-pub use template::{ContentError, Library, Part, RenderContext, Rendered};
+pub use template::{Library, RenderContext, Rendered};
 pub use track::track;
+pub use values::Data;

@@ -171,6 +171,7 @@ mod tests {
             subject: "Neue Schuhe für dich".into(),
             html: "<p>Grüße</p>\n.\n<p>dots</p>".into(),
             text: "Hello\n.\nyou".into(),
+            ..Rendered::default()
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use content::{Library, Links, RenderContext};
+use content::{Data, Library, Links, RenderContext};
 use control::{CampaignState, Control, ControlConfig, NewClaim, NewSlice, Settled, Settlement};
 use gateways::{Dkim, DkimKey, DkimKind, Envelope, HandOver, ListHeaders, MailParts, SmtpConfig, SmtpLane, new_dkim_key};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -334,7 +334,7 @@ impl Way {
             Some(folder) => Some(ledger_in(folder, &campaign, count).await?),
             None => None,
         };
-        let library = Library::compile(&campaign.content)?;
+        let library = Library::compile(&campaign.content, campaign.channel)?;
         let (links, variant) = (Links::new([7; 32], "https://mail.shop.example"), VariantName::new("a")?);
         let (next, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Ok(Self { control, campaign, variant, library, links, dkim, port, count, next, bytes })
@@ -391,6 +391,8 @@ impl Way {
             variant: "a",
             unsubscribe_url: &unsubscribe_url,
             preferences_url: &preferences_url,
+            data: &Data::default(),
+            now: SystemClock.now(),
         };
         let mut rendered = self.library.render("a", &context)?;
         rendered.html = content::track(&rendered.html, &self.links, &claim.message_id);

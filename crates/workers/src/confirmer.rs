@@ -72,7 +72,7 @@ fn mail(parts: &Parts, unsent: &Unsent) -> Result<(Envelope, Vec<u8>), gateways:
     let url = parts.links.confirm(&unsent.token);
     let text = unsent.form.mail.text.replace(CONFIRM_URL, &url);
     let html: String = text.lines().map(|line| format!("<p>{}</p>", linked(line, &url))).collect();
-    let rendered = Rendered { subject: unsent.form.mail.subject.clone(), html, text };
+    let rendered = Rendered { subject: unsent.form.mail.subject.clone(), html, text, ..Rendered::default() };
     let short: String = unsent.token.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
     let message_id = MessageId::new(&format!("confirm-{short}")).expect("letters, digits and a hyphen are an id");
     let mail = MailParts {

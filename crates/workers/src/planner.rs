@@ -129,7 +129,8 @@ pub(crate) fn check(config: &Config, brief: &Brief) -> Result<(), WorkerError> {
         }
     }
     gateways::mailbox_address(&campaign.from).map_err(|error| WorkerError::Campaign(format!("`from`: {error}")))?;
-    content::Library::compile(&campaign.content).map_err(|error| WorkerError::Campaign(error.to_string()))?;
+    content::Library::compile(&campaign.content, campaign.channel)
+        .map_err(|error| WorkerError::Campaign(error.to_string()))?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use content::{Library, RenderContext};
+use content::{Data, Library, RenderContext};
 use control::{CampaignState, Lease, LedgerRow, Settled, Settlement};
 use gateways::{Envelope, HandOver, ListHeaders, MailParts, SmtpConfig, SmtpLane};
 use jiff::{Timestamp, ToSpan};
@@ -231,7 +231,8 @@ impl Sender {
             return Ok(Some(job.clone()));
         }
         let Some(experiment) = self.parts.control.experiment(&row.campaign.experiment).await? else { return Ok(None) };
-        let library = Library::compile(&row.campaign.content).map_err(|error| WorkerError::Campaign(error.to_string()))?;
+        let library = Library::compile(&row.campaign.content, row.campaign.channel)
+            .map_err(|error| WorkerError::Campaign(error.to_string()))?;
         let from = gateways::mailbox_address(&row.campaign.from).map_err(|error| WorkerError::Campaign(error.to_string()))?;
         let base = self.parts.lake.base_currency();
         let cost = row
@@ -444,6 +445,8 @@ fn compose(parts: &Parts, job: &Job, out: &Outgoing, name: &VariantName) -> Resu
         variant: name.as_str(),
         unsubscribe_url: &unsubscribe_url,
         preferences_url: &preferences_url,
+        data: &Data::default(),
+        now: parts.clock.now(),
     };
     let mut rendered = job.library.render(variant.copy_name(), &context).map_err(|error| broken(error.to_string()))?;
     // The words are known only now, and so is the variant where the recommended one is taken.

@@ -1,8 +1,9 @@
 //! Templates: what is refused when they are stored, and what comes out of the others.
 
 use proptest::prelude::*;
-use vocabulary::{ContactKey, Profile, Timestamp};
+use vocabulary::{ContactKey, Profile};
 
+use super::engine::one_line;
 use super::*;
 
 fn copy(subject: &str, html: &str, text: &str) -> Copy {
@@ -10,7 +11,7 @@ fn copy(subject: &str, html: &str, text: &str) -> Copy {
 }
 
 fn compile(copy: Copy) -> Result<Library, ContentError> {
-    Library::compile(&BTreeMap::from([("mens".to_owned(), copy)]))
+    Library::compile(&BTreeMap::from([("mens".to_owned(), copy)]), Channel::Email)
 }
 
 fn contact(attributes: &[(&str, &str)]) -> Contact {
@@ -23,15 +24,20 @@ fn contact(attributes: &[(&str, &str)]) -> Contact {
     Contact { profile, ..Contact::new(ContactKey::from_random(8), Timestamp::UNIX_EPOCH) }
 }
 
-fn render(copy: Copy, contact: &Contact) -> Result<Rendered, ContentError> {
-    let context = RenderContext {
+fn context<'a>(contact: &'a Contact, data: &'a Data) -> RenderContext<'a> {
+    RenderContext {
         contact,
         campaign: "autumn",
         variant: "Mens E-Mail",
         unsubscribe_url: "https://mail.shop.example/t/u/x",
         preferences_url: "p",
-    };
-    compile(copy).expect("it compiles").render("mens", &context)
+        data,
+        now: "2026-11-11T12:00:00Z".parse().unwrap(),
+    }
+}
+
+fn render(copy: Copy, contact: &Contact) -> Result<Rendered, ContentError> {
+    compile(copy).expect("it compiles").render("mens", &context(contact, &Data::default()))
 }
 
 #[test]
@@ -44,7 +50,8 @@ fn what_is_wrong_is_named_when_it_is_stored() {
     );
     check(
         copy("s", "h", "Dear\n{{ contct.country }}"),
-        "content: copy `mens`, text, line 2: `contct` is not known; there are contact, campaign, preferences_url, unsubscribe_url, variant",
+        "content: copy `mens`, text, line 2: `contct` is not known; there are contact, data, \
+         campaign, direction, locale, now, preferences_url, unsubscribe_url, variant",
     );
     check(
         copy("{{ contact.email }}", "h", "t"),
@@ -55,16 +62,13 @@ fn what_is_wrong_is_named_when_it_is_stored() {
         copy(&"x".repeat(SUBJECT_TEMPLATE_BYTES_MAX + 1), "h", "t"),
         "content: copy `mens`, subject: is 4097 bytes long; the limit is 4096",
     );
-    assert_eq!(Library::compile(&BTreeMap::new()).unwrap_err(), ContentError::CopyCount(0));
+    assert_eq!(Library::compile(&BTreeMap::new(), Channel::Email).unwrap_err(), ContentError::CopyCount(0));
 }
 
 #[test]
 fn unknown_filters_are_named_with_their_line() {
-    let error = compile(copy("s", "h", "{{ campaign }}\n{{ campaign|uper }}")).and_then(|library| {
-        let context =
-            RenderContext { contact: &contact(&[]), campaign: "c", variant: "v", unsubscribe_url: "u", preferences_url: "p" };
-        library.render("mens", &context).map(|_| library)
-    });
+    let error = compile(copy("s", "h", "{{ campaign }}\n{{ campaign|uper }}"))
+        .and_then(|library| library.render("mens", &context(&contact(&[]), &Data::default())).map(|_| library));
     let message = error.unwrap_err().to_string();
     assert!(message.contains("text, line 2") && message.contains("uper"), "{message}");
 }
@@ -118,9 +122,8 @@ fn too_much_is_stopped() {
 
 #[test]
 fn an_unknown_copy_is_named() {
-    let context =
-        RenderContext { contact: &contact(&[]), campaign: "c", variant: "v", unsubscribe_url: "u", preferences_url: "p" };
-    let error = compile(copy("s", "h", "t")).unwrap().render("womens", &context).unwrap_err();
+    let library = compile(copy("s", "h", "t")).unwrap();
+    let error = library.render("womens", &context(&contact(&[]), &Data::default())).unwrap_err();
     assert_eq!(error.to_string(), "no copy is named `womens`; there are mens");
 }
 

@@ -1,6 +1,6 @@
 //! Mailboxes are tested with the demo's real templates, rendered and tracked as a sender does it.
 
-use content::{Library, Links, RenderContext, track};
+use content::{Data, Library, Links, RenderContext, track};
 use vocabulary::{Contact, ContactKey, MessageId, Profile};
 
 use super::*;
@@ -18,7 +18,9 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(base_url: &str) -> Self {
-        Self { library: Library::compile(&test_campaign(0.4).content).unwrap(), links: Links::new([7; 32], base_url) }
+        let campaign = test_campaign(0.4);
+        let library = Library::compile(&campaign.content, campaign.channel).unwrap();
+        Self { library, links: Links::new([7; 32], base_url) }
     }
 
     /// The mail of a campaign, known by its number, to one shopper, as raw bytes.
@@ -41,6 +43,8 @@ impl Writer {
             variant: "any",
             unsubscribe_url: &unsubscribe_url,
             preferences_url: "",
+            data: &Data::default(),
+            now: Timestamp::UNIX_EPOCH,
         };
         let rendered = self.library.render(appeal.copy_name(), &context).unwrap();
         let html = track(&rendered.html, &self.links, &message);
