@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`template`] (copies become subject, HTML and text), [`language`] (which translation a reader gets),
 //! [`filters`] (amounts, dates and plurals as the reader writes them), `mail` and `plain` (HTML as mail programs need it, and
-//! its text), [`links`] (signed tokens), [`track`] (links in the HTML are led through them), [`sms`] (what a text message is on the air), [`lint`] (what to look at before launch), [`html`].
+//! its text), [`links`] (signed tokens), [`track`] (links in the HTML are led through them), [`sms`] (what a text message is on the air), [`lint`] (what to look at before launch), [`sms`] (what a text message is on the air), [`mod@lint`] (what to look at before launch), [`html`].
 
 pub mod error;
 pub mod filters;
@@ -17,6 +17,7 @@ mod mail;
 mod markup;
 mod plain;
 mod readers;
+pub mod lint;
 pub mod sms;
 pub mod template;
 pub mod track;
@@ -27,6 +28,7 @@ pub use html::escaped;
 pub use language::Direction;
 pub use links::{Link, LinkKind, Links, message_id};
 pub use template::{Library, RenderContext, Rendered};
+pub use lint::{LintInput, LintRules, Severity, Warning, lint};
 pub use sms::Segments;
 pub use track::track;
 pub use values::Data;
