@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-/// Why a mail cannot be built, or a connection not be opened.
+/// Why a message cannot be built, a configuration not be used, or a connection not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     /// A field of a mail cannot be used.
@@ -47,6 +47,34 @@ pub enum GatewayError {
     /// The configuration would send the password in the clear.
     #[error("credentials for {0} would travel unencrypted; use STARTTLS or TLS")]
     Exposed(String),
+    /// A configuration of gateways cannot be used.
+    #[error("line {line}: {field}: {problem}")]
+    Config {
+        /// The line of the text, from 1.
+        line: usize,
+        /// The gateway and the key.
+        field: String,
+        /// What is wrong and what to write. It holds no secret.
+        problem: String,
+    },
+    /// Encryption cannot be set up on this machine.
+    #[error("set up HTTPS")]
+    Client {
+        /// What went wrong.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// A number cannot be sent to. It is not repeated here, because errors are logged.
+    #[error("to: {0}")]
+    Phone(&'static str),
+    /// A request with receipts is not taken.
+    #[error("receipt for `{gateway}`: {problem}")]
+    Receipt {
+        /// The gateway's name.
+        gateway: String,
+        /// What is wrong. It holds no secret.
+        problem: String,
+    },
 }
 
 /// An error and all its causes in one line.
