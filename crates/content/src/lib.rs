@@ -5,7 +5,8 @@
 //!
 //! Reading order: [`template`] (copies become subject, HTML and text), [`language`] (which translation a reader gets),
 //! [`filters`] (amounts, dates and plurals as the reader writes them), `mail` and `plain` (HTML as mail programs need it, and
-//! its text), [`links`] (signed tokens), [`track`] (links in the HTML are led through them), [`sms`] (what a text message is on the air), [`lint`] (what to look at before launch), [`sms`] (what a text message is on the air), [`mod@lint`] (what to look at before launch), [`html`].
+//! its text), [`links`] (signed tokens), [`track`] (links in the HTML are led through them), [`sms`] (what a text
+//! message is on the air), [`mod@lint`] (what to look at before launch), [`html`].
 
 pub mod error;
 pub mod filters;
