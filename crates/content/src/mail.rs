@@ -13,7 +13,7 @@ use lol_html::{ElementContentHandlers, RewriteStrSettings, Selector, element, re
 use mrml::prelude::parser::{Error as MjmlError, Origin, Span};
 use mrml::prelude::render::RenderOptions;
 
-use crate::language::Tag;
+use crate::language::{Direction, Tag};
 use crate::markup::Masked;
 
 /// What is wrong with the HTML, and on which line, from 1.
@@ -59,6 +59,7 @@ fn from_mjml(source: &str, tag: Option<&Tag>) -> Result<String, Problem> {
     let options = RenderOptions { fonts: HashMap::new(), ..RenderOptions::default() };
     let html = parsed.element.render(&options).map_err(|error| (1, format!("MJML: {error}")))?;
     let html = masked.restored(&html);
+    let html = mirrored(html, source, tag);
     // What it does not know it leaves as it is, and no mail program knows it either.
     if let Some((_, rest)) = html.split_once("<mj-") {
         let name: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
@@ -66,6 +67,18 @@ fn from_mjml(source: &str, tag: Option<&Tag>) -> Result<String, Problem> {
         return Err((line, format!("MJML: there is no `<mj-{name}>`, or it may not stand here")));
     }
     Ok(html)
+}
+
+/// MJML begins at the left whatever the language. Where the template does not say otherwise, it begins where the language does.
+fn mirrored(html: String, source: &str, tag: Option<&Tag>) -> String {
+    if tag.is_none_or(|tag| tag.direction() == Direction::Ltr) {
+        return html;
+    }
+    let html = if source.contains(" direction=") { html } else { html.replace("direction:ltr", "direction:rtl") };
+    if source.contains(" align=") || source.contains("text-align") {
+        return html;
+    }
+    html.replace("text-align:left", "text-align:right").replace("align=\"left\"", "align=\"right\"")
 }
 
 /// With language and direction on `<mjml>`, which hands them on to all it makes.

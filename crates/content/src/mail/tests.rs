@@ -124,3 +124,35 @@ fn what_expressions_leave_behind_is_cleared_away() {
     let made = text_of("<table>{% for x in y %}<tr><td>A</td></tr>{% endfor %}</table>").unwrap();
     assert_eq!(squeezed(&made.replace("{% for x in y %}", "").replace("{% endfor %}", "\nA")), "A\nA");
 }
+
+#[test]
+fn statements_may_stand_between_the_elements_of_mjml() {
+    let mjml = "<mjml><mj-body>{% for x in data.rows %}<mj-section><mj-column>{% if x %}<mj-text>{{ x }}</mj-text>{% endif %}\
+                <mj-table>{% for y in x %}<tr><td>{{ y }}</td></tr>{% endfor %}</mj-table></mj-column></mj-section>{% endfor %}\
+                </mj-body></mjml>";
+    let made = finished(mjml, None).unwrap();
+    let order = [
+        "{% for x in data.rows %}",
+        "<tbody>{% if x %}<tr>",
+        "{{ x }}</div></td></tr>{% endif %}<tr>",
+        ">{% for y in x %}<tr><td>{{ y }}</td></tr>{% endfor %}</table>",
+        "{% endfor %}</div></body>",
+    ];
+    let places: Vec<Option<usize>> = order.iter().map(|part| made.find(part)).collect();
+    assert!(places.is_sorted() && !places.contains(&None), "{places:?}\n{made}");
+}
+
+#[test]
+fn mjml_turns_to_the_side_its_language_begins_at() {
+    let mjml = |attribute: &str| {
+        format!("<mjml><mj-body><mj-section><mj-column><mj-text{attribute}>x</mj-text></mj-column></mj-section></mj-body></mjml>")
+    };
+    let check = |language: &str, attribute: &str, expect: &str, other: &str| {
+        let made = finished(&mjml(attribute), Some(&tag(language))).unwrap();
+        assert!(made.contains(expect) && !made.contains(other), "{made}");
+    };
+    check("ar", "", "direction:rtl", "direction:ltr");
+    check("ar", "", "text-align:right", "text-align:left");
+    check("de", "", "text-align:left", "direction:rtl");
+    check("ar", " align=\"left\"", "text-align:left", "direction:ltr");
+}

@@ -105,11 +105,10 @@ pub(super) fn copy(
     snippets: &BTreeMap<String, String>,
 ) -> Result<Compiled, ContentError> {
     let (mut written, by_key) = read(name, copy)?;
-    for place in 0..written.len() {
-        let keys = written[place].tag.as_ref().map(Tag::keys).unwrap_or_default();
-        let key = written[place].tag.as_ref().map(Tag::key);
-        let others = keys.iter().filter(|other| Some(*other) != key.as_ref()).filter_map(|key| by_key.get(key).copied());
-        written[place].line = std::iter::once(place).chain(others).collect();
+    for (place, this) in written.iter_mut().enumerate() {
+        let others = this.tag.as_ref().map(Tag::keys).unwrap_or_default();
+        let others = others.iter().filter_map(|key| by_key.get(key).copied()).filter(|other| *other != place);
+        this.line = std::iter::once(place).chain(others).collect();
     }
     let mut compiler = Compiler { environment, snippets, name, channel, texts: BTreeMap::new() };
     let mut spoken = Vec::with_capacity(written.len());

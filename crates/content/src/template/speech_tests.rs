@@ -257,6 +257,24 @@ fn defaults_name_what_can_be_lacking() {
 }
 
 #[test]
+fn lines_are_those_of_the_author() {
+    let check = |html: &str, expect: &str| {
+        let library = compile(Copy { html: html.into(), ..copy(Some("en"), &[]) }).unwrap();
+        let error = render_with(&library, &reader(None), &Data::default()).unwrap_err().to_string();
+        assert!(error.starts_with(expect), "{error}");
+    };
+    let lacks = "this contact has no `contact.attributes.name`";
+    check(
+        "<style>\np { margin: 0 }\n</style>\n<p>\n{{ contact.attributes.name }}</p>",
+        &format!("render copy `a`, html, line 5: {lacks}"),
+    );
+    check(
+        "<mjml><mj-body>\n<mj-section><mj-column><mj-text>\n{{ contact.attributes.name }}</mj-text></mj-column></mj-section></mj-body></mjml>",
+        &format!("render copy `a`, html, line 3: {lacks}"),
+    );
+}
+
+#[test]
 fn previews_are_in_the_language_asked_for() {
     let library = compile(copy(Some("en"), &[("zh_TW", all("臺灣")), ("de", all("de"))])).unwrap();
     assert_eq!(library.languages("a").unwrap(), ["en", "de", "zh-TW"]);

@@ -147,3 +147,17 @@ proptest! {
         prop_assert!(!inside.contains(['<', '>', '"', '\'']));
     }
 }
+
+#[test]
+fn lanes_of_senders_share_a_library() {
+    fn shared<T: Send + Sync>(value: T) -> T {
+        value
+    }
+    let library = shared(compile(copy("s", "h", "{{ 1299.5 | money('BRL') }} {{ now | date }}")).unwrap());
+    let texts: Vec<String> = std::thread::scope(|scope| {
+        let render = || library.render("mens", &context(&contact(&[]), &Data::default())).unwrap().text;
+        let lanes = [scope.spawn(render), scope.spawn(render)];
+        lanes.into_iter().map(|lane| lane.join().unwrap()).collect()
+    });
+    assert_eq!(texts, ["R$\u{a0}1.299,50 11 de nov. de 2026"; 2]);
+}
