@@ -194,7 +194,9 @@ fn decimal(filter: &str, value: &Value) -> Result<Decimal, Error> {
     };
     let is_plain = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-');
     let is_number = text.len() <= NUMBER_BYTES_MAX && text.chars().all(is_plain);
-    is_number.then(|| Decimal::try_from_str(&text).ok()).flatten().ok_or_else(wrong)
+    let mut number = is_number.then(|| Decimal::try_from_str(&text).ok()).flatten().ok_or_else(wrong)?;
+    number.trim_start();
+    Ok(number)
 }
 
 fn currency_of(filter: &str, code: Option<&str>) -> Result<Currency, Error> {

@@ -46,6 +46,9 @@ fn has_style(source: &str) -> bool {
 }
 
 fn from_mjml(source: &str, tag: Option<&Tag>) -> Result<String, Problem> {
+    if !source.trim_start().starts_with("<mjml") {
+        return Err((1, "MJML: write <mjml> in small letters".to_owned()));
+    }
     let source = &speaking(source, tag);
     let masked = Masked::new(source);
     let parsed = mrml::parse(&masked.html).map_err(|error| {

@@ -70,6 +70,7 @@ fn numbers_and_shares() {
     check("en-IN", "{{ 1234567.8 | number }}", "12,34,567.8");
     check("de-DE", "{{ 1234567.8912 | number }}", "1.234.567,891");
     check("de-DE", "{{ '12.50' | number }}", "12,5");
+    check("de-DE", "{{ '007' | number }}", "7");
     check("ar-AE", "{{ 1234 | number }}", "1,234");
     check("ar-EG", "{{ 1234 | number }}", "١٬٢٣٤");
     check("pl", "{{ 1234 | number }}", "1234");

@@ -89,6 +89,7 @@ fn what_is_wrong_with_mjml_is_named_with_its_line() {
         3,
         "MJML: there is no `<mj-nonsense>`, or it may not stand here",
     );
+    check("<MJML></MJML>", 1, "MJML: write <mjml> in small letters");
     check("<mjml><mj-body>", 1, "MJML: an element is not closed");
     check("<mjml><mj-body>{% if\nx %}{% endif %}</mj-body>\n<p></p></mjml>", 3, "MJML: this element may not stand here");
     check("<mjml><mj-body>\n<mj-image src='a></mj-body></mjml>", 2, "MJML: this is not well-formed");
