@@ -4,6 +4,9 @@
 
 mod story {
     //! What Sendlab promises, as it happens.
+    mod letters;
+    mod mid_campaign;
+    mod one_person;
     mod past_experiment;
     mod permission;
     mod recommendation_moves;
@@ -31,6 +34,7 @@ mod faults {
     mod bad_batch;
     mod kill_lake;
     mod kill_nine;
+    mod kill_senders;
     mod server_drops_after_dot;
     mod server_says_421;
     mod server_says_550;

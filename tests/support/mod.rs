@@ -3,6 +3,7 @@
 
 pub(crate) mod collector;
 pub(crate) mod kills;
+pub(crate) mod sender_kills;
 pub(crate) mod shop;
 pub(crate) mod workbook;
 

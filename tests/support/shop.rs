@@ -11,6 +11,7 @@ use sendlab::{Client, SystemIds};
 use serde_json::{Value, json};
 use simulator::SteppedClock;
 use simulator::sink::{Fault, Sink, SinkConfig};
+use tokio::sync::Semaphore;
 use vocabulary::{Clock as _, Timestamp};
 
 use super::until;
@@ -23,6 +24,9 @@ type Mails = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 struct Special {
     patience: Patience,
     dkim: Vec<String>,
+    sms: gateways::SmsConfig,
+    /// The mail server takes a mail for each of these.
+    gate: Option<Arc<Semaphore>>,
 }
 
 pub(crate) struct Shop {
@@ -47,6 +51,12 @@ impl Shop {
         Self::open_with("2026-03-02T09:00:00Z", config, Special { patience, ..Special::default() }).await
     }
 
+    /// A shop whose mail server goes wrong in these ways; what it owes an answer is waited for as long as ever.
+    pub(crate) async fn faulty(faults: &[Fault]) -> Self {
+        let config = SinkConfig { faults: faults.to_vec(), ..SinkConfig::default() };
+        Self::open_with("2026-03-02T09:00:00Z", config, Special::default()).await
+    }
+
     /// A shop whose mail is signed with these keys, `DOMAIN:SELECTOR:FILE`.
     pub(crate) async fn signed(dkim: Vec<String>) -> Self {
         Self::open_with("2026-03-02T09:00:00Z", SinkConfig::default(), Special { dkim, ..Special::default() }).await
@@ -56,9 +66,13 @@ impl Shop {
         let folder = tempfile::tempdir().unwrap();
         let (sink, mut received) = Sink::start(config).await.unwrap();
         let mails = Mails::default();
-        let seen = mails.clone();
+        let (seen, gate) = (mails.clone(), special.gate.clone());
         tokio::spawn(async move {
-            while let Some(mail) = received.recv().await {
+            loop {
+                if let Some(gate) = &gate {
+                    gate.acquire().await.expect("the gate is never closed").forget();
+                }
+                let Some(mail) = received.recv().await else { return };
                 seen.lock().unwrap().extend(mail.to.into_iter().map(|to| (to, mail.raw.clone())));
             }
         });
@@ -66,6 +80,24 @@ impl Shop {
         let server = serve(&folder, &sink, &special, &clock).await;
         let client = Client::new(server.door.clone());
         Self { server, client, clock, sink, folder, mails, special }
+    }
+
+    /// A shop that sends text messages by these gateways.
+    pub(crate) async fn texting(now: &str, config: &str) -> Self {
+        let sms = gateways::SmsConfig::read(config, &|_| None).unwrap();
+        Self::open_with(now, SinkConfig::default(), Special { sms, ..Special::default() }).await
+    }
+
+    /// A shop whose mail server takes a mail only when it is let through.
+    pub(crate) async fn gated(now: &str) -> Self {
+        let config = SinkConfig { queue_mails_max: 1, ..SinkConfig::default() };
+        let gate = Some(Arc::new(Semaphore::new(0)));
+        Self::open_with(now, config, Special { gate, ..Special::default() }).await
+    }
+
+    /// Lets so many mails through the gate.
+    pub(crate) fn let_through(&self, mails: usize) {
+        self.special.gate.as_ref().expect("the shop has a gate").add_permits(mails);
     }
 
     /// Stops the server and starts it again over the same data.
@@ -176,6 +208,11 @@ impl Shop {
         .await
     }
 
+    /// All mails, as they came.
+    pub(crate) fn raw_mails(&self) -> Vec<Vec<u8>> {
+        self.mails.lock().unwrap().iter().map(|(_, raw)| raw.clone()).collect()
+    }
+
     /// The same as text, with the lines joined that quoted-printable had broken.
     pub(crate) async fn mail(&self, count: usize) -> String {
         String::from_utf8_lossy(&self.raw_mail(count).await).replace("=\r\n", "").replace("=3D", "=")
@@ -197,6 +234,7 @@ impl Shop {
 
 async fn serve(folder: &tempfile::TempDir, sink: &Sink, special: &Special, clock: &Arc<SteppedClock>) -> Server {
     let smtp = Some(SmtpConfig { patience: special.patience, ..SmtpConfig::new("127.0.0.1", sink.address().port()) });
-    let settings = Settings { smtp, dkim: special.dkim.clone(), ..Settings::new(&folder.path().join("data")) };
+    let settings =
+        Settings { smtp, dkim: special.dkim.clone(), sms: special.sms.clone(), ..Settings::new(&folder.path().join("data")) };
     Server::start(settings, clock.clone(), Arc::new(SystemIds)).await.unwrap()
 }

@@ -165,7 +165,7 @@ fn span(parts: &Parts, from: Option<&str>, until: Option<&str>, days: i64) -> Re
 async fn days(State(parts): State<Arc<Parts>>, Ask(asked): Ask<CalendarParams>) -> Result<Json<Vec<DayView>>, Problem> {
     let (first, last) = span(&parts, asked.from.as_deref(), asked.until.as_deref(), SPAN_DAYS_DEFAULT)?;
     let own = parts.control.own_days().await?;
-    let days = parts.rules.calendar(market(&asked.market)?, asked.region.as_deref(), first, last, &own);
+    let days = parts.rules.current().calendar(market(&asked.market)?, asked.region.as_deref(), first, last, &own);
     let view = |day: policy::CalendarDay| DayView {
         name: day.name.to_string(),
         effect: day.effect.to_string(),
@@ -206,7 +206,7 @@ async fn conflicts(State(parts): State<Arc<Parts>>, Ask(asked): Ask<ConflictPara
         last: conflict.last.to_string(),
         rule: conflict.rule.to_string(),
     };
-    Ok(Json(parts.rules.conflicts(&outline, &own).into_iter().map(view).collect()))
+    Ok(Json(parts.rules.current().conflicts(&outline, &own).into_iter().map(view).collect()))
 }
 
 fn sentence(what: &ConflictKind) -> String {

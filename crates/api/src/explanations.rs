@@ -216,7 +216,8 @@ async fn explain(
     let names: HashMap<ContactKey, String> =
         keys.iter().copied().zip(contacts).filter_map(|(key, id)| Some((key?, id))).collect();
     let from = Sources { control: &parts.control, lake: &parts.lake };
-    let found = planning::explain(from, &parts.rules, row, &known, parts.clock.now()).await?;
+    let rules = parts.rules.current();
+    let found = planning::explain(from, &rules, row, &known, parts.clock.now()).await?;
     let mut views = Vec::with_capacity(found.len());
     for Explained { contact, at, plan, step, planned, decided, asked } in found {
         let message = parts.control.message(&content::message_id(&campaign, contact, step.as_ref())).await?;
@@ -233,14 +234,9 @@ async fn explain(
             planned,
             decided,
             agrees,
-            variants: asked.into_iter().map(|asked| VariantView::new(&parts.rules, asked)).collect(),
+            variants: asked.into_iter().map(|asked| VariantView::new(&rules, asked)).collect(),
             message: message.map(MessageView::from),
         });
     }
-    Ok(Json(ExplanationsView {
-        campaign: campaign.to_string(),
-        rules: parts.rules.version().to_string(),
-        contacts: views,
-        unknown,
-    }))
+    Ok(Json(ExplanationsView { campaign: campaign.to_string(), rules: rules.version().to_string(), contacts: views, unknown }))
 }

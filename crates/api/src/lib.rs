@@ -33,8 +33,10 @@ mod keeping;
 mod keys;
 pub mod line;
 mod machine;
+mod messages;
 mod pages;
 mod preferences;
+mod preview;
 mod problem;
 mod rates;
 mod recommendations;
@@ -59,15 +61,16 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use content::Links;
 use control::{Control, Scope};
+use gateways::SmsConfig;
 use lake::{Lake, SqlLimits};
-use policy::Rules;
+use policy::InForce;
 use tower_http::trace::TraceLayer;
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Tag};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vocabulary::{Clock, Currency, Ids};
+use vocabulary::{Channel, Clock, Currency, Ids};
 
 use auth::Access;
 use problem::Problem;
@@ -93,7 +96,9 @@ pub struct Parts {
     /// Gives fresh ids.
     pub ids: Arc<dyn Ids>,
     /// Who may get what, and the calendar.
-    pub rules: Arc<Rules>,
+    pub rules: Arc<InForce>,
+    /// The gateways for text messages, for their prices.
+    pub sms: SmsConfig,
     /// What can be set.
     pub settings: Settings,
 }
@@ -105,6 +110,8 @@ pub struct Settings {
     pub base_currency: Currency,
     /// What one query may use.
     pub sql_limits: SqlLimits,
+    /// The channels by which something can be sent.
+    pub channels: &'static [Channel],
 }
 
 /// The server as a router, ready to be served.
@@ -143,9 +150,11 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             experiments::reading(),
             recommendations::reading(),
             campaigns::reading(),
+            preview::routes(),
             calendar::reading(),
             segments::reading(),
             triggers::reading(),
+            messages::reading(),
             sql::routes(),
             statistics::routes(),
         ];
@@ -166,6 +175,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             segments::managing(),
             triggers::managing(),
             forms::managing(),
+            messages::managing(),
             calendar::managing(),
             keys::routes(),
         ];
@@ -179,6 +189,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
         (Access::AnyOf(&[Scope::Collect]), collect::routes().merge(segment::routes())),
         (Access::AnyOf(&[Scope::Read]), read()),
         (Access::AnyOf(&[Scope::Send, Scope::Read]), recommendations::sending()),
+        (Access::AnyOf(&[Scope::Send]), messages::sending()),
         (Access::AnyOf(&[Scope::Manage]), manage()),
     ]
 }
@@ -211,6 +222,7 @@ fn tags() -> Vec<Tag> {
         ("experiments", "What is asked, and what the answer is."),
         ("recommendations", "What the senders should use."),
         ("campaigns", "What is sent to whom."),
+        ("messages", "Codes, receipts and other messages to one person."),
         ("calendar", "Festivals, holidays and your own days, and what stands in a campaign's way."),
         ("lake", "SQL over everything that happened."),
         ("stats", "Statistical methods by name, for any numbers."),

@@ -112,10 +112,19 @@ impl Server {
             keys.insert(*scope, control.create_key(scope.as_str(), &[*scope]).await.unwrap().secret);
         }
         let links = Arc::new(Links::new([9; 32], "http://test.example"));
-        let settings = Settings { base_currency, sql_limits };
-        let rules = Arc::new(policy::Rules::embedded().unwrap());
+        let settings = Settings { base_currency, sql_limits, channels: &[Channel::Email] };
+        let rules = Arc::new(policy::InForce::new(policy::Rules::embedded().unwrap()));
         let (shared_lake, shared_control, shared_links) = (Arc::clone(&lake), Arc::clone(&control), Arc::clone(&links));
-        let parts = Parts { lake: shared_lake, control: shared_control, links: shared_links, clock, ids, rules, settings };
+        let parts = Parts {
+            lake: shared_lake,
+            control: shared_control,
+            links: shared_links,
+            clock,
+            ids,
+            rules,
+            sms: gateways::SmsConfig::default(),
+            settings,
+        };
         Self { router: router(parts), lake, control, links, keys, _folder: folder }
     }
 

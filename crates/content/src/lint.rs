@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use vocabulary::words::words;
 use vocabulary::{Channel, Copy, MessageClass};
 
-use crate::template::Part;
+use crate::Part;
 use look::Look;
 pub use rules::{LintError, LintRules};
 

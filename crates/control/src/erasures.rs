@@ -72,6 +72,7 @@ impl Control {
                 "DELETE FROM consents WHERE contact_key IN (",
                 "DELETE FROM trigger_states WHERE contact_key IN (",
                 "DELETE FROM firings WHERE contact_key IN (",
+                "DELETE FROM outbox WHERE contact_key IN (",
             ] {
                 let mut delete: QueryBuilder<Sqlite> = QueryBuilder::new(delete);
                 let mut list = delete.separated(", ");

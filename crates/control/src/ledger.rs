@@ -271,6 +271,21 @@ impl Control {
         rows.into_iter().map(Row::read).collect()
     }
 
+    /// Whether any of these messages is claimed and not settled, by whichever worker.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn are_claimed(&self, messages: &[MessageId]) -> Result<bool, ControlError> {
+        let found: Option<i64> = sqlx::query_scalar(
+            "SELECT 1 FROM ledger WHERE message_id IN (SELECT value FROM json_each($1)) AND state = 'claimed' LIMIT 1",
+        )
+        .bind(json_list(messages)?)
+        .fetch_optional(&mut *self.reader().await)
+        .await
+        .map_err(ControlError::query("looking for claims"))?;
+        Ok(found.is_some())
+    }
+
     /// The message of that id.
     ///
     /// # Errors

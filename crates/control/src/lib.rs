@@ -8,8 +8,8 @@
 //!
 //! Reading order: `store` (the file and who may write), `keys`, `vault`, `contact_check`, `contact_store`,
 //! `contacts`, `consents`, `suppressions`, `permissions`, `known`, `experiments`, `recommendations`,
-//! `segments`, `campaigns`, `slices`, `ledger`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
-//! changed), `copy` (for backups).
+//! `segments`, `campaigns`, `slices`, `ledger`, `outbox`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
+//! changed), `copy` and `restored` (for backups).
 
 mod attributes;
 mod campaigns;
@@ -28,10 +28,12 @@ mod held;
 mod keys;
 mod known;
 mod ledger;
+mod outbox;
 mod permissions;
 mod prices;
 mod recommendations;
 mod reindex;
+mod restored;
 mod segments;
 mod slices;
 mod store;
@@ -59,8 +61,10 @@ pub use held::Held;
 pub use keys::{KeyInfo, KeyRow, NewKey, Scope};
 pub use known::KnownKeys;
 pub use ledger::{LedgerRow, LedgerState, NewClaim, Progress, Settled, Settlement};
+pub use outbox::{Enqueued, NewMessage, OutboxCount, OutboxEnd, OutboxRow, OutboxSent, OutboxState, Recipient, Taken, Told};
 pub use permissions::{Permission, SentRow};
 pub use prices::PriceDrop;
+pub use restored::mark_restored;
 pub use segments::{SegmentRow, SegmentUse};
 pub use slices::{Lease, NewSlice};
 pub use store::{Control, ControlConfig, change_master_key};

@@ -9,7 +9,7 @@ use crate::LedgerState;
 use crate::consents::read_consents;
 use crate::contacts::{contact_key, json_list};
 use crate::store::{parsed, time};
-use crate::suppressions::read_suppressions;
+use crate::suppressions::{read_suppressed_handles, read_suppressions};
 use crate::{Control, ControlError};
 
 /// What one contact and the suppression list say.
@@ -68,6 +68,16 @@ impl Control {
             found.entry(contact_key(key)?).or_default().suppressions.push(entry);
         }
         Ok(found)
+    }
+
+    /// What the suppression list says about an address, whoever has it; it is normalised already.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn suppressions_of_address(&self, channel: Channel, address: &str) -> Result<Vec<Suppression>, ControlError> {
+        let mut handles = vec![self.vault.address(channel, address)];
+        handles.extend(self.vault.domain_of(channel, address));
+        read_suppressed_handles(&mut *self.reader().await, &handles).await
     }
 
     /// What was claimed for these contacts since `since` and was not refused or passed over, in no order.

@@ -18,6 +18,7 @@ use vocabulary::{Clock, Ids, Timestamp};
 use crate::ControlError;
 use crate::keys::Authentications;
 use crate::known::Known;
+use crate::restored::read_restored;
 use crate::vault::{Vault, unwrap_root, wrap_root};
 use crate::watcher::{self, Watcher};
 
@@ -52,6 +53,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (8, include_str!("../migrations/0008_forms.sql")),
     (9, include_str!("../migrations/0009_attributes.sql")),
     (10, include_str!("../migrations/0010_steps.sql")),
+    (11, include_str!("../migrations/0011_outbox.sql")),
 ];
 
 /// What control needs to open.
@@ -75,6 +77,7 @@ pub struct Control {
     readers: Vec<Mutex<SqliteConnection>>,
     reader_next: AtomicUsize,
     clock: Arc<dyn Clock>,
+    pub(crate) restored_at: Option<Timestamp>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) vault: Vault,
     pub(crate) authentications: Authentications,
@@ -95,6 +98,7 @@ impl Control {
         let mut writer = set_up_patiently(&path, clock.now()).await?;
         let root = read_root(&mut writer, &master_key, || root.unwrap_or_else(|| drawn(ids.as_ref()))).await?;
         let vault = Vault::new(&root.ok_or(ControlError::WrongMasterKey { path: path.clone() })?);
+        let restored_at = read_restored(&mut writer).await?;
         let mut readers = Vec::with_capacity(READERS);
         for _ in 0..READERS {
             let reader = options(&path).pragma("query_only", "1").row_buffer_size(1000).connect().await;
@@ -105,6 +109,7 @@ impl Control {
             readers,
             reader_next: AtomicUsize::new(0),
             clock,
+            restored_at,
             ids,
             known: Known::new(&vault),
             vault,
@@ -399,7 +404,7 @@ mod tests {
         let control = world.open().await;
         sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
         let error = Control::open(world.config()).await.err().unwrap();
-        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 10 }), "{error}");
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 11 }), "{error}");
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use policy::SuppressionReason;
+use policy::{Suppression, SuppressionReason};
 use sqlx::SqliteConnection;
 use vocabulary::{Channel, ContactKey, Timestamp};
 
@@ -277,6 +277,22 @@ pub(crate) async fn forget_bounces(
         .await
         .map_err(ControlError::query("forgetting an old address"))?;
     Ok(())
+}
+
+/// The entries about these addresses and domains, in no order.
+pub(crate) async fn read_suppressed_handles(
+    connection: &mut SqliteConnection,
+    handles: &[Handle],
+) -> Result<Vec<Suppression>, ControlError> {
+    let mut find = in_handles("SELECT reason, channel, suppressed_at FROM suppressed_handles", handles);
+    let rows: Vec<(String, String, i64)> =
+        find.build_query_as().fetch_all(connection).await.map_err(ControlError::query("looking for suppressed addresses"))?;
+    let entry = |(reason, channel, at): (String, String, i64)| {
+        let channel = if channel.is_empty() { None } else { Some(parsed("a channel", &channel, str::parse)?) };
+        let reason = parsed("the reason of a suppression", &reason, str::parse)?;
+        Ok(Suppression { reason, channel, at: time(at)? })
+    };
+    rows.into_iter().map(entry).collect()
 }
 
 /// The entries about these contacts, oldest first.

@@ -22,6 +22,7 @@ type Current = Option<Arc<Recommendation>>;
 pub(crate) struct Watcher {
     recommendations: Mutex<HashMap<ExperimentId, Watched>>,
     campaigns: watch::Sender<u64>,
+    outbox: watch::Sender<u64>,
 }
 
 struct Watched {
@@ -33,7 +34,7 @@ struct Watched {
 
 impl Default for Watcher {
     fn default() -> Self {
-        Self { recommendations: Mutex::default(), campaigns: watch::Sender::new(0) }
+        Self { recommendations: Mutex::default(), campaigns: watch::Sender::new(0), outbox: watch::Sender::new(0) }
     }
 }
 
@@ -65,6 +66,16 @@ impl Watcher {
             *shown = change.max(*shown);
             newer
         });
+    }
+
+    /// Watches how many messages this process took down.
+    pub(crate) fn outbox(&self) -> watch::Receiver<u64> {
+        self.outbox.subscribe()
+    }
+
+    /// Tells that there is one more.
+    pub(crate) fn ring_outbox(&self) {
+        self.outbox.send_modify(|count| *count += 1);
     }
 
     /// The experiments somebody watches; the others are forgotten.

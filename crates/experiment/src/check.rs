@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use vocabulary::{Campaign, Experiment, Factor, Guardrail, LabelError, Measure, Metric, Outcome, Variant, VariantName};
+use vocabulary::{Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Measure, Metric, Outcome, Variant, VariantName};
 
 use crate::error::Problem;
 
@@ -62,8 +62,12 @@ pub(crate) fn problem_of_campaign(campaign: &Campaign) -> Option<Problem> {
             "is given beside `audience` or `segment`; triggers name whom a triggered campaign goes to, so leave the others out"
                 .to_owned()
         })?;
-        line("from", Some(&campaign.from))?;
-        within("from", campaign.from.contains('@') && !campaign.from.contains(char::is_control), || {
+        let is_mail = campaign.channel == Channel::Email;
+        within("from", is_mail || campaign.from.is_empty(), || {
+            format!("is for e-mail; leave it out: the gateway's settings name the sender by {}", campaign.channel)
+        })?;
+        line("from", Some(&campaign.from).filter(|_| is_mail))?;
+        within("from", !is_mail || (campaign.from.contains('@') && !campaign.from.contains(char::is_control)), || {
             format!("is `{}`, which is no mailbox; write `Shop <news@shop.example>`", campaign.from.escape_debug())
         })?;
         hour("send_hour", campaign.send_hour)?;
@@ -77,7 +81,9 @@ pub(crate) fn problem_of_campaign(campaign: &Campaign) -> Option<Problem> {
         for (name, copy) in &campaign.content {
             let field = format!("content.{name}");
             label(&field, name)?;
-            for (part, template) in [("subject", &copy.subject), ("html", &copy.html), ("text", &copy.text)] {
+            // The text of a mail is made of its HTML where there is none.
+            let needed = [("subject", &copy.subject), ("html", &copy.html)].into_iter().filter(|_| is_mail);
+            for (part, template) in needed.chain([("text", &copy.text)].into_iter().filter(|_| !is_mail)) {
                 within(&format!("{field}.{part}"), !template.trim().is_empty(), || "is empty; write a template".to_owned())?;
             }
         }

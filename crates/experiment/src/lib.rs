@@ -27,4 +27,6 @@ pub use readout::{
     readout,
 };
 pub use recommend::recommend;
-pub use spec::{check, check_campaign, parse, parse_campaign, parse_forms, parse_segments, parse_triggers, to_yaml};
+pub use spec::{
+    check, check_campaign, parse, parse_campaign, parse_forms, parse_segments, parse_templates, parse_triggers, to_yaml,
+};

@@ -5,7 +5,7 @@ use segments::Segment;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_saphyr::Error as YamlError;
 use triggers::Trigger;
-use vocabulary::{Campaign, Currency, Experiment, Form};
+use vocabulary::{Campaign, Currency, Experiment, Form, MessageTemplate};
 
 use crate::check::{problem_of_campaign, problem_of_experiment};
 use crate::error::{ExperimentError, Problem};
@@ -54,6 +54,14 @@ pub fn parse_triggers(text: &str, base: Currency) -> Result<Vec<Trigger>, Experi
 /// [`ExperimentError`] names the place of the first mistake.
 pub fn parse_forms(text: &str) -> Result<Vec<Form>, ExperimentError> {
     one_or_many(text, |form: &Form| form.check().err().map(|(field, reason)| Problem::new(field, reason)))
+}
+
+/// Reads and checks a template of messages to one person, or a list of them, in YAML or JSON.
+///
+/// # Errors
+/// [`ExperimentError`] names the place of the first mistake.
+pub fn parse_templates(text: &str) -> Result<Vec<MessageTemplate>, ExperimentError> {
+    one_or_many(text, |template: &MessageTemplate| template.check().err().map(|(field, reason)| Problem::new(field, reason)))
 }
 
 fn one_or_many<T: DeserializeOwned>(text: &str, wrong: impl Fn(&T) -> Option<Problem>) -> Result<Vec<T>, ExperimentError> {

@@ -176,11 +176,15 @@ fn mistakes_in_campaigns_are_named() {
         "from: \"a@b.example\\nBcc: c@d.example\"",
         "line 4: `from` is `a@b.example\\nBcc: c@d.example`, which is no mailbox; write `Shop <news@shop.example>`",
     );
-    check("    text: Hello", "    text: ''", "line 10: `content.plain.text` is empty; write a template");
+    check(
+        "share: 0.2",
+        "channel: sms",
+        "line 4: `from` is for e-mail; leave it out: the gateway's settings name the sender by sms",
+    );
     check(
         "    text: Hello",
         "    txt: Hello",
-        "line 10: `content.plain.txt` is not a known key; known are subject, html, text; the nearest is `text`",
+        "line 10: `content.plain.txt` is not a known key; known are subject, html, text, language, locales, missing, defaults; the nearest is `text`",
     );
     check("share: 0.2", "cost: -1", "line 3: `cost` is -1; it must be zero or more");
     check("share: 0.2", "send_hour: 25", "line 3: `send_hour` is 25; an hour is from 0 to 23");

@@ -1,5 +1,7 @@
 //! The messages of one call and what became of each.
 
+use tokio::time::Instant;
+
 use crate::{Envelope, HandOver};
 
 /// Gives the content of a message, or `None` to take it back.
@@ -11,11 +13,17 @@ pub(crate) struct Batch<'a> {
     content: &'a mut Content<'a>,
     results: Vec<Option<HandOver>>,
     settled: usize,
+    begin_until: Option<Instant>,
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(envelopes: &'a [Envelope], content: &'a mut Content<'a>) -> Self {
-        Self { envelopes, content, results: vec![None; envelopes.len()], settled: 0 }
+    pub(crate) fn new(envelopes: &'a [Envelope], begin_until: Option<Instant>, content: &'a mut Content<'a>) -> Self {
+        Self { envelopes, content, results: vec![None; envelopes.len()], settled: 0, begin_until }
+    }
+
+    /// Whether it is too late to begin another message.
+    pub(crate) fn is_late(&self) -> bool {
+        self.begin_until.is_some_and(|until| Instant::now() > until)
     }
 
     pub(crate) fn envelope(&self, index: usize) -> &Envelope {
@@ -46,10 +54,10 @@ impl<'a> Batch<'a> {
         (from..self.results.len()).find(|index| Some(*index) != in_flight && self.results[*index].is_none())
     }
 
-    /// Settles all that is left as not sent.
-    pub(crate) fn give_up(&mut self, why: &str) {
+    /// Settles all that is left in the same way.
+    pub(crate) fn settle_rest(&mut self, outcome: &HandOver) {
         while let Some(index) = self.first_unsettled_but(None) {
-            self.settle(index, HandOver::NotSent { why: why.to_owned() });
+            self.settle(index, outcome.clone());
         }
     }
 

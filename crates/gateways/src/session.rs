@@ -159,7 +159,7 @@ impl Session {
         let mut head = Head::Nothing;
         loop {
             let in_flight = if let Head::Content { index, .. } = &head { Some(*index) } else { None };
-            let next = if self.may_begin() { self.next_sendable(batch, in_flight) } else { None };
+            let next = if self.may_begin() && !batch.is_late() { self.next_sendable(batch, in_flight) } else { None };
             if next.is_none() && matches!(head, Head::Nothing) {
                 self.used = Instant::now();
                 return Ok(());

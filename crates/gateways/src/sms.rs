@@ -58,6 +58,7 @@ impl SmsHandOver {
         let hand_over = match self.hand_over {
             HandOver::Accepted { reply } => HandOver::Accepted { reply: clean(&reply) },
             HandOver::Refused { reply, permanent } => HandOver::Refused { reply: clean(&reply), permanent },
+            HandOver::Late => HandOver::Late,
             HandOver::NotSent { why } => HandOver::NotSent { why: clean(&why) },
             HandOver::InDoubt { why } => HandOver::InDoubt { why: clean(&why) },
         };

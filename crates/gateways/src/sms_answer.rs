@@ -125,6 +125,7 @@ mod tests {
         let told = match judge().word(&answer, json.as_ref()) {
             HandOver::Accepted { reply } => format!("accepted {reply}"),
             HandOver::Refused { reply, permanent } => format!("{} {reply}", if permanent { "refused" } else { "later" }),
+            HandOver::Late => "late".to_owned(),
             HandOver::NotSent { why } => format!("not sent {why}"),
             HandOver::InDoubt { why } => format!("in doubt {why}"),
         };

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::batch::Batch;
@@ -116,6 +117,8 @@ pub enum HandOver {
         /// Whether trying again is pointless.
         permanent: bool,
     },
+    /// Its turn had not come by the time given: nothing is wrong with the server, which cannot have it.
+    Late,
     /// The final dot was surely not written, so the server cannot have it: it may be tried again.
     NotSent {
         /// Why not.
@@ -154,14 +157,28 @@ impl SmtpLane {
         envelopes: &[Envelope],
         content: &mut (dyn FnMut(usize) -> Option<Vec<u8>> + Send),
     ) -> Vec<HandOver> {
+        self.deliver_until(envelopes, None, content).await
+    }
+
+    /// The same, but no message is begun after `until`: what is left then comes out as [`HandOver::Late`].
+    pub async fn deliver_until(
+        &mut self,
+        envelopes: &[Envelope],
+        until: Option<Instant>,
+        content: &mut (dyn FnMut(usize) -> Option<Vec<u8>> + Send),
+    ) -> Vec<HandOver> {
         let mut content = content;
-        let mut batch = Batch::new(envelopes, &mut content);
+        let mut batch = Batch::new(envelopes, until, &mut content);
         let mut losses_in_a_row = 0;
         while !batch.is_settled() {
+            if batch.is_late() {
+                batch.settle_rest(&HandOver::Late);
+                break;
+            }
             let mut session = match self.session().await {
                 Ok(session) => session,
                 Err(why) => {
-                    batch.give_up(&why);
+                    batch.settle_rest(&HandOver::NotSent { why });
                     break;
                 }
             };
@@ -173,7 +190,7 @@ impl SmtpLane {
                     debug!(server = %self.config.host, why = %lost.why, "connection lost");
                     losses_in_a_row = if batch.settled() > settled_before { 0 } else { losses_in_a_row + 1 };
                     if losses_in_a_row == LOSSES_IN_A_ROW_MAX {
-                        batch.give_up(&lost.why);
+                        batch.settle_rest(&HandOver::NotSent { why: lost.why });
                     }
                 }
             }

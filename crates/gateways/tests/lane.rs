@@ -34,6 +34,7 @@ fn word(outcome: &HandOver) -> &'static str {
         HandOver::Refused { permanent: true, .. } => "refused",
         HandOver::Refused { permanent: false, .. } => "deferred",
         HandOver::NotSent { .. } => "not sent",
+        HandOver::Late => "late",
         HandOver::InDoubt { .. } => "in doubt",
     }
 }
@@ -245,6 +246,21 @@ async fn a_server_that_always_closes_is_left_alone() {
     let outcomes = lane_to(&sink).deliver(&envelopes, &mut |_| None).await;
     assert!(outcomes.iter().all(|outcome| word(outcome) == "not sent"));
     assert_eq!(sink.counts().sessions, 3);
+}
+
+#[tokio::test]
+async fn what_is_not_begun_in_time_is_left_and_the_connection_stays() {
+    let (sink, received) = Sink::start(SinkConfig::default()).await.unwrap();
+    let mut lane = lane_to(&sink);
+    let envelopes: Vec<Envelope> = (0..3).map(|i| envelope(&format!("l{i}@home.example"))).collect();
+    let past = tokio::time::Instant::now() - std::time::Duration::from_millis(1);
+    let mut content = |_| unreachable!("it is too late to begin");
+    let outcomes = lane.deliver_until(&envelopes, Some(past), &mut content).await;
+    assert_eq!(outcomes, [HandOver::Late, HandOver::Late, HandOver::Late]);
+    let later = tokio::time::Instant::now() + std::time::Duration::from_secs(600);
+    let outcomes = lane.deliver_until(&envelopes, Some(later), &mut |index| Some(content_of(index))).await;
+    assert!(outcomes.iter().all(|outcome| word(outcome) == "accepted"), "{outcomes:?}");
+    assert_eq!((drained(received).len(), sink.counts().sessions), (3, 1));
 }
 
 #[tokio::test]

@@ -180,6 +180,7 @@ fn word(told: &SmsHandOver) -> (&'static str, &str) {
         HandOver::Refused { reply, permanent: true } => ("refused", reply),
         HandOver::Refused { reply, permanent: false } => ("later", reply),
         HandOver::NotSent { why } => ("not sent", why),
+        HandOver::Late => ("late", ""),
         HandOver::InDoubt { why } => ("in doubt", why),
     }
 }

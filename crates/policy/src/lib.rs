@@ -20,6 +20,7 @@ pub mod facts;
 mod holdout;
 mod holidays;
 mod hours;
+mod in_force;
 pub mod local;
 mod place;
 mod reader;
@@ -42,6 +43,7 @@ pub use facts::{
     Basis, ConsentFact, ContactFacts, ContactZone, MessageFacts, Purpose, Schedule, Sender, SentFact, Suppression,
     SuppressionReason, Template,
 };
+pub use in_force::InForce;
 pub use rule::{Rule, RuleKind};
 pub use rules::Rules;
 pub use window::Window;

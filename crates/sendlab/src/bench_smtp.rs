@@ -428,7 +428,7 @@ fn template(is_html: bool) -> String {
     } else {
         "Spring jacket {{ n }}, light, warm and dry: {{ n * 10 }}.90\n"
     };
-    let count = PIPELINE_BYTES / if is_html { 420 } else { 500 };
+    let count = PIPELINE_BYTES / if is_html { 350 } else { 417 };
     let rows = format!("{{% for n in range({count}) %}}{row}{{% endfor %}}");
     if is_html {
         format!(

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vocabulary::Timestamp;
 
+pub(crate) use crate::bench_codes::BenchCodesArgs;
 pub(crate) use crate::bench_smtp::BenchSmtpArgs;
 pub(crate) use crate::cli_analyze::{AnalyzeArgs, AskedMetric, CertifyArgs, MetricValue};
 pub(crate) use crate::cli_audience::{FormCommand, SegmentCommand, TriggerCommand};
@@ -14,6 +15,9 @@ use crate::cli_import::{IMPORT_CONTACTS_HELP, IMPORT_EVENTS_HELP, ImportContacts
 pub(crate) use crate::cli_lake::LakeCommand;
 use crate::commands;
 pub(crate) use crate::dkim_command::DkimCommand;
+pub(crate) use crate::mail_server::SmtpArgs;
+pub(crate) use crate::message_command::{MessageCommand, TemplateCommand};
+pub(crate) use crate::send_command::SendingArgs;
 
 /// Amounts are compared in this currency where nothing else is said.
 pub const BASE_CURRENCY_DEFAULT: &str = "USD";
@@ -65,6 +69,12 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run the server: collector, API, console, planner, senders, scorer.
     Serve(Box<ServeArgs>),
+    /// Send beside a running server, from a process of its own: as many as are wanted, on this data folder.
+    #[command(
+        after_help = "Example, in three terminals:\n  sendlab serve --smtp mail.example:25\n  sendlab send --name second --smtp \
+                            mail.example:25\n  sendlab send --name third --smtp mail.example:25"
+    )]
+    Send(Box<SendingArgs>),
     /// Bring in contacts, events or a past experiment from files.
     #[command(subcommand)]
     Import(ImportCommand),
@@ -80,6 +90,12 @@ pub(crate) enum Command {
     /// Subscription forms with double opt-in: hosted pages, and HTML for pages of your own.
     #[command(subcommand)]
     Form(FormCommand),
+    /// Templates of messages to one person: codes, receipts, news of a parcel.
+    #[command(subcommand)]
+    Template(TemplateCommand),
+    /// Send a message to one person, and see what became of it.
+    #[command(subcommand)]
+    Message(MessageCommand),
     /// Measure this machine.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -315,41 +331,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "SENDLAB_KEEP", value_name = "TABLE=DAYS", value_delimiter = ',')]
     pub(crate) keep: Vec<lake::Retention>,
     /// A folder with rules of your own about who may be written to: files such as caps.toml, wording.toml or sending.toml in the
-    /// form of those in data/rules, each in the place of the built-in one of that name.
+    /// form of those in data/rules, each in the place of the built-in one of that name. What is changed there holds within a
+    /// second.
     #[arg(long, env = "SENDLAB_RULES", value_name = "FOLDER")]
     pub(crate) rules: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct SmtpArgs {
-    /// The mail server messages are handed to. Without it nothing is sent.
-    #[arg(long, env = "SENDLAB_SMTP", value_name = "HOST:PORT")]
-    pub(crate) smtp: Option<String>,
-    /// How to secure the connection to it.
-    #[arg(long, env = "SENDLAB_SMTP_SECURITY", default_value = "none")]
-    pub(crate) smtp_security: Security,
-    /// User name, where the mail server asks for one.
-    #[arg(long, env = "SENDLAB_SMTP_USER", requires = "smtp_password")]
-    pub(crate) smtp_user: Option<String>,
-    /// Password, better given as the environment variable.
-    #[arg(long, env = "SENDLAB_SMTP_PASSWORD", hide_env_values = true)]
-    pub(crate) smtp_password: Option<String>,
-    /// A private key that signs mail from a domain and those below it (DKIM); several sign side by side. `sendlab dkim new` makes one.
-    #[arg(long, env = "SENDLAB_DKIM", value_name = "DOMAIN:SELECTOR:FILE", value_delimiter = ',')]
-    pub(crate) dkim: Vec<String>,
-    /// Connections at the same time.
-    #[arg(long, env = "SENDLAB_SMTP_LANES", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) smtp_lanes: u16,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Security {
-    /// In the clear: for a relay on the same machine.
-    None,
-    /// STARTTLS.
-    Starttls,
-    /// TLS from the first byte.
-    Tls,
 }
 
 #[derive(Debug, Subcommand)]
@@ -485,6 +470,9 @@ pub(crate) enum BenchCommand {
         after_help = "Needs smtp-source and smtp-sink of Postfix. Nothing leaves this machine.\nExample:\n  sendlab bench smtp --messages 5000"
     )]
     Smtp(BenchSmtpArgs),
+    /// How long a one-time code takes from the request to the mail server while a campaign goes out as fast as it can.
+    #[command(after_help = "Nothing leaves this machine.\nExample:\n  sendlab bench codes --codes 200 --contacts 20000")]
+    Codes(BenchCodesArgs),
 }
 
 #[derive(Debug, Subcommand)]

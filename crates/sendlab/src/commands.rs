@@ -2,29 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use gateways::SmtpConfig;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{
     BenchCommand, CampaignCommand, Cli, Command, ExperimentCommand, FormCommand, Format, ImportCommand, KeysCommand, Place,
-    Security, SegmentCommand, ServeArgs, SmtpArgs, SqlArgs, TriggerCommand, VaultCommand,
+    SegmentCommand, ServeArgs, SqlArgs, TriggerCommand, VaultCommand,
 };
 use crate::client::{Client, Session, settings};
 use crate::import_rows::Asked;
 use crate::print::{self, say};
 use crate::server::{Server, Settings};
 use crate::{
-    SystemClock, SystemIds, analyze, bench_smtp, certify, demo, dkim_command, import, import_rows, lake_command, master_key,
-    stats_command,
+    SystemClock, SystemIds, analyze, bench_codes, bench_smtp, certify, demo, dkim_command, import, import_rows, lake_command,
+    mail_server, master_key, message_command, send_command, stats_command,
 };
 
 /// How often a followed campaign is asked how far it is.
@@ -56,6 +54,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Demo(args) => demo::run(&cli.place, &args).await,
         Command::Serve(args) => serve(&cli.place, *args).await,
+        Command::Send(args) => send_command::run(&cli.place, *args).await,
         Command::Openapi => {
             say(api::openapi_json().trim_end());
             Ok(())
@@ -63,6 +62,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Stats(args) => stats_command::run(&args),
         Command::Dkim(command) => dkim_command::run(&command),
         Command::Bench(BenchCommand::Smtp(args)) => bench_smtp::run(&args).await,
+        Command::Bench(BenchCommand::Codes(args)) => bench_codes::run(&args).await,
         Command::Analyze(args) => analyze::run(&args).await,
         Command::Certify(args) => certify::run(&args).await,
         Command::Import(ImportCommand::Events(args)) if args.file.dry_run => import_rows::dry_run(&Asked::events(&args)?).await,
@@ -106,6 +106,8 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         Command::Calendar(args) => calendar(client, args).await,
         Command::Segment(command) => segments(client, command).await,
         Command::Form(command) => forms(client, command).await,
+        Command::Template(command) => message_command::templates(client, command).await,
+        Command::Message(command) => message_command::messages(client, command).await,
         Command::Trigger(command) => triggers(client, command).await,
         Command::Recommendation { experiment } => {
             let answer = client.get(&format!("/v1/recommendations/{}", segment(&experiment))).await?;
@@ -128,6 +130,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         Command::Suppress(args) => suppress(client, args).await,
         Command::Demo(_)
         | Command::Serve(_)
+        | Command::Send(_)
         | Command::Openapi
         | Command::Stats(_)
         | Command::Analyze(_)
@@ -146,7 +149,9 @@ async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
     let settings = Settings {
         listen: args.listen,
         base_url: args.base_url,
-        smtp: smtp(&args.smtp)?,
+        smtp: mail_server::smtp(&args.smtp)?,
+        smtp_of: mail_server::smtp_of(&args.smtp)?,
+        sms: mail_server::sms(args.smtp.sms.as_deref())?,
         dkim: args.smtp.dkim,
         lanes: usize::from(args.smtp.smtp_lanes),
         name: args.name,
@@ -156,7 +161,7 @@ async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
         retention: args.keep,
         ..settings(place)?
     };
-    let sends = settings.smtp.is_some();
+    let sends = settings.smtp.is_some() || !settings.smtp_of.is_empty() || !settings.sms.routes().is_empty();
     let server = Server::start(settings, Arc::new(SystemClock), Arc::new(SystemIds)).await?;
     say(&format!("Sendlab listens at {}", server.door.url));
     say(&format!("  Data folder   {}", place.data.display()));
@@ -166,7 +171,11 @@ async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
     } else {
         say(&format!("  Console       {}/ with the key in {}", server.door.url, place.data.join("local.key").display()));
     }
-    say(if sends { "  Sending       on" } else { "  Sending       off: give --smtp HOST:PORT to hand messages over" });
+    say(if sends {
+        "  Sending       on"
+    } else {
+        "  Sending       off: give --smtp HOST:PORT, or --sms FILE, to hand messages over"
+    });
     say("  Stop          Ctrl-C");
     until_stopped().await?;
     say("Stopping: finishing what is under way and landing what is acknowledged ...");
@@ -180,25 +189,6 @@ pub(crate) async fn until_stopped() -> anyhow::Result<()> {
         pressed = tokio::signal::ctrl_c() => pressed.context("cannot wait for Ctrl-C"),
         _ = terminate.recv() => Ok(()),
     }
-}
-
-fn smtp(args: &SmtpArgs) -> anyhow::Result<Option<SmtpConfig>> {
-    let Some(address) = &args.smtp else { return Ok(None) };
-    let (host, port) =
-        address.rsplit_once(':').with_context(|| format!("--smtp `{address}` must be HOST:PORT, such as 127.0.0.1:25"))?;
-    let port: u16 = port.parse().with_context(|| format!("--smtp `{address}`: `{port}` is no port number"))?;
-    let security = match args.smtp_security {
-        Security::None => gateways::Security::None,
-        Security::Starttls => gateways::Security::StartTls,
-        Security::Tls => gateways::Security::Tls,
-    };
-    let credentials = args.smtp_user.clone().zip(args.smtp_password.clone());
-    Ok(Some(SmtpConfig { security, credentials, ..SmtpConfig::new(host, port) }))
-}
-
-/// The mail server of a process on this machine, in the clear.
-pub(crate) fn local_smtp(address: SocketAddr) -> SmtpConfig {
-    SmtpConfig::new(&address.ip().to_string(), address.port())
 }
 
 async fn experiment(client: &Client, command: ExperimentCommand) -> anyhow::Result<()> {
@@ -221,7 +211,7 @@ async fn experiment(client: &Client, command: ExperimentCommand) -> anyhow::Resu
     Ok(())
 }
 
-async fn apply(client: &Client, path: &str, file: &Path) -> anyhow::Result<Value> {
+pub(crate) async fn apply(client: &Client, path: &str, file: &Path) -> anyhow::Result<Value> {
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let answer = client.send(Method::PUT, path, "application/yaml", text).await;
     answer.with_context(|| format!("{} was refused", file.display()))

@@ -10,7 +10,8 @@ use simulator::{DrivePlan, Outcome, Phase, Progress, SeededIds, SteppedClock, Wo
 use vocabulary::{Currency, VariantName};
 
 use crate::cli::{DemoArgs, Place};
-use crate::commands::{local_smtp, until_stopped};
+use crate::commands::until_stopped;
+use crate::mail_server::local_smtp;
 use crate::print::{say, table};
 use crate::server::{RatesSource, Server, Settings};
 

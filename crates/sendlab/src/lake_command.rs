@@ -142,6 +142,10 @@ async fn restore(place: &Place, args: &RestoreArgs) -> anyhow::Result<()> {
     let options = RestoreOptions { at: args.at, others_to: place.data.clone(), now: SystemClock.now() };
     let restored = care::restore(&from, &config(place)?, options, &|progress| bar.show(progress)).await?;
     bar.end();
+    let with_control = restored.others.iter().any(|name| name == CONTROL);
+    if with_control {
+        control::mark_restored(&place.data.join(CONTROL), &place.data.join("plans"), SystemClock.now()).await?;
+    }
     if args.json {
         json(&restored)?;
     } else {
@@ -150,6 +154,14 @@ async fn restore(place: &Place, args: &RestoreArgs) -> anyhow::Result<()> {
         say(&format!("  Rows      {} in tables, {} in the log", HumanCount(rows), HumanCount(restored.unlanded)));
         say(&format!("  Beside    {}", if restored.others.is_empty() { "-".to_owned() } else { restored.others.join(", ") }));
         show_report(&restored.report);
+        if with_control {
+            say(
+                "  Sending   what was due before now and is not in the ledger counts as in doubt and is not sent: it may have been",
+            );
+            say(
+                "            sent since the backup. Campaigns that you started since are not known here; do not start them again.",
+            );
+        }
         if !restored.others.iter().any(|name| name == KEYS[0]) && restored.others.iter().any(|name| name == CONTROL) {
             say("Put master.key into the data folder before you start the server.");
         }

@@ -5,6 +5,7 @@
 //! *Invariant:* only this crate reads files and the environment, and only it knows the real clock and real randomness.
 
 mod analyze;
+mod bench_codes;
 mod bench_smtp;
 mod certify;
 pub mod cli;
@@ -22,8 +23,12 @@ mod import_mapping;
 mod import_rows;
 mod lake_command;
 mod land;
+mod mail_server;
 mod master_key;
+mod message_command;
 mod print;
+mod rules_folder;
+mod send_command;
 pub mod server;
 mod stats_command;
 mod world;

@@ -9,16 +9,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::master_key;
+use crate::{master_key, rules_folder};
 use anyhow::{Context as _, bail};
 use content::Links;
 use control::{Control, Scope};
 use gateways::SmtpConfig;
 use lake::{Lake, LakeConfig, SqlLimits, TablesAt};
+use policy::InForce;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use vocabulary::{Clock, Currency, Ids, Rates, rate_file};
+use vocabulary::{Channel, Clock, Currency, Ids, MessageClass, Rates, rate_file};
 use workers::Workers;
 
 /// Open requests get so long to finish when the server stops; long polls would hold it for a minute.
@@ -46,6 +47,10 @@ pub struct Settings {
     pub variables: BTreeMap<String, String>,
     /// The mail server messages are handed to.
     pub smtp: Option<SmtpConfig>,
+    /// The mail servers of verification and transactional messages, where they have one of their own.
+    pub smtp_of: BTreeMap<MessageClass, SmtpConfig>,
+    /// The gateways for text messages.
+    pub sms: gateways::SmsConfig,
     /// Keys that sign mail, as `DOMAIN:SELECTOR:FILE`.
     pub dkim: Vec<String>,
     /// Connections to it.
@@ -92,6 +97,8 @@ impl Settings {
             variables: BTreeMap::new(),
             master_key: None,
             smtp: None,
+            smtp_of: BTreeMap::new(),
+            sms: gateways::SmsConfig::default(),
             dkim: Vec::new(),
             lanes: 4,
             name: "sender".into(),
@@ -152,7 +159,7 @@ impl Server {
         let listener = listener.with_context(|| format!("cannot listen at {}; choose another with --listen", settings.listen))?;
         let url = format!("http://{}", listener.local_addr()?);
         let links = Arc::new(Links::new(control.derived_key("links"), settings.base_url.as_deref().unwrap_or(&url)));
-        let rules = Arc::new(rules(settings.rules.as_deref())?);
+        let rules = Arc::new(InForce::new(rules_folder::read(settings.rules.as_deref())?));
         let parts = workers::Parts {
             lake: lake.clone(),
             control: control.clone(),
@@ -162,9 +169,19 @@ impl Server {
             rules: rules.clone(),
             dkim: Arc::new(gateways::Dkim::read(&settings.dkim)?),
         };
+        let sends_mail = settings.smtp.is_some() || !settings.smtp_of.is_empty();
+        let channels: &[Channel] = match (sends_mail, settings.sms.routes().is_empty()) {
+            (true, false) => &[Channel::Email, Channel::Sms],
+            (true, true) => &[Channel::Email],
+            (false, false) => &[Channel::Sms],
+            (false, true) => &[],
+        };
+        let sms = settings.sms.clone();
         let config = workers::Config {
             plans: data.join("plans"),
             smtp: settings.smtp,
+            smtp_of: settings.smtp_of,
+            sms: settings.sms,
             lanes: settings.lanes,
             name: settings.name,
             land_after: settings.land_after,
@@ -174,9 +191,13 @@ impl Server {
         let workers = Workers::start(parts, config).await?;
 
         let door = Door { key: local_key(data, &control).await?, url };
-        let api_settings = api::Settings { base_currency, sql_limits: settings.sql_limits };
-        let router = api::router(api::Parts { lake, control, links, clock, ids, rules, settings: api_settings });
+        let api_settings = api::Settings { base_currency, sql_limits: settings.sql_limits, channels };
+        let router =
+            api::router(api::Parts { lake, control, links, clock, ids, rules: rules.clone(), sms, settings: api_settings });
         let stop = CancellationToken::new();
+        if let Some(folder) = settings.rules {
+            tokio::spawn(rules_folder::follow(folder, rules.clone(), stop.clone()));
+        }
         let stopped = stop.clone().cancelled_owned();
         let serving = tokio::spawn(api::serve(listener, router, stopped));
         write_private(&data.join("server.json"), &serde_json::to_vec(&door)?)?;
@@ -298,24 +319,8 @@ async fn local_key(data: &Path, control: &Control) -> anyhow::Result<String> {
     Ok(key.secret)
 }
 
-/// The built-in rules, with the files of a folder in the place of those of the same name.
-fn rules(folder: Option<&Path>) -> anyhow::Result<policy::Rules> {
-    let Some(folder) = folder else { return Ok(policy::Rules::embedded()?) };
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot read the folder of rules {}", folder.display()))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|end| end == "toml") {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.push((name, fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?));
-        }
-    }
-    let replaced: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    let rules = policy::Rules::with(&replaced);
-    rules.with_context(|| format!("cannot use the rules in {}", folder.display()))
-}
-
 /// Names this start of the machine; empty where the system does not tell.
-fn boot() -> String {
+pub(crate) fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
@@ -331,19 +336,6 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn own_rules_take_the_place_of_built_in_ones() {
-        let folder = tempfile::tempdir().unwrap();
-        let built_in = super::rules(None).unwrap();
-        assert_eq!(super::rules(Some(folder.path())).unwrap().version(), built_in.version());
-        let caps = include_str!("../../../data/rules/caps.toml").replace("limit = 15", "limit = 12");
-        std::fs::write(folder.path().join("caps.toml"), caps).unwrap();
-        assert_ne!(super::rules(Some(folder.path())).unwrap().version(), built_in.version());
-        std::fs::write(folder.path().join("cups.toml"), "").unwrap();
-        let error = format!("{:#}", super::rules(Some(folder.path())).unwrap_err());
-        assert!(error.contains("cups.toml") && error.contains("known are"), "{error}");
-    }
-
     use super::*;
     use vocabulary::Money;
 

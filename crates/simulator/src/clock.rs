@@ -23,6 +23,11 @@ impl SteppedClock {
         Self { time: watch::Sender::new(to_micros(start)) }
     }
 
+    /// Sets the clock, back too, as a hand on a machine's clock does. Who slept until a time that has come is woken.
+    pub fn set(&self, time: Timestamp) {
+        self.time.send_replace(to_micros(time));
+    }
+
     /// Moves the clock to `time` and wakes all who slept until then. It never goes back: an earlier time is ignored.
     pub fn advance_to(&self, time: Timestamp) {
         let time = to_micros(time);
@@ -115,6 +120,17 @@ mod tests {
         clock.sleep_until(at("2026-03-01T00:00:00Z")).await;
         clock.advance_to(at("2026-03-01T00:00:00Z"));
         assert_eq!(clock.now(), at("2026-03-02T09:00:00.123456Z"));
+    }
+
+    #[tokio::test]
+    async fn a_hand_may_set_it_back() {
+        let clock = SteppedClock::new(at("2026-03-02T09:00:00Z"));
+        let mut sleep = clock.sleep_until(at("2026-03-02T09:30:00Z"));
+        clock.set(at("2026-03-02T08:00:00Z"));
+        assert!(futures::poll!(&mut sleep).is_pending());
+        assert_eq!(clock.now(), at("2026-03-02T08:00:00Z"));
+        clock.set(at("2026-03-02T10:00:00Z"));
+        sleep.await;
     }
 
     #[test]

@@ -31,7 +31,8 @@ pub struct Campaign {
     /// The share of the audience that is mailed, chosen by hash, more than 0 and at most 1.
     #[serde(default = "share_default")]
     pub share: f64,
-    /// The sender's mailbox, such as `Shop <news@shop.example>`.
+    /// The sender's mailbox, such as `Shop <news@shop.example>`; e-mail alone has one.
+    #[serde(default)]
     pub from: String,
     /// What kind of message it is.
     #[serde(default = "class_default")]

@@ -3,7 +3,7 @@
 //!
 //! *Invariant:* this crate does no IO, reads no clock and draws no randomness: [`Clock`] and [`Ids`] are handed in.
 //!
-//! Reading order: [`label`] (ids), [`contact`], [`money`], [`rates`], [`rate_file`], [`event`], [`experiment`], [`campaign`],
+//! Reading order: [`label`] (ids), [`contact`], [`money`], [`rates`], [`rate_file`], [`event`], [`experiment`], [`campaign`], [`message_template`],
 //! [`recommendation`], [`world`].
 
 pub mod campaign;
@@ -12,6 +12,7 @@ pub mod event;
 pub mod experiment;
 pub mod form;
 pub mod label;
+pub mod message_template;
 pub mod money;
 pub mod rate_file;
 pub mod rates;
@@ -31,6 +32,7 @@ pub use form::{CONFIRM_URL, Form, FormMail};
 pub use label::{
     CampaignId, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, Step, VariantName,
 };
+pub use message_template::MessageTemplate;
 pub use money::{Currency, Money, MoneyError};
 pub use rates::{Rate, RateSource, RateSpan, Rates, Ratio};
 pub use recommendation::Recommendation;

@@ -15,10 +15,10 @@ use planning::{Person, content_of, content_of_sent, message_facts};
 use policy::{Decision, SENDS_HOURS, Schedule, SentFact};
 use tokio::sync::watch;
 use vocabulary::{
-    Campaign, Channel, ContactKey, Experiment, MessageId, Money, Provider, Recommendation, RecommendationId, Variant, VariantName,
+    Campaign, ContactKey, Experiment, MessageId, Money, Provider, Recommendation, RecommendationId, Variant, VariantName,
 };
 
-use crate::{Parts, WorkerError};
+use crate::{Sending, WorkerError};
 
 /// A campaign made ready for sending.
 pub(crate) struct Job {
@@ -37,7 +37,7 @@ pub(crate) struct Job {
 pub(crate) struct Outgoing {
     pub(crate) message_id: MessageId,
     pub(crate) recipient: RecipientRow,
-    pub(crate) email: String,
+    pub(crate) address: String,
     pub(crate) planned: Option<VariantName>,
     /// What was rendered last, at the moment of handing over.
     pub(crate) sent: Option<(VariantName, Option<Arc<Recommendation>>)>,
@@ -77,10 +77,12 @@ pub(crate) struct Claimed {
     pub(crate) outgoing: Vec<Outgoing>,
     /// What was claimed and is not to be handed over.
     pub(crate) dropped: Vec<(MessageId, Dropped)>,
+    /// What was claimed and may have been handed over before the store was brought back from a backup.
+    pub(crate) restored: Vec<MessageId>,
 }
 
 /// Takes the group's messages for this worker, less those that are taken, and asks the rules about each.
-pub(crate) async fn claim(parts: &Parts, worker: &str, job: &Job, rows: &[PlanRow]) -> Result<Claimed, WorkerError> {
+pub(crate) async fn claim(parts: &Sending, worker: &str, job: &Job, rows: &[PlanRow]) -> Result<Claimed, WorkerError> {
     let recommended = job.recommendation.borrow().as_ref().map(|recommendation| recommendation.variant.clone());
     let claims: Vec<NewClaim> = rows.iter().map(|row| new_claim(job, row, recommended.as_ref())).collect();
     let now = parts.clock.now();
@@ -95,7 +97,10 @@ pub(crate) async fn claim(parts: &Parts, worker: &str, job: &Job, rows: &[PlanRo
     };
     let taken: HashSet<MessageId> = taken.into_iter().collect();
     let claimed = rows.iter().zip(claims).filter(|(_, claim)| taken.contains(&claim.message_id));
-    Ok(judge(parts, job, claimed, facts))
+    let is_old = |row: &PlanRow| parts.control.restored_at().is_some_and(|moment| row.due.is_some_and(|due| due <= moment));
+    let (old, new): (Vec<_>, Vec<_>) = claimed.partition(|(row, _)| is_old(row));
+    let restored = old.into_iter().map(|(_, claim)| claim.message_id).collect();
+    Ok(Claimed { restored, ..judge(parts, job, new.into_iter(), facts) })
 }
 
 fn new_claim(job: &Job, row: &PlanRow, recommended: Option<&VariantName>) -> NewClaim {
@@ -119,12 +124,13 @@ struct Facts {
 }
 
 impl Facts {
-    async fn read(parts: &Parts, rows: &[PlanRow], now: Timestamp) -> Result<Self, WorkerError> {
+    async fn read(parts: &Sending, rows: &[PlanRow], now: Timestamp) -> Result<Self, WorkerError> {
         let keys: Vec<ContactKey> = rows.iter().map(|row| row.contact).collect();
         let since = now.checked_sub(SENDS_HOURS.hours()).unwrap_or(now);
         let mut recipients = HashMap::with_capacity(keys.len());
+        let rules = parts.rules.current();
         for mut row in parts.control.recipients(&keys).await? {
-            parts.rules.derive_time_zone(&mut row.contact);
+            rules.derive_time_zone(&mut row.contact);
             recipients.insert(row.contact.key, row);
         }
         let permissions = parts.control.permissions(&keys, None).await?;
@@ -136,14 +142,14 @@ impl Facts {
     }
 }
 
-fn judge<'r>(parts: &Parts, job: &Job, claimed: impl Iterator<Item = (&'r PlanRow, NewClaim)>, facts: Facts) -> Claimed {
+fn judge<'r>(parts: &Sending, job: &Job, claimed: impl Iterator<Item = (&'r PlanRow, NewClaim)>, facts: Facts) -> Claimed {
     let (mut outgoing, mut dropped) = (Vec::new(), Vec::new());
     for (row, claim) in claimed {
         let message_id = claim.message_id;
         let recipient = facts.recipients.get(&row.contact).cloned();
-        let reached =
-            recipient.and_then(|mut recipient| recipient.addresses.remove(&Channel::Email).map(|email| (recipient, email)));
-        let Some((recipient, email)) = reached else {
+        let reached = recipient
+            .and_then(|mut recipient| recipient.addresses.remove(&job.campaign.channel).map(|address| (recipient, address)));
+        let Some((recipient, address)) = reached else {
             dropped.push((message_id, Dropped::Against("the contact has no address any more".to_owned())));
             continue;
         };
@@ -152,14 +158,14 @@ fn judge<'r>(parts: &Parts, job: &Job, claimed: impl Iterator<Item = (&'r PlanRo
         sends.retain(|sent| sent.message_id != message_id && counts(sent, own));
         let permission = facts.permissions.get(&row.contact).cloned().unwrap_or_default();
         let (planned, due) = (row.variant.clone(), row.due);
-        let out = Outgoing { message_id, recipient, email, planned, sent: None, dropped: None, due, permission, sends };
+        let out = Outgoing { message_id, recipient, address, planned, sent: None, dropped: None, due, permission, sends };
         let variant = claim.variant.as_ref().and_then(|name| job.experiment.variant(name));
         match variant.and_then(|variant| against(parts, job, &out, variant, None)) {
             Some(why) => dropped.push((out.message_id, why)),
             None => outgoing.push(out),
         }
     }
-    Claimed { outgoing, dropped }
+    Claimed { outgoing, dropped, restored: Vec::new() }
 }
 
 /// Whether another message counts for the caps of the own one: of those that are only claimed so far, the earlier ones do.
@@ -168,7 +174,7 @@ fn counts(sent: &SentRow, own: Option<i64>) -> bool {
 }
 
 /// What the rules have against a message now, if anything. Its text is known at the moment of handing over.
-pub(crate) fn against(parts: &Parts, job: &Job, out: &Outgoing, variant: &Variant, text: Option<&str>) -> Option<Dropped> {
+pub(crate) fn against(parts: &Sending, job: &Job, out: &Outgoing, variant: &Variant, text: Option<&str>) -> Option<Dropped> {
     let content = content_of(&job.experiment, variant.name.as_str());
     let content_of_sent = |sent: &SentRow| {
         let variant = sent.variant.as_ref().map(VariantName::as_str);
@@ -190,7 +196,7 @@ pub(crate) fn against(parts: &Parts, job: &Job, out: &Outgoing, variant: &Varian
     let mut message = message_facts(&job.campaign, variant, content.as_deref().unwrap_or_default());
     message.schedule = out.due.map(Schedule::At);
     message.text = text;
-    match person.facts(|contact| parts.rules.decide(contact, &message, parts.clock.now())) {
+    match person.facts(|contact| parts.rules.current().decide(contact, &message, parts.clock.now())) {
         Decision::Permit => None,
         Decision::Defer { until, .. } => Some(Dropped::Until(until)),
         Decision::Refuse { why } => Some(Dropped::Against(why.to_string())),

@@ -9,7 +9,7 @@ use gateways::{Envelope, HandOver, MailParts, SmtpConfig, SmtpLane};
 use tokio_util::sync::CancellationToken;
 use vocabulary::{CONFIRM_URL, MessageId};
 
-use crate::{Parts, WorkerError, pause_after};
+use crate::{Sending, WorkerError, pause_after};
 
 /// How often a new one is looked for.
 const POLL: Duration = Duration::from_millis(250);
@@ -23,7 +23,7 @@ enum Wake {
     Shutdown,
 }
 
-pub(crate) async fn run(parts: Parts, smtp: SmtpConfig, stop: CancellationToken) {
+pub(crate) async fn run(parts: Sending, smtp: SmtpConfig, stop: CancellationToken) {
     let mut lane = SmtpLane::new(smtp);
     loop {
         let mut pause = POLL;
@@ -44,7 +44,7 @@ pub(crate) async fn run(parts: Parts, smtp: SmtpConfig, stop: CancellationToken)
 }
 
 /// Offers what waits; whether all of it was taken.
-async fn step(parts: &Parts, lane: &mut SmtpLane) -> Result<bool, WorkerError> {
+async fn step(parts: &Sending, lane: &mut SmtpLane) -> Result<bool, WorkerError> {
     let mut all_taken = true;
     for unsent in parts.control.unsent_confirmations(AT_ONCE).await? {
         let taken = match mail(parts, &unsent) {
@@ -53,7 +53,7 @@ async fn step(parts: &Parts, lane: &mut SmtpLane) -> Result<bool, WorkerError> {
                 match lane.deliver(&[envelope], &mut content).await.first() {
                     Some(HandOver::Accepted { .. }) => true,
                     // It was not even offered, so that it counts for nothing.
-                    Some(HandOver::NotSent { .. }) | None => return Ok(false),
+                    Some(HandOver::NotSent { .. } | HandOver::Late) | None => return Ok(false),
                     Some(HandOver::Refused { .. } | HandOver::InDoubt { .. }) => false,
                 }
             }
@@ -68,7 +68,7 @@ async fn step(parts: &Parts, lane: &mut SmtpLane) -> Result<bool, WorkerError> {
     Ok(all_taken)
 }
 
-fn mail(parts: &Parts, unsent: &Unsent) -> Result<(Envelope, Vec<u8>), gateways::GatewayError> {
+fn mail(parts: &Sending, unsent: &Unsent) -> Result<(Envelope, Vec<u8>), gateways::GatewayError> {
     let url = parts.links.confirm(&unsent.token);
     let text = unsent.form.mail.text.replace(CONFIRM_URL, &url);
     let html: String = text.lines().map(|line| format!("<p>{}</p>", linked(line, &url))).collect();

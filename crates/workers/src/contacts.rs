@@ -80,7 +80,8 @@ pub(crate) async fn publish(parts: &Parts) -> Result<(), WorkerError> {
         let mut page = parts.control.contacts_after(last, PAGE).await?;
         let Some(contact) = page.last() else { break };
         last = Some(contact.key);
-        page.iter_mut().for_each(|contact| parts.rules.derive_time_zone(contact));
+        let rules = parts.rules.current();
+        page.iter_mut().for_each(|contact| rules.derive_time_zone(contact));
         rows.push(&page)?;
     }
     parts.lake.replace_contacts(change, rows, parts.clock.now()).await?;

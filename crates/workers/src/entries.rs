@@ -90,7 +90,8 @@ async fn decide(parts: &Parts, brief: &Brief, entries: Vec<EntryRow>, now: Times
     keys.dedup();
     let (audience, _) = brief.audience(from, Some(&keys), now).await?;
     let history = from.history(Some(&keys), &brief.experiment, now).await?;
-    let planner = Planner::new(brief, &parts.rules, now);
+    let rules = parts.rules.current();
+    let planner = Planner::new(brief, &rules, now);
     let mut of: HashMap<ContactKey, Vec<EntryRow>> = HashMap::with_capacity(keys.len());
     for entry in entries {
         of.entry(entry.firing.contact).or_default().push(entry);

@@ -12,13 +12,18 @@ mod confirmer;
 mod contacts;
 mod entries;
 mod eraser;
+mod journal;
 mod keeper;
 mod lander;
+mod name;
+mod outbox;
 mod planner;
 mod scorer;
 mod sender;
 mod trigger;
+mod ways;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -26,13 +31,16 @@ use std::time::Duration;
 
 use content::Links;
 use control::Control;
-use gateways::{Dkim, SmtpConfig};
+use gateways::{Dkim, SmsConfig, SmtpConfig};
+pub use journal::Journal;
 use lake::Lake;
+use name::Name;
 use planning::PlanningError;
-use policy::Rules;
+use policy::InForce;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use vocabulary::{Clock, Ids};
+use vocabulary::{Channel, Clock, Ids, MessageClass};
+use ways::{Texts, Ways};
 
 /// How long events gather before they are landed where nothing else is wanted: a commit costs about the same for one event
 /// as for ten thousand.
@@ -55,9 +63,39 @@ pub struct Parts {
     /// Randomness.
     pub ids: Arc<dyn Ids>,
     /// Who may get what, and which clock a country has.
-    pub rules: Arc<Rules>,
+    pub rules: Arc<InForce>,
     /// Signs mail.
     pub dkim: Arc<Dkim>,
+}
+
+/// What the loops that send are handed: all but the lake, so that a process may do nothing else.
+#[derive(Clone)]
+pub struct Sending {
+    /// Where they tell what they did.
+    pub journal: Arc<dyn Journal>,
+    /// What people edit and senders trust.
+    pub control: Arc<Control>,
+    /// Signs tracking links.
+    pub links: Arc<Links>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Who may get what, and which clock a country has.
+    pub rules: Arc<InForce>,
+    /// Signs mail.
+    pub dkim: Arc<Dkim>,
+}
+
+impl Sending {
+    fn of(parts: &Parts) -> Self {
+        Self {
+            journal: parts.lake.clone(),
+            control: parts.control.clone(),
+            links: parts.links.clone(),
+            clock: parts.clock.clone(),
+            rules: parts.rules.clone(),
+            dkim: parts.dkim.clone(),
+        }
+    }
 }
 
 /// How the loops run.
@@ -67,7 +105,11 @@ pub struct Config {
     pub plans: std::path::PathBuf,
     /// The mail server messages are handed to; without one nothing is sent and campaigns say so.
     pub smtp: Option<SmtpConfig>,
-    /// How many connections to that server.
+    /// The gateways for text messages.
+    pub sms: SmsConfig,
+    /// The mail servers of classes that have one of their own.
+    pub smtp_of: BTreeMap<MessageClass, SmtpConfig>,
+    /// How many connections to that server for campaigns.
     pub lanes: usize,
     /// The name of this process in leases; unique among processes that run at the same time.
     pub name: String,
@@ -80,6 +122,22 @@ pub struct Config {
     pub boot: String,
 }
 
+impl Config {
+    /// Whether messages of that channel and class have a way out.
+    fn takes(&self, channel: Channel, class: MessageClass) -> bool {
+        match channel {
+            Channel::Email => self.smtp_of(class).is_some(),
+            Channel::Sms => self.sms.routes().iter().any(|route| route.classes().contains(&class)),
+            _ => false,
+        }
+    }
+
+    /// The mail server of a class.
+    fn smtp_of(&self, class: MessageClass) -> Option<&SmtpConfig> {
+        self.smtp_of.get(&class).or(self.smtp.as_ref())
+    }
+}
+
 /// Why a loop had to try again.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -89,6 +147,15 @@ pub enum WorkerError {
     /// The control store refused.
     #[error("the control store could not do it")]
     Control(#[from] control::ControlError),
+    /// The server that keeps the lake does not take events, or does not answer.
+    #[error("the server could not be told: {0}")]
+    Journal(String),
+    /// A gateway for text messages cannot be opened.
+    #[error("cannot open a gateway for text messages")]
+    Gateway(#[from] gateways::GatewayError),
+    /// Another process sends under this name.
+    #[error("another process sends as `{0}`; give this one a name of its own")]
+    NameTaken(String),
     /// The file of begun messages cannot be written.
     #[error("cannot write {}", path.display())]
     Begun {
@@ -117,6 +184,8 @@ impl From<PlanningError> for WorkerError {
 pub struct Workers {
     stop: CancellationToken,
     tasks: JoinSet<()>,
+    /// Held until every loop has ended.
+    name: Option<Name>,
 }
 
 impl fmt::Debug for Workers {
@@ -131,7 +200,7 @@ impl Workers {
     /// # Errors
     /// [`WorkerError`] when what an earlier run left behind cannot be settled.
     pub async fn start(parts: Parts, config: Config) -> Result<Self, WorkerError> {
-        let mut workers = Self { stop: CancellationToken::new(), tasks: JoinSet::new() };
+        let mut workers = Self { stop: CancellationToken::new(), tasks: JoinSet::new(), name: None };
         let stop = workers.stop.clone();
         workers.spawn(lander::run(parts.clone(), config.land_after, stop.clone()));
         workers.spawn(contacts::run(parts.clone(), stop.clone()));
@@ -143,16 +212,52 @@ impl Workers {
         Ok(workers)
     }
 
+    /// Starts the loops that send and no other, beside a server that has the others.
+    ///
+    /// # Errors
+    /// As [`Workers::start`].
+    pub async fn start_sending(sending: Sending, config: Config) -> Result<Self, WorkerError> {
+        let mut workers = Self { stop: CancellationToken::new(), tasks: JoinSet::new(), name: None };
+        workers.start_senders(&sending, &config).await?;
+        Ok(workers)
+    }
+
     async fn start_campaigns(&mut self, parts: &Parts, config: &Config) -> Result<(), WorkerError> {
-        let shared = Arc::new(sender::recover(parts, config).await?);
         let stop = self.stop.clone();
         self.spawn(planner::run(parts.clone(), config.clone(), stop.clone()));
         self.spawn(scorer::run(parts.clone(), stop.clone()));
         self.spawn(trigger::run(parts.clone(), stop.clone()));
-        if let Some(smtp) = &config.smtp {
-            self.spawn(confirmer::run(parts.clone(), smtp.clone(), stop.clone()));
+        let sending = Sending::of(parts);
+        if let Some(smtp) = config.smtp_of(MessageClass::Verification) {
+            self.spawn(confirmer::run(sending.clone(), smtp.clone(), stop.clone()));
+        }
+        self.spawn(name::adopt(sending.clone(), config.clone(), stop));
+        self.start_senders(&sending, config).await
+    }
+
+    async fn start_senders(&mut self, parts: &Sending, config: &Config) -> Result<(), WorkerError> {
+        let name = Name::take(config, &config.name)?.ok_or_else(|| WorkerError::NameTaken(config.name.clone()))?;
+        self.name = Some(name);
+        let texts = Arc::new(Texts::open(config.sms.clone())?);
+        let shared = Arc::new(sender::recover(parts, config).await?);
+        let begun = outbox::recover(parts, config).await?;
+        let stop = self.stop.clone();
+        for (place, class) in outbox::CLASSES.into_iter().enumerate() {
+            let smtp = config.smtp_of(class);
+            if smtp.is_none() && !config.takes(Channel::Sms, class) {
+                continue;
+            }
+            for lane in 0..outbox::LANES {
+                let number = place * outbox::LANES + lane;
+                let (worker, begun) = (config.name.clone(), begun.clone());
+                let ways = Ways::new(smtp, &texts);
+                self.spawn(outbox::run(parts.clone(), ways, class, worker, number, begun, stop.clone()));
+            }
+        }
+        if config.smtp.is_some() || !config.sms.routes().is_empty() {
             for lane in 0..config.lanes {
-                self.spawn(sender::run(parts.clone(), smtp.clone(), config.name.clone(), lane, shared.clone(), stop.clone()));
+                let ways = Ways::new(config.smtp.as_ref(), &texts);
+                self.spawn(sender::run(parts.clone(), ways, config.name.clone(), lane, shared.clone(), stop.clone()));
             }
         }
         Ok(())
@@ -164,8 +269,10 @@ impl Workers {
 
     /// Asks every loop to finish what it holds and waits until all have.
     pub async fn stop(self) {
-        self.stop.cancel();
-        self.tasks.join_all().await;
+        let Self { stop, tasks, name } = self;
+        stop.cancel();
+        tasks.join_all().await;
+        drop(name);
     }
 }
 

@@ -4,6 +4,7 @@
 //! The file is written before anything else and is never written twice, so that a planner that dies half-way finds it
 //! and goes on with the same hours and variants.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -97,7 +98,8 @@ async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<()
         lake::read_plan(&file, 0, usize::MAX)?
     } else {
         let now = parts.clock.now();
-        let rows = draw_up(parts, &brief, version, now).await?;
+        let mut rows = draw_up(parts, &brief, version, now).await?;
+        keep_doubts(parts, row, &mut rows).await?;
         lake::write_plan(&file, &rows, Some(now))?;
         rows
     };
@@ -113,14 +115,21 @@ async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<()
 /// What would make every single message fail is found before the first.
 pub(crate) fn check(config: &Config, brief: &Brief) -> Result<(), WorkerError> {
     let Brief { campaign, experiment, .. } = brief;
-    if config.smtp.is_none() {
-        return Err(WorkerError::Campaign("no mail server is set; start the server with `--smtp HOST:PORT`".into()));
+    let (channel, class) = (campaign.channel, campaign.class);
+    if !config.takes(channel, class) {
+        let fix = match channel {
+            Channel::Email => "no mail server is set; start the server with `--smtp HOST:PORT`".to_owned(),
+            Channel::Sms => {
+                format!("no gateway takes {class} text messages; name one in a file and start the server with `--sms FILE`")
+            }
+            other => format!("no gateway for {other} is set up; only email and sms can be sent"),
+        };
+        return Err(WorkerError::Campaign(fix));
     }
     for variant in &experiment.variants {
-        let channel = variant.channel.unwrap_or(campaign.channel);
-        if channel != Channel::Email {
+        if let Some(other) = variant.channel.filter(|own| *own != channel) {
             let why =
-                format!("variant `{}` goes by {channel}, for which no gateway is set up; only email can be sent", variant.name);
+                format!("variant `{}` goes by {other} and the campaign by {channel}; a campaign has one channel", variant.name);
             return Err(WorkerError::Campaign(why));
         }
         if campaign.mode == Mode::Test && !campaign.content.contains_key(variant.copy_name()) {
@@ -128,9 +137,10 @@ pub(crate) fn check(config: &Config, brief: &Brief) -> Result<(), WorkerError> {
             return Err(WorkerError::Campaign(why));
         }
     }
-    gateways::mailbox_address(&campaign.from).map_err(|error| WorkerError::Campaign(format!("`from`: {error}")))?;
-    content::Library::compile(&campaign.content, campaign.channel)
-        .map_err(|error| WorkerError::Campaign(error.to_string()))?;
+    if channel == Channel::Email {
+        gateways::mailbox_address(&campaign.from).map_err(|error| WorkerError::Campaign(format!("`from`: {error}")))?;
+    }
+    content::Library::compile(&campaign.content, campaign.channel).map_err(|error| WorkerError::Campaign(error.to_string()))?;
     Ok(())
 }
 
@@ -138,6 +148,20 @@ pub(crate) fn check(config: &Config, brief: &Brief) -> Result<(), WorkerError> {
 pub(crate) fn plan_file(folder: &Path, campaign: &Campaign, name: &str) -> PathBuf {
     let safe: String = campaign.campaign.as_str().bytes().map(|b| format!("{b:02x}")).collect();
     folder.join(format!("{safe}-{name}.parquet"))
+}
+
+/// After the store was brought back from a backup, who was due before stays due then: they may have got their message, and a later
+/// hour does not change that.
+async fn keep_doubts(parts: &Parts, row: &CampaignRow, rows: &mut [PlanRow]) -> Result<(), WorkerError> {
+    let Some(moment) = parts.control.restored_at() else { return Ok(()) };
+    let Some(before) = parts.control.plan_in_force(&row.campaign.campaign).await? else { return Ok(()) };
+    let before = lake::read_plan(&before.file, 0, usize::MAX)?;
+    let due: HashMap<ContactKey, Timestamp> = before.iter().filter_map(|row| Some((row.contact, row.due?))).collect();
+    for row in rows.iter_mut().filter(|row| row.due.is_some()) {
+        row.due = due.get(&row.contact).copied().filter(|due| *due <= moment).or(row.due);
+    }
+    rows.sort_by_key(place);
+    Ok(())
 }
 
 /// Decides about everybody in the audience. First come those who are sent something, by due time, then the others.
@@ -149,7 +173,8 @@ async fn draw_up(parts: &Parts, brief: &Brief, version: u32, now: Timestamp) -> 
         parts.control.note_segment_use(&SegmentUse { plan_version: version, ..used }).await?;
     }
     let history = from.history(None, &brief.experiment, now).await?;
-    let planner = Planner::new(brief, &parts.rules, now);
+    let rules = parts.rules.current();
+    let planner = Planner::new(brief, &rules, now);
     let mut rows = Vec::with_capacity(audience.recipients.len());
     let each =
         |known: Known<'_>| rows.push(plan_row(known.recipient, None, planner.decide(&known.person, known.is_reachable, None)));

@@ -7,27 +7,35 @@
 //! even begun ([`crate::begun`]) is sent again, and one that was begun is *in doubt*: marketing in doubt is not sent again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use content::{Data, Library, RenderContext};
+use content::{ContentError, Data, Library, RenderContext};
 use control::{CampaignState, Lease, LedgerRow, Settled, Settlement};
-use gateways::{Envelope, HandOver, ListHeaders, MailParts, SmtpConfig, SmtpLane};
-use jiff::{Timestamp, ToSpan};
+use gateways::{Envelope, HandOver, ListHeaders, MailParts, Pace};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use lake::PlanRow;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use vocabulary::{Body, CampaignId, Context, DeliveryStatus, Event, EventId, MessageId, Money, Provider, VariantName};
+use vocabulary::{Body, CampaignId, Channel, Context, DeliveryStatus, Event, EventId, MessageId, Money, Provider, VariantName};
 
 use crate::begun::Begun;
 use crate::claim::{Claimed, Dropped, Job, Outgoing, against, claim};
-use crate::{Config, Parts, WorkerError, pause_after};
+use crate::ways::{Group, Sent, Ways};
+use crate::{Config, Sending, WorkerError, pause_after};
 
 /// The most recipients claimed at once by one lane: at a kill, so many per lane can be in doubt.
 const CLAIM_ROWS_MAX: usize = 64;
 
 /// A group that takes longer makes the next one smaller, so that pauses and unsubscribes are obeyed within a second.
 const GROUP_TIME_MAX: Duration = Duration::from_millis(400);
+
+/// What is known of contacts is not relied on for longer: consents, caps and rules hold from the next second on, however slow a
+/// server takes what was claimed before.
+const FACTS_TIME_MAX: Duration = Duration::from_millis(900);
+
+/// A slice in which another worker has claims is looked at again after this time.
+const OTHERS_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
 /// A lease is over after this, should its holder have died without a trace.
 const LEASE_MINUTES: i64 = 10;
@@ -45,6 +53,9 @@ const TRIES_MAX: u32 = 12;
 /// What stands in the ledger in the place of a reply that nobody saw.
 const FOUND: &str = "found unsettled after a restart";
 
+/// The same for a message that was due before the control store was brought back.
+pub(crate) const RESTORED: &str = "it may have been handed over between the backup and the moment it was brought back";
+
 enum Wake {
     Tick,
     Shutdown,
@@ -54,17 +65,30 @@ enum Wake {
 pub(crate) struct Shared {
     begun: Begun,
     tries: Tries,
+    /// What mail servers behind the next one said about too much mail.
+    pace: Mutex<Pace>,
+}
+
+impl Shared {
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().expect("nobody panics while holding this lock")
+    }
+}
+
+/// Whether a reply says that it is too much for now, and not what is wrong with one message (RFC 5321, section 4.2.3).
+fn is_push_back(hand_over: &HandOver) -> bool {
+    const TOO_MUCH: [&str; 5] = ["421", "450", "451", "452", "454"];
+    matches!(hand_over, HandOver::Refused { reply, permanent: false } if TOO_MUCH.iter().any(|code| reply.starts_with(code)))
 }
 
 /// Settles what an earlier run of this worker claimed and did not settle, and starts a new file of begun messages.
-pub(crate) async fn recover(parts: &Parts, config: &Config) -> Result<Shared, WorkerError> {
-    parts.control.release_leases(&config.name).await?;
+pub(crate) async fn recover(parts: &Sending, config: &Config) -> Result<Shared, WorkerError> {
     let path = config.plans.join(format!("begun-{}", config.name));
     let begun = Begun::read(&path, &config.boot);
     let now = parts.clock.now();
     let (mut settled, mut unsent, mut doubts) = (Vec::new(), Vec::new(), Vec::new());
     for row in parts.control.open_claims(Some(&config.name)).await? {
-        let outcome = match known_outcome(parts, &row.message_id)? {
+        let outcome = match known_outcome(parts, &row.message_id).await? {
             Some(outcome) => outcome,
             None if begun.as_ref().is_some_and(|begun| !begun.contains(row.message_id.as_str())) => {
                 unsent.push(row.message_id);
@@ -73,7 +97,7 @@ pub(crate) async fn recover(parts: &Parts, config: &Config) -> Result<Shared, Wo
             None => Settlement::InDoubt,
         };
         if outcome == Settlement::InDoubt {
-            doubts.push(doubt(&row, now));
+            doubts.push(doubt(&row, FOUND, now));
         }
         let reply = Some(FOUND.to_owned());
         let (variant, recommendation_id) = (row.variant, row.recommendation_id);
@@ -84,27 +108,29 @@ pub(crate) async fn recover(parts: &Parts, config: &Config) -> Result<Shared, Wo
         let known = settled.len() - in_doubt;
         tracing::warn!(known, in_doubt, unsent = unsent.len(), "settled the claims that an earlier run left behind");
     }
-    parts.lake.append(doubts).await?;
+    parts.journal.append(doubts).await?;
     parts.control.settle(&settled).await?;
     parts.control.release(&unsent).await?;
+    // Last: who takes a slice over must find its messages settled or free, or would leave out those that are free only later.
+    parts.control.release_leases(&config.name).await?;
     let begun = Begun::create(&path, &config.boot, CLAIM_ROWS_MAX).map_err(|source| WorkerError::Begun { path, source })?;
-    Ok(Shared { begun, tries: Tries::default() })
+    Ok(Shared { begun, tries: Tries::default(), pace: Mutex::default() })
 }
 
 /// What the log knows of a message.
-fn known_outcome(parts: &Parts, message: &MessageId) -> Result<Option<Settlement>, WorkerError> {
-    let known = |status| parts.lake.knows(&delivery_event(message, status));
-    Ok(if known(DeliveryStatus::Accepted)? {
+async fn known_outcome(parts: &Sending, message: &MessageId) -> Result<Option<Settlement>, WorkerError> {
+    let known = async |status| parts.journal.knows(&delivery_event(message, status)).await;
+    Ok(if known(DeliveryStatus::Accepted).await? {
         Some(Settlement::Accepted)
-    } else if known(DeliveryStatus::Refused)? {
+    } else if known(DeliveryStatus::Refused).await? {
         Some(Settlement::Refused)
     } else {
         None
     })
 }
 
-/// That nobody knows what became of a message that a run before had begun.
-fn doubt(row: &LedgerRow, now: Timestamp) -> Event {
+/// That nobody knows what became of a message.
+fn doubt(row: &LedgerRow, why: &str, now: Timestamp) -> Event {
     Event {
         id: delivery_event(&row.message_id, DeliveryStatus::InDoubt),
         time: now,
@@ -120,7 +146,7 @@ fn doubt(row: &LedgerRow, now: Timestamp) -> Event {
             recommendation_id: row.recommendation_id.clone(),
             ..Context::default()
         },
-        body: Body::Delivery { status: DeliveryStatus::InDoubt, reply: Some(FOUND.to_owned()) },
+        body: Body::Delivery { status: DeliveryStatus::InDoubt, reply: Some(why.to_owned()) },
     }
 }
 
@@ -128,16 +154,8 @@ fn delivery_event(message: &MessageId, status: DeliveryStatus) -> EventId {
     EventId::new(&format!("delivery:{message}:{status}")).expect("a message id and a word fit into an event id")
 }
 
-pub(crate) async fn run(
-    parts: Parts,
-    smtp: SmtpConfig,
-    worker: String,
-    number: usize,
-    shared: Arc<Shared>,
-    stop: CancellationToken,
-) {
-    let lane = SmtpLane::new(smtp);
-    let mut sender = Sender { parts, worker, number, shared, lane, group_rows: CLAIM_ROWS_MAX / 4, jobs: HashMap::new() };
+pub(crate) async fn run(parts: Sending, ways: Ways, worker: String, number: usize, shared: Arc<Shared>, stop: CancellationToken) {
+    let mut sender = Sender { parts, worker, number, shared, ways, group_rows: CLAIM_ROWS_MAX / 4, jobs: HashMap::new() };
     let mut changed = sender.parts.control.campaigns_changed();
     loop {
         match sender.step(&stop).await {
@@ -164,11 +182,11 @@ enum Step {
 
 /// One lane: one connection and the slice it works on.
 struct Sender {
-    parts: Parts,
+    parts: Sending,
     worker: String,
     number: usize,
     shared: Arc<Shared>,
-    lane: SmtpLane,
+    ways: Ways,
     group_rows: usize,
     jobs: HashMap<CampaignId, Arc<Job>>,
 }
@@ -233,14 +251,20 @@ impl Sender {
         let Some(experiment) = self.parts.control.experiment(&row.campaign.experiment).await? else { return Ok(None) };
         let library = Library::compile(&row.campaign.content, row.campaign.channel)
             .map_err(|error| WorkerError::Campaign(error.to_string()))?;
-        let from = gateways::mailbox_address(&row.campaign.from).map_err(|error| WorkerError::Campaign(error.to_string()))?;
-        let base = self.parts.lake.base_currency();
+        let from = if row.campaign.channel == Channel::Email {
+            gateways::mailbox_address(&row.campaign.from)
+        } else {
+            Ok(String::new())
+        };
+        let from = from.map_err(|error| WorkerError::Campaign(error.to_string()))?;
+        let base = self.parts.journal.base_currency();
         let cost = row
             .campaign
             .cost
             .map(|major| Money { minor: (major * base.minor_per_major() as f64).round() as i64, currency: base });
         let recommendation = self.parts.control.watch(&row.campaign.experiment).await?;
-        let provider = Provider::new("smtp").expect("a word is an id");
+        let by = if row.campaign.channel == Channel::Email { "smtp" } else { row.campaign.channel.as_str() };
+        let provider = Provider::new(by).expect("a word is an id");
         let job = Job {
             plan_version: row.plan_version,
             campaign: row.campaign,
@@ -289,18 +313,48 @@ impl Sender {
                     () = stop.cancelled() => return Ok(End::Stopped),
                     () = tokio::time::sleep(UNAVAILABLE_PAUSE) => {}
                 }
-            } else {
+            } else if !ended.is_cut {
                 position += group.len();
             }
+        }
+        if deferred.is_none() && self.has_others_claims(slice).await? {
+            deferred = self.parts.clock.now().checked_add(OTHERS_PAUSE).ok();
         }
         Ok(deferred.map_or(End::Finished, End::Deferred))
     }
 
+    /// Leaves those for later whose destination is sent less than came up now.
+    fn hold_back(&self, batch: &mut Vec<Outgoing>, ended: &mut Ended) {
+        let now = self.parts.clock.now();
+        let mut pace = self.shared.pace();
+        batch.retain(|out| match pace.take(&out.address, now) {
+            Ok(()) => true,
+            Err(until) => {
+                ended.drop_message(out.message_id.clone(), out.planned.clone(), Dropped::Until(until), now);
+                false
+            }
+        });
+    }
+
+    /// Whether another worker has claims here that it may still give back: its lease ran out while a server kept it waiting, or it
+    /// died. They are not over with the slice.
+    async fn has_others_claims(&self, slice: &Slice) -> Result<bool, WorkerError> {
+        let id = |row: &PlanRow| content::message_id(&slice.job.campaign.campaign, row.contact, row.step.as_ref());
+        let ids: Vec<MessageId> = slice.rows.iter().map(id).collect();
+        Ok(self.parts.control.are_claimed(&ids).await?)
+    }
+
     /// Claims, hands over, tells and settles one group.
     async fn send_group(&mut self, job: &Job, rows: &[PlanRow], stop: &CancellationToken) -> Result<Ended, WorkerError> {
-        let Claimed { outgoing: mut batch, dropped } = claim(&self.parts, &self.worker, job, rows).await?;
+        let until = Instant::now() + FACTS_TIME_MAX;
+        let Claimed { outgoing: mut batch, dropped, restored } = claim(&self.parts, &self.worker, job, rows).await?;
+        let mut ended = Ended::default();
+        self.hold_back(&mut batch, &mut ended);
         let envelopes: Vec<Envelope> =
-            batch.iter().map(|out| Envelope { from: job.from.clone(), to: out.email.clone() }).collect();
+            batch.iter().map(|out| Envelope { from: job.from.clone(), to: out.address.clone() }).collect();
+        let ids: Vec<MessageId> = batch.iter().map(|out| out.message_id.clone()).collect();
+        let (channel, class) = (job.campaign.channel, job.campaign.class);
+        let group = Group { channel, class, ids: &ids, envelopes: &envelopes, until: Some(until) };
         let results = {
             let (parts, begun, number) = (&self.parts, &self.shared.begun, self.number);
             let mut content = |place: usize| {
@@ -308,14 +362,21 @@ impl Sender {
                 begun.note(number, place, &batch[place].message_id).ok()?;
                 Some(mail)
             };
-            self.lane.deliver(&envelopes, &mut content).await
+            self.ways.deliver(group, &mut content).await
         };
         let at = self.parts.clock.now();
-        let mut ended = Ended::default();
         for (message_id, why) in dropped {
             ended.drop_message(message_id, None, why, at);
         }
+        for message_id in restored {
+            if let Some(row) = self.parts.control.message(&message_id).await? {
+                ended.doubt(row, at);
+            }
+        }
         for (out, result) in batch.iter_mut().zip(results) {
+            if channel == Channel::Email && is_push_back(&result.hand_over) {
+                self.shared.pace().pushed_back(&out.address, at);
+            }
             ended.add(job, out, result, &self.shared.tries, at);
         }
         // What was handed over must be told before this lane goes on: the next group takes its place in the file of begun
@@ -342,21 +403,27 @@ struct Ended {
     release: Vec<MessageId>,
     /// Why some could not even be offered, to be tried again at once.
     not_sent: Option<String>,
+    /// Whether some were not begun while the facts about them were fresh.
+    is_cut: bool,
     /// When some are to be tried again that a server would not have for now, or a rule.
     deferred: Option<Timestamp>,
 }
 
 impl Ended {
-    fn add(&mut self, job: &Job, out: &mut Outgoing, result: HandOver, tries: &Tries, at: Timestamp) {
+    fn add(&mut self, job: &Job, out: &mut Outgoing, sent: Sent, tries: &Tries, at: Timestamp) {
         let message_id = out.message_id.clone();
         if let Some(why) = out.dropped.take() {
             return self.drop_message(message_id, out.planned.clone(), why, at);
         }
-        let (outcome, reply) = match result {
+        let (outcome, reply) = match sent.hand_over {
             HandOver::Accepted { reply } => (Settlement::Accepted, reply),
             HandOver::Refused { reply, permanent } if permanent || exhausted(tries, &message_id) => (Settlement::Refused, reply),
             HandOver::Refused { .. } => {
                 self.deferred = sooner(self.deferred, Some(in_minutes(at, DEFER_MINUTES)));
+                return self.release.push(message_id);
+            }
+            HandOver::Late => {
+                self.is_cut = true;
                 return self.release.push(message_id);
             }
             HandOver::NotSent { why } => {
@@ -365,9 +432,22 @@ impl Ended {
             }
             HandOver::InDoubt { why } => (Settlement::InDoubt, why),
         };
-        self.events.extend(hand_over_events(job, out, outcome, &reply, at));
+        self.events.extend(hand_over_events(
+            job,
+            out,
+            &Handed { outcome, reply: &reply, provider: sent.provider, cost: sent.cost },
+            at,
+        ));
         let (variant, recommendation_id) = out.variant_and_recommendation();
         self.settled.push(Settled { message_id, outcome, variant, recommendation_id, reply: Some(reply), at });
+    }
+
+    /// A message that was claimed after the store was brought back, and may have been handed over before.
+    fn doubt(&mut self, row: LedgerRow, at: Timestamp) {
+        self.events.push(doubt(&row, RESTORED, at));
+        let LedgerRow { message_id, variant, recommendation_id, .. } = row;
+        let (outcome, reply) = (Settlement::InDoubt, Some(RESTORED.to_owned()));
+        self.settled.push(Settled { message_id, outcome, variant, recommendation_id, reply, at });
     }
 
     /// A message that was not offered, because it cannot be made or a rule is against it.
@@ -384,8 +464,8 @@ impl Ended {
     }
 
     /// First the log, then the ledger: a crash in between is settled from the log. Doing it twice is harmless.
-    async fn tell(&self, parts: &Parts) -> Result<(), WorkerError> {
-        parts.lake.append(self.events.clone()).await?;
+    async fn tell(&self, parts: &Sending) -> Result<(), WorkerError> {
+        parts.journal.append(self.events.clone()).await?;
         parts.control.settle(&self.settled).await?;
         parts.control.release(&self.release).await?;
         Ok(())
@@ -414,7 +494,7 @@ fn in_minutes(now: Timestamp, minutes: i64) -> Timestamp {
 
 /// Renders a message at the last moment, with the variant that is recommended right now. `None` takes it back, and
 /// `dropped` says why.
-fn render(parts: &Parts, job: &Job, out: &mut Outgoing) -> Option<Vec<u8>> {
+fn render(parts: &Sending, job: &Job, out: &mut Outgoing) -> Option<Vec<u8>> {
     let current = job.recommendation.borrow().clone();
     let (name, recommendation) = match &out.planned {
         Some(name) => (name.clone(), None),
@@ -432,7 +512,12 @@ fn render(parts: &Parts, job: &Job, out: &mut Outgoing) -> Option<Vec<u8>> {
     }
 }
 
-fn compose(parts: &Parts, job: &Job, out: &Outgoing, name: &VariantName) -> Result<Vec<u8>, Dropped> {
+/// Why a message was not made: a contact who lacks something is left out where the copy says so.
+fn unmade(error: ContentError) -> Dropped {
+    if error.is_skip() { Dropped::Against(error.to_string()) } else { Dropped::Broken(error.to_string()) }
+}
+
+fn compose(parts: &Sending, job: &Job, out: &Outgoing, name: &VariantName) -> Result<Vec<u8>, Dropped> {
     let broken = |why: String| Dropped::Broken(why);
     let variant = job.experiment.variant(name);
     let variant = variant.ok_or_else(|| broken(format!("the experiment has no variant `{name}`")))?;
@@ -448,16 +533,19 @@ fn compose(parts: &Parts, job: &Job, out: &Outgoing, name: &VariantName) -> Resu
         data: &Data::default(),
         now: parts.clock.now(),
     };
-    let mut rendered = job.library.render(variant.copy_name(), &context).map_err(|error| broken(error.to_string()))?;
+    let mut rendered = job.library.render(variant.copy_name(), &context).map_err(unmade)?;
     // The words are known only now, and so is the variant where the recommended one is taken.
     let text = format!("{}\n{}", rendered.subject, rendered.text);
     if let Some(against) = against(parts, job, out, variant, Some(&text)) {
         return Err(against);
     }
+    if job.campaign.channel != Channel::Email {
+        return Ok(rendered.text.into_bytes());
+    }
     rendered.html = content::track(&rendered.html, &parts.links, &out.message_id);
     let mail = MailParts {
         from: &job.campaign.from,
-        to: &out.email,
+        to: &out.address,
         message_id: &out.message_id,
         date: parts.clock.now(),
         rendered: &rendered,
@@ -467,8 +555,16 @@ fn compose(parts: &Parts, job: &Job, out: &Outgoing, name: &VariantName) -> Resu
     mail.map_err(|error| broken(error.to_string()))
 }
 
+/// How a message was handed over.
+struct Handed<'a> {
+    outcome: Settlement,
+    reply: &'a str,
+    provider: Option<Provider>,
+    cost: Option<Money>,
+}
+
 /// The events of one settled message: that it was handed over, and how that ended.
-fn hand_over_events(job: &Job, out: &Outgoing, outcome: Settlement, reply: &str, at: Timestamp) -> Vec<Event> {
+fn hand_over_events(job: &Job, out: &Outgoing, handed: &Handed<'_>, at: Timestamp) -> Vec<Event> {
     let (variant, recommendation_id) = out.variant_and_recommendation();
     let context = Context {
         message_id: Some(out.message_id.clone()),
@@ -477,10 +573,10 @@ fn hand_over_events(job: &Job, out: &Outgoing, outcome: Settlement, reply: &str,
         variant,
         channel: Some(job.campaign.channel),
         market: out.recipient.contact.profile.market().map(str::to_owned),
-        provider: Some(job.provider.clone()),
+        provider: Some(handed.provider.clone().unwrap_or_else(|| job.provider.clone())),
         recommendation_id,
     };
-    let status = match outcome {
+    let status = match handed.outcome {
         Settlement::Accepted => DeliveryStatus::Accepted,
         Settlement::InDoubt => DeliveryStatus::InDoubt,
         Settlement::Refused | Settlement::Skipped => DeliveryStatus::Refused,
@@ -495,10 +591,10 @@ fn hand_over_events(job: &Job, out: &Outgoing, outcome: Settlement, reply: &str,
         context: context.clone(),
         body,
     };
-    let delivery = Body::Delivery { status, reply: Some(reply.to_owned()) };
+    let delivery = Body::Delivery { status, reply: Some(handed.reply.to_owned()) };
     let mut events = vec![event(delivery_event(&out.message_id, status), delivery)];
     if out.sent.is_some() {
-        events.push(event(id, Body::Message { class: job.campaign.class, cost: job.cost }));
+        events.push(event(id, Body::Message { class: job.campaign.class, cost: handed.cost.or(job.cost) }));
     }
     events
 }

@@ -192,8 +192,9 @@ async fn segment_moves(parts: &Parts, row: &TriggerRow, now: Timestamp) -> Resul
 impl Round<'_> {
     async fn look_at(&self, parts: &Parts, keys: &[ContactKey], into: &mut Evaluation) -> Result<(), WorkerError> {
         let mut states = parts.control.trigger_states(&self.row.trigger.trigger, keys).await?;
+        let rules = parts.rules.current();
         for mut contact in parts.control.contacts_of(keys).await? {
-            parts.rules.derive_time_zone(&mut contact);
+            rules.derive_time_zone(&mut contact);
             let before = states.remove(&contact.key);
             let after = self.advance(&contact, before.as_ref(), &mut into.firings);
             if before.as_ref() != Some(&after) {

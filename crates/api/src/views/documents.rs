@@ -289,7 +289,8 @@ document!(
         /// The share of the audience that is mailed, more than 0 and at most 1; 1 where absent.
         #[schema(required = false)]
         share: f64,
-        /// The sender's mailbox, such as `Shop <news@shop.example>`.
+        /// The sender's mailbox, such as `Shop <news@shop.example>`; e-mail alone has one.
+        #[schema(required = false)]
         from: String,
         /// What kind of message it is; `marketing` where absent.
         #[schema(required = false)]

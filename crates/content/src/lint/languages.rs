@@ -3,7 +3,7 @@
 use vocabulary::{Copy, Translation};
 
 use super::{LintInput, Note, Notes, Severity};
-use crate::template::Part;
+use crate::Part;
 
 /// Checks one copy with all its translations.
 pub(super) fn check(input: &LintInput<'_>, copy: &Copy, notes: &mut Notes<'_>) {

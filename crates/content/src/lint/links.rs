@@ -2,7 +2,7 @@
 
 use super::look::Look;
 use super::{Note, Notes, Severity, Version};
-use crate::template::Part;
+use crate::Part;
 
 /// What a mail program opens.
 const SCHEMES: [&str; 7] = ["https:", "http:", "mailto:", "tel:", "sms:", "whatsapp:", "geo:"];

@@ -5,7 +5,7 @@ use vocabulary::MessageClass;
 use super::look::Look;
 use super::words::find_word;
 use super::{LintInput, LintRules, Note, Notes, Severity, Version};
-use crate::template::Part;
+use crate::Part;
 
 /// Gmail shows so much of the HTML and hides the rest behind a link.
 const GMAIL_BYTES_MAX: usize = 102 * 1024;

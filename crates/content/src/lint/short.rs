@@ -1,8 +1,8 @@
 //! Text messages: what they cost, and whether networks carry them.
 
 use super::{LintInput, LintRules, Note, Notes, Severity, Version};
+use crate::Part;
 use crate::sms::{Encoding, GSM7_UNITS_ALONE, SEGMENTS_MAX, Segments, UCS2_UNITS_ALONE};
-use crate::template::Part;
 
 /// More segments than this are rarely worth their price, and some networks cut or drop them.
 const SEGMENTS_WORTH: usize = 3;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use vocabulary::{Channel, Copy, MessageClass, Translation};
 
 use super::{LintInput, LintRules, Severity, Warning, lint};
-use crate::template::Part;
+use crate::Part;
 
 /// A mail that nothing is to be said about.
 fn good() -> Copy {

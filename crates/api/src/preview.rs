@@ -1,0 +1,291 @@
+//! A campaign looked at before it is launched: as one reader would get it, and what there is to say against its copies.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use content::sms::Encoding;
+use content::{ContentError, Data, Library, LintInput, LintRules, RenderContext, Rendered, Segments};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use vocabulary::{Campaign, CampaignId, Channel, Contact, ContactKey, Experiment, Variant};
+
+use crate::Parts;
+use crate::problem::Problem;
+use crate::request::{Id, Params};
+use crate::views::ErrorBody;
+
+/// Markets and languages of one look-over: more than there are.
+const NAMES_MAX: usize = 500;
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<Parts>> {
+    OpenApiRouter::new().routes(routes!(preview)).routes(routes!(look_over))
+}
+
+/// For whom a campaign is shown.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PreviewAsk {
+    /// The variant; the experiment's first where absent.
+    variant: Option<String>,
+    /// Your own id of the contact who reads it; somebody of whom nothing is known where absent.
+    contact: Option<String>,
+    /// BCP 47 language: that translation, whatever the contact reads.
+    #[schema(example = "pt-BR")]
+    language: Option<String>,
+}
+
+/// A message as one reader would get it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PreviewView {
+    /// The variant.
+    variant: String,
+    /// The language it is in, as far as the copy says.
+    language: Option<String>,
+    /// `ltr` or `rtl`.
+    direction: &'static str,
+    /// The subject line of an e-mail.
+    subject: Option<String>,
+    /// The HTML of an e-mail.
+    html: Option<String>,
+    /// The text.
+    text: String,
+    /// What a text message is on the air; `null` for other channels.
+    segments: Option<SegmentsView>,
+    /// What sending a text message costs, such as `0.135 EUR`; `null` where it is not known.
+    price: Option<String>,
+    /// The gateway a text message would take; `null` where there is none.
+    gateway: Option<String>,
+    /// The languages the copy is written in.
+    languages: Vec<String>,
+}
+
+/// What a text message is on the air.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SegmentsView {
+    /// `gsm7` or `ucs2`.
+    encoding: &'static str,
+    /// How many are sent and billed.
+    segments: usize,
+    /// Septets, or UTF-16 units.
+    units: usize,
+    /// How many are free in the last segment.
+    units_left: usize,
+    /// The first character that the GSM alphabet lacks, which makes all of it UCS-2.
+    culprit: Option<String>,
+    /// What would do in its place.
+    instead: Option<&'static str>,
+}
+
+impl From<Segments> for SegmentsView {
+    fn from(segments: Segments) -> Self {
+        Self {
+            encoding: if segments.encoding == Encoding::Gsm7 { "gsm7" } else { "ucs2" },
+            segments: segments.segments,
+            units: segments.units,
+            units_left: segments.units_left,
+            culprit: segments.culprit.map(|culprit| culprit.character.to_string()),
+            instead: segments.culprit.and_then(|culprit| culprit.instead),
+        }
+    }
+}
+
+/// For whom copies are looked over.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LintAsk {
+    /// The countries of the audience by their ISO 3166 codes; nothing is said of countries where it is empty.
+    markets: Vec<String>,
+    /// The BCP 47 languages the audience reads; nothing is said of languages where it is empty.
+    languages: Vec<String>,
+    /// Where the text of a copy is registered.
+    registered: Vec<Registered>,
+}
+
+/// A copy whose text a country's register knows.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Registered {
+    /// The copy's name.
+    copy: String,
+    /// The country's ISO 3166 code.
+    country: String,
+}
+
+/// One thing to look at before launch. Nothing of it stops a campaign.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WarningView {
+    /// The copy.
+    copy: String,
+    /// The language of the translation.
+    language: Option<String>,
+    /// `subject`, `html` or `text`; `null` for the copy as a whole.
+    part: Option<String>,
+    /// The line of the part, from 1; 0 for the part as a whole.
+    line: usize,
+    /// For programs, such as `link_empty` or `culture/four`.
+    code: String,
+    /// `hint`, `warning` or `problem`.
+    severity: &'static str,
+    /// What stands there.
+    found: String,
+    /// Why it matters, and what to do.
+    why: String,
+    /// Where that is written.
+    source: Option<String>,
+}
+
+/// Show a campaign's message as one reader would get it.
+///
+/// Nothing is sent. The links in it work for nobody.
+#[utoipa::path(
+    post,
+    path = "/v1/campaigns/{id}/preview",
+    tag = "campaigns",
+    operation_id = "preview_campaign",
+    params(("id" = String, Path, description = "The campaign's id.")),
+    request_body = PreviewAsk,
+    responses(
+        (status = 200, description = "The message.", body = PreviewView),
+        (status = 404, description = "There is no such campaign or contact.", body = ErrorBody),
+        (status = 422, description = "It cannot be made for this reader; the message says what is missing.", body = ErrorBody),
+    )
+)]
+async fn preview(
+    State(parts): State<Arc<Parts>>,
+    Id(id): Id<CampaignId>,
+    Params(asked): Params<PreviewAsk>,
+) -> Result<Json<PreviewView>, Problem> {
+    let campaign = crate::campaigns::known(&parts, &id).await?.campaign;
+    let experiment = parts.control.experiment(&campaign.experiment).await?;
+    let experiment =
+        experiment.ok_or_else(|| Problem::not_found("experiment", campaign.experiment.as_str(), "store it first"))?;
+    let variant = variant(&experiment, asked.variant.as_deref())?;
+    let now = parts.clock.now();
+    let contact = reader(&parts, asked.contact.as_deref(), now).await?;
+    let library = Library::compile(&campaign.content, campaign.channel).map_err(unmade)?;
+    let message_id = content::message_id(&id, contact.key, None);
+    let context = RenderContext {
+        contact: &contact,
+        campaign: id.as_str(),
+        variant: variant.name.as_str(),
+        unsubscribe_url: &parts.links.unsubscribe(&message_id),
+        preferences_url: &parts.links.preferences(&message_id),
+        data: &Data::default(),
+        now,
+    };
+    let copy = variant.copy_name();
+    let rendered = match &asked.language {
+        Some(tag) => library.render_as(copy, tag, &context),
+        None => library.render(copy, &context),
+    };
+    let languages = library.languages(copy).map_err(unmade)?;
+    Ok(Json(view(&parts, &campaign, variant, &contact, rendered.map_err(unmade)?, languages)))
+}
+
+fn unmade(error: ContentError) -> Problem {
+    Problem::unprocessable("cannot_render", error.to_string(), "correct the copy, or ask for another contact or language")
+}
+
+fn variant<'e>(experiment: &'e Experiment, name: Option<&str>) -> Result<&'e Variant, Problem> {
+    let found = match name {
+        Some(name) => experiment.variants.iter().find(|variant| variant.name.as_str() == name),
+        None => experiment.variants.first(),
+    };
+    found.ok_or_else(|| {
+        let names: Vec<&str> = experiment.variants.iter().map(|variant| variant.name.as_str()).collect();
+        let message = format!("variant: the experiment has no `{}`", name.unwrap_or_default());
+        Problem::unprocessable("unknown_variant", message, format!("name one of {}", names.join(", ")))
+    })
+}
+
+/// The contact, or somebody of whom nothing is known.
+async fn reader(parts: &Parts, own_id: Option<&str>, now: Timestamp) -> Result<Contact, Problem> {
+    let Some(own_id) = own_id else { return Ok(Contact::new(ContactKey::from_random(1), now)) };
+    let key = parts.control.existing(&[own_id.to_owned()]).await?.pop().ok_or_else(Problem::no_contact)?;
+    let row = parts.control.recipients(&[key]).await?.pop().ok_or_else(Problem::no_contact)?;
+    let mut contact = row.contact;
+    parts.rules.current().derive_time_zone(&mut contact);
+    Ok(contact)
+}
+
+fn view(
+    parts: &Parts,
+    campaign: &Campaign,
+    variant: &Variant,
+    contact: &Contact,
+    rendered: Rendered,
+    languages: Vec<String>,
+) -> PreviewView {
+    let is_mail = campaign.channel == Channel::Email;
+    let segments = (campaign.channel == Channel::Sms).then(|| Segments::of(&rendered.text));
+    let country = contact.profile.phone_country.as_deref().or(contact.profile.country.as_deref());
+    let route = segments.and_then(|_| parts.sms.gateway_for(campaign.class, country));
+    let price = route.zip(segments).and_then(|(route, segments)| route.price(country, segments.segments));
+    PreviewView {
+        variant: variant.name.to_string(),
+        language: rendered.language,
+        direction: rendered.direction.as_str(),
+        subject: is_mail.then_some(rendered.subject),
+        html: is_mail.then_some(rendered.html),
+        text: rendered.text,
+        segments: segments.map(SegmentsView::from),
+        price: price.map(|price| price.to_string()),
+        gateway: route.map(|route| route.name().to_owned()),
+        languages,
+    }
+}
+
+/// Look a campaign's copies over before launch.
+///
+/// Missing unsubscribe links and addresses, broken links, size, pictures without words, spam words, what a text message costs, translations
+/// that are missing, and what gives offence or is forbidden in a market. Each says why; none stops a campaign.
+#[utoipa::path(
+    post,
+    path = "/v1/campaigns/{id}/lint",
+    tag = "campaigns",
+    operation_id = "lint_campaign",
+    params(("id" = String, Path, description = "The campaign's id.")),
+    request_body = LintAsk,
+    responses(
+        (status = 200, description = "What there is to look at, by copy, language, part and line.", body = Vec<WarningView>),
+        (status = 404, description = "There is no such campaign.", body = ErrorBody),
+        (status = 422, description = "There are too many markets or languages.", body = ErrorBody),
+    )
+)]
+async fn look_over(
+    State(parts): State<Arc<Parts>>,
+    Id(id): Id<CampaignId>,
+    Params(asked): Params<LintAsk>,
+) -> Result<Json<Vec<WarningView>>, Problem> {
+    let campaign = crate::campaigns::known(&parts, &id).await?.campaign;
+    if asked.markets.len() > NAMES_MAX || asked.languages.len() > NAMES_MAX {
+        let message = format!("there are {} markets and {} languages", asked.markets.len(), asked.languages.len());
+        return Err(Problem::unprocessable("too_many", message, format!("name at most {NAMES_MAX} of each")));
+    }
+    let rules = LintRules::built_in().map_err(|error| Problem::internal(&error))?;
+    let registered: Vec<(String, String)> = asked.registered.into_iter().map(|entry| (entry.copy, entry.country)).collect();
+    let input = LintInput {
+        copies: &campaign.content,
+        channel: campaign.channel,
+        class: campaign.class,
+        markets: &asked.markets,
+        languages: &asked.languages,
+        registered: &registered,
+    };
+    let view = |warning: content::Warning| WarningView {
+        copy: warning.copy,
+        language: warning.language,
+        part: warning.part.map(|part| part.to_string()),
+        line: warning.line,
+        code: warning.code,
+        severity: warning.severity.as_str(),
+        found: warning.found,
+        why: warning.why,
+        source: warning.source,
+    };
+    Ok(Json(content::lint(&input, &rules).into_iter().map(view).collect()))
+}

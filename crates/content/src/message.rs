@@ -1,0 +1,18 @@
+//! Templates of messages to one person, made ready.
+
+use std::collections::BTreeMap;
+
+use vocabulary::MessageTemplate;
+
+use crate::{ContentError, Library};
+
+/// The name of a template's only copy in its library.
+pub const TEMPLATE_COPY: &str = "content";
+
+/// Compiles the content of a template; [`TEMPLATE_COPY`] names it in the library.
+///
+/// # Errors
+/// The first thing that is wrong with it, with part and line.
+pub fn compile_template(template: &MessageTemplate) -> Result<Library, ContentError> {
+    Library::compile(&BTreeMap::from([(TEMPLATE_COPY.to_owned(), template.content.clone())]), template.channel)
+}
