@@ -25,6 +25,8 @@ struct Special {
     patience: Patience,
     dkim: Vec<String>,
     sms: gateways::SmsConfig,
+    /// Registers ask nothing of it.
+    is_registered: bool,
     /// The mail server takes a mail for each of these.
     gate: Option<Arc<Semaphore>>,
 }
@@ -82,10 +84,10 @@ impl Shop {
         Self { server, client, clock, sink, folder, mails, special }
     }
 
-    /// A shop that sends text messages by these gateways.
+    /// A shop that sends text messages by these gateways, with its sender in every register there is.
     pub(crate) async fn texting(now: &str, config: &str) -> Self {
         let sms = gateways::SmsConfig::read(config, &|_| None).unwrap();
-        Self::open_with(now, SinkConfig::default(), Special { sms, ..Special::default() }).await
+        Self::open_with(now, SinkConfig::default(), Special { sms, is_registered: true, ..Special::default() }).await
     }
 
     /// A shop whose mail server takes a mail only when it is let through.
@@ -233,8 +235,18 @@ impl Shop {
 }
 
 async fn serve(folder: &tempfile::TempDir, sink: &Sink, special: &Special, clock: &Arc<SteppedClock>) -> Server {
+    let rules = special.is_registered.then(|| folder.path().join("rules"));
+    if let Some(rules) = &rules {
+        std::fs::create_dir_all(rules).unwrap();
+        std::fs::write(rules.join("registration.toml"), "version = 1\nchecked = 2026-11-28\n").unwrap();
+    }
     let smtp = Some(SmtpConfig { patience: special.patience, ..SmtpConfig::new("127.0.0.1", sink.address().port()) });
-    let settings =
-        Settings { smtp, dkim: special.dkim.clone(), sms: special.sms.clone(), ..Settings::new(&folder.path().join("data")) };
+    let settings = Settings {
+        smtp,
+        dkim: special.dkim.clone(),
+        sms: special.sms.clone(),
+        rules,
+        ..Settings::new(&folder.path().join("data"))
+    };
     Server::start(settings, clock.clone(), Arc::new(SystemIds)).await.unwrap()
 }
