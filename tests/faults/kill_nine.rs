@@ -2,7 +2,7 @@
 //! mails between two kills, so that sending is under way at each of them. What was acknowledged is in the lake
 //! once, nobody gets two messages, and what cannot be known is counted as in doubt.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -10,10 +10,10 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sendlab::Client;
 use serde_json::json;
-use simulator::sink::{Mail, Sink, SinkConfig};
-use tokio::sync::mpsc::Receiver;
+use simulator::sink::{Sink, SinkConfig};
 use tokio::sync::{Semaphore, watch};
 
+use crate::support::sender_kills::{Mailboxes, count_mails, prepare};
 use crate::support::{landed, serve, sql, sql_number, until};
 
 const SEED: u64 = 20_261_111;
@@ -29,10 +29,7 @@ const BATCH: usize = 50;
 struct Seen {
     /// Event ids for which the server said yes.
     acknowledged: Mutex<HashSet<String>>,
-    /// Messages by recipient.
-    mails: Mutex<BTreeMap<String, u64>>,
-    /// How many messages there were.
-    mailed: AtomicUsize,
+    mailboxes: Arc<Mailboxes>,
     /// How many batches were acknowledged.
     told: AtomicUsize,
 }
@@ -44,17 +41,18 @@ async fn twenty_kills_lose_nothing_and_double_nothing() {
     let seen = Arc::new(Seen::default());
     let (sink, received) = Sink::start(SinkConfig { queue_mails_max: 1, ..SinkConfig::default() }).await.unwrap();
     let gate = Arc::new(Semaphore::new(0));
-    tokio::spawn(count_mails(received, gate.clone(), seen.clone()));
+    tokio::spawn(count_mails(received, gate.clone(), seen.mailboxes.clone()));
 
     let (mut process, client) = serve(&data, Some(sink.address().port())).await;
-    prepare(&client).await;
+    prepare(&client, CONTACTS).await;
     let (door, doors) = watch::channel(client);
     let feeds: Vec<_> = (0..FEEDS).map(|feed| tokio::spawn(feed_events(feed, doors.clone(), seen.clone()))).collect();
 
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     for kill in 0..KILLS {
         // Every other kill comes after a number of mails, the others after a number of acknowledged batches.
-        let (count, more) = if kill % 2 == 0 { (&seen.mailed, 1..MAILS_BETWEEN_KILLS_MAX) } else { (&seen.told, 1..100) };
+        let (count, more) =
+            if kill % 2 == 0 { (&seen.mailboxes.count, 1..MAILS_BETWEEN_KILLS_MAX) } else { (&seen.told, 1..100) };
         let more = rng.random_range(more);
         let target = count.load(Ordering::Relaxed) + more;
         gate.add_permits(if kill % 2 == 0 { more } else { rng.random_range(1..MAILS_BETWEEN_KILLS_MAX) });
@@ -64,7 +62,7 @@ async fn twenty_kills_lose_nothing_and_double_nothing() {
         process = next;
         door.send_replace(client);
     }
-    let arrived = seen.mails.lock().unwrap().len();
+    let arrived = seen.mailboxes.mails.lock().unwrap().len();
     assert!((1..CONTACTS).contains(&arrived), "sending was under way at the last kill: {arrived} mails");
     gate.add_permits(2 * CONTACTS);
     let client = door.borrow().clone();
@@ -73,36 +71,6 @@ async fn twenty_kills_lose_nothing_and_double_nothing() {
     }
     check(&client, &seen).await;
     drop(process);
-}
-
-/// Takes as many mails as the gate lets through.
-async fn count_mails(mut received: Receiver<Mail>, gate: Arc<Semaphore>, seen: Arc<Seen>) {
-    loop {
-        gate.acquire().await.expect("the gate is never closed").forget();
-        let Some(mail) = received.recv().await else { return };
-        *seen.mails.lock().unwrap().entry(mail.to[0].clone()).or_default() += 1;
-        seen.mailed.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-async fn prepare(client: &Client) {
-    let contacts = (0..CONTACTS)
-        .map(|n| json!({ "key": format!("k{n}"), "email": format!("k{n}@example.test"), "email_consent": "double_opt_in", "country": "DE" }).to_string() + "\n");
-    let answer = client.lines("/v1/contacts", contacts.collect::<String>().into_bytes()).await.unwrap();
-    assert_eq!(answer["created"], CONTACTS, "{answer}");
-    let experiment = json!({
-        "experiment": "kill", "factors": ["copy"], "primary": "clicked",
-        "variants": [{ "name": "a" }, { "name": "b" }],
-        "metrics": [{ "name": "clicked", "outcome": "click", "measure": "occurred" }],
-    });
-    let put = async |path: &str, body: serde_json::Value| {
-        client.send(reqwest::Method::PUT, path, "application/json", body.to_string().into_bytes()).await.unwrap()
-    };
-    put("/v1/experiments", experiment).await;
-    let copy = json!({ "subject": "Hello", "html": "<p><a href=\"https://shop.example/\">Shop</a></p>", "text": "Hello" });
-    let campaign = json!({ "campaign": "kill", "experiment": "kill", "from": "Shop <news@shop.example>", "content": { "a": copy, "b": copy } });
-    put("/v1/campaigns", campaign).await;
-    client.send(reqwest::Method::POST, "/v1/campaigns/kill/start", "application/json", b"{}".to_vec()).await.unwrap();
 }
 
 /// Sends batches without end; a batch that was not answered is sent again as it is.
@@ -152,7 +120,7 @@ async fn check(client: &Client, seen: &Seen) {
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
     assert!(acknowledged.len() > 1_000, "the feeds were at work: {}", acknowledged.len());
 
-    let mails = seen.mails.lock().unwrap().clone();
+    let mails = seen.mailboxes.mails.lock().unwrap().clone();
     let doubled: Vec<&String> = mails.iter().filter(|(_, count)| **count > 1).map(|(to, _)| to).collect();
     assert!(doubled.is_empty(), "got two messages: {doubled:?}");
     let count = |name: &str| row["progress"][name].as_u64().unwrap();

@@ -28,12 +28,17 @@ async fn held_sink() -> (Sink, Receiver<Mail>) {
     Sink::start(SinkConfig { queue_mails_max: 1, ..SinkConfig::default() }).await.unwrap()
 }
 
+/// To whom a mail went.
+fn reader(mail: &Mail) -> String {
+    mail.to[0].split_once('@').expect("an address has an @").0.to_owned()
+}
+
 /// To whom the next mails went.
 async fn receive(mails: &mut Receiver<Mail>, count: usize) -> Vec<String> {
     let mut to = Vec::with_capacity(count);
     while to.len() < count {
         let mail = tokio::time::timeout(PATIENCE, mails.recv()).await.expect("mails keep coming").expect("the mail server runs");
-        to.push(mail.to[0].split_once('@').expect("an address has an @").0.to_owned());
+        to.push(reader(&mail));
     }
     to
 }
@@ -43,14 +48,14 @@ async fn receive_rest(client: &Client, campaign: &str, mails: &mut Receiver<Mail
     let mut to = Vec::new();
     let end = until(&format!("campaign {campaign} to end"), async || {
         while let Ok(mail) = mails.try_recv() {
-            to.push(mail.to[0].split_once('@')?.0.to_owned());
+            to.push(reader(&mail));
         }
         let row = client.get(&format!("/v1/campaigns/{campaign}")).await.ok()?;
         (row["state"] == "done").then_some(row)
     })
     .await;
     while let Ok(mail) = mails.try_recv() {
-        to.push(mail.to[0].split_once('@').expect("an address has an @").0.to_owned());
+        to.push(reader(&mail));
     }
     (to, end["progress"].clone())
 }
@@ -212,7 +217,7 @@ async fn a_restored_backup_doubles_nothing() {
     process.kill();
     // What was on the wire arrives too.
     while let Ok(Some(mail)) = tokio::time::timeout(A_SECOND, mails.recv()).await {
-        count(vec![mail.to[0].split_once('@').unwrap().0.to_owned()]);
+        count(vec![reader(&mail)]);
     }
     let restored = sendlab(&other).args(["lake", "restore"]).arg(&copy).output().unwrap();
     assert!(restored.status.success() && text(&restored).contains("counts as in doubt"), "{}", text(&restored));

@@ -42,10 +42,13 @@ pub(crate) struct Outcome {
     pub(crate) arrived: u64,
 }
 
+/// What the mailboxes got.
 #[derive(Default)]
-struct Seen {
-    mails: Mutex<BTreeMap<String, u64>>,
-    count: AtomicUsize,
+pub(crate) struct Mailboxes {
+    /// Messages by recipient.
+    pub(crate) mails: Mutex<BTreeMap<String, u64>>,
+    /// How many messages there were.
+    pub(crate) count: AtomicUsize,
 }
 
 /// The processes under test.
@@ -103,7 +106,7 @@ async fn start_sender(data: &Path, smtp: &str, number: usize) -> Process {
 pub(crate) async fn run(plan: Plan) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let (sink, received) = Sink::start(SinkConfig { queue_mails_max: 1, ..SinkConfig::default() }).await.unwrap();
-    let (seen, gate) = (Arc::new(Seen::default()), Arc::new(Semaphore::new(0)));
+    let (seen, gate) = (Arc::new(Mailboxes::default()), Arc::new(Semaphore::new(0)));
     tokio::spawn(count_mails(received, gate.clone(), seen.clone()));
     let senders = (1..plan.workers).map(|_| None).collect();
     let mut world = World { data: folder.path().join("data"), smtp: sink.address().to_string(), server: None, senders };
@@ -132,7 +135,7 @@ pub(crate) async fn run(plan: Plan) -> Outcome {
 }
 
 /// Takes as many mails as the gate lets through.
-async fn count_mails(mut received: Receiver<Mail>, gate: Arc<Semaphore>, seen: Arc<Seen>) {
+pub(crate) async fn count_mails(mut received: Receiver<Mail>, gate: Arc<Semaphore>, seen: Arc<Mailboxes>) {
     loop {
         gate.acquire().await.expect("the gate is never closed").forget();
         let Some(mail) = received.recv().await else { return };
@@ -141,7 +144,8 @@ async fn count_mails(mut received: Receiver<Mail>, gate: Arc<Semaphore>, seen: A
     }
 }
 
-async fn prepare(client: &Client, contacts: usize) {
+/// Starts the campaign `kill` to so many contacts, who are new.
+pub(crate) async fn prepare(client: &Client, contacts: usize) {
     let line = |n: usize| {
         let email = format!("k{n}@example.test");
         json!({ "key": format!("k{n}"), "email": email, "email_consent": "double_opt_in", "country": "DE" }).to_string() + "\n"
@@ -165,7 +169,7 @@ async fn prepare(client: &Client, contacts: usize) {
     send(Method::POST, "/v1/campaigns/kill/start", json!({})).await;
 }
 
-async fn check(client: &Client, seen: &Seen, plan: Plan, outcome: Outcome) -> Outcome {
+async fn check(client: &Client, seen: &Mailboxes, plan: Plan, outcome: Outcome) -> Outcome {
     // Ten million would take longer than any patience, so it is the progress that is waited for.
     let mut before = 0;
     let row = loop {

@@ -35,8 +35,7 @@ pub fn message_id(campaign: &CampaignId, contact: ContactKey, step: Option<&Step
     if let Some(step) = step {
         hash.update(step.as_str());
     }
-    let text: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    MessageId::new(&text).expect("hexadecimal digits are a valid id")
+    MessageId::of_hash(&hash.finalize().into())
 }
 
 /// What a link does.

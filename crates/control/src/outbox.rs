@@ -286,9 +286,7 @@ impl Control {
 
     /// The id here of the caller's own id.
     fn outbox_id(&self, id: &str) -> MessageId {
-        let hash = self.vault.derive(&format!("outbox id {id}"));
-        let text: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        MessageId::new(&text).expect("hexadecimal digits are a valid id")
+        MessageId::of_hash(&self.vault.derive(&format!("outbox id {id}")))
     }
 
     /// Rings when this process takes a message down. Messages that another process took down are found by looking.

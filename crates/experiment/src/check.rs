@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use vocabulary::label::may_be_mailbox;
 use vocabulary::{Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Measure, Metric, Outcome, Variant, VariantName};
 
 use crate::error::Problem;
@@ -67,7 +68,7 @@ pub(crate) fn problem_of_campaign(campaign: &Campaign) -> Option<Problem> {
             format!("is for e-mail; leave it out: the gateway's settings name the sender by {}", campaign.channel)
         })?;
         line("from", Some(&campaign.from).filter(|_| is_mail))?;
-        within("from", !is_mail || (campaign.from.contains('@') && !campaign.from.contains(char::is_control)), || {
+        within("from", !is_mail || may_be_mailbox(&campaign.from), || {
             format!("is `{}`, which is no mailbox; write `Shop <news@shop.example>`", campaign.from.escape_debug())
         })?;
         hour("send_hour", campaign.send_hour)?;

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use control::Permission;
 use experiment::{Assigner, in_share};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -12,7 +13,7 @@ use policy::{
     ConsentFact, ContactFacts, ContactZone, Decision, Explanation, MessageFacts, Rules, Schedule, Sender, SentFact, Suppression,
     Why, Window,
 };
-use vocabulary::{Campaign, Channel, ContactKey, Experiment, Mode, Variant, VariantName};
+use vocabulary::{Campaign, Channel, Contact, ContactKey, Experiment, Mode, Variant, VariantName};
 
 use crate::Brief;
 
@@ -37,7 +38,22 @@ pub struct Person<'a> {
     pub sends: &'a [SentFact<'a>],
 }
 
-impl Person<'_> {
+impl<'a> Person<'a> {
+    /// What is known of a contact.
+    #[must_use]
+    pub fn of(contact: &'a Contact, permission: &'a Permission, sends: &'a [SentFact<'a>]) -> Self {
+        Self {
+            key: contact.key,
+            country: contact.profile.country.as_deref(),
+            region: contact.profile.region.as_deref(),
+            time_zone: contact.time_zone(),
+            is_zone_derived: contact.derived_time_zone.is_some(),
+            consents: &permission.consents,
+            suppressions: &permission.suppressions,
+            sends,
+        }
+    }
+
     /// Hands what is known to `ask`, in the form of the rules.
     pub fn facts<T>(&self, ask: impl FnOnce(&ContactFacts<'_>) -> T) -> T {
         let zone = self.time_zone.and_then(|name| TimeZone::get(name).ok());

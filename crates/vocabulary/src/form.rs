@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::label::{is_name, may_be_mailbox};
+
 /// A hosted form by which people subscribe to marketing by e-mail, and confirm it by an answer to a message (double opt-in).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,8 +63,7 @@ impl Form {
     /// Field and reason.
     pub fn check(&self) -> Result<(), (String, String)> {
         let wrong = |field: &str, reason: String| Err((field.to_owned(), reason));
-        let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if self.form.is_empty() || self.form.len() > 64 || !self.form.bytes().all(is_name) {
+        if !is_name(&self.form) {
             return wrong("form", "is no name; use up to 64 small letters, digits and hyphens, such as newsletter-de".to_owned());
         }
         if !crate::is_country(&self.country) {
@@ -72,7 +73,7 @@ impl Form {
         if !is_language {
             return wrong("language", format!("`{}` is no BCP 47 language tag; write one such as de or pt-BR", self.language));
         }
-        if !self.from.contains('@') || self.from.contains(char::is_control) {
+        if !may_be_mailbox(&self.from) {
             return wrong("from", "is no mailbox; write `Shop <news@shop.example>`".to_owned());
         }
         let texts = [

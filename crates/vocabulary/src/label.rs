@@ -53,6 +53,18 @@ pub fn check(text: &str, limit: usize) -> Result<&str, LabelError> {
     Ok(text)
 }
 
+/// Whether `text` can be a short name that also stands in addresses: up to 64 small letters, digits and hyphens.
+pub(crate) fn is_name(text: &str) -> bool {
+    let is_sign = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=64).contains(&text.len()) && text.bytes().all(is_sign)
+}
+
+/// Whether `text` can be a mailbox such as `Shop <news@shop.example>`, as far as can be told before it is taken apart.
+#[must_use]
+pub fn may_be_mailbox(text: &str) -> bool {
+    text.contains('@') && !text.contains(char::is_control)
+}
+
 macro_rules! label {
     ($(#[$doc:meta])* $name:ident, $limit:expr) => {
         $(#[$doc])*
@@ -105,6 +117,19 @@ label!(
     /// Names one message to one contact. Sendlab's own are 32 hexadecimal digits.
     MessageId, LABEL_BYTES_MAX
 );
+
+impl MessageId {
+    /// An id of Sendlab's own: the first 16 bytes of a hash.
+    ///
+    /// # Panics
+    /// Never: hexadecimal digits are an id.
+    #[must_use]
+    pub fn of_hash(hash: &[u8; 32]) -> Self {
+        let text: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self::new(&text).expect("hexadecimal digits are an id")
+    }
+}
+
 label!(
     /// Names a campaign.
     CampaignId, LABEL_BYTES_MAX

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::label::{is_name, may_be_mailbox};
 use crate::{Channel, Copy, MessageClass};
 
 /// What is sent to one person at a time when another system says so.
@@ -31,8 +32,6 @@ const VERIFICATION_MINUTES: u32 = 10;
 const TRANSACTIONAL_MINUTES: u32 = 24 * 60;
 /// Three days: longer than a mail server is away.
 const EXPIRES_MINUTES_MAX: u32 = 3 * 24 * 60;
-/// The longest name, in bytes.
-const NAME_BYTES_MAX: usize = 64;
 
 fn email() -> Channel {
     Channel::Email
@@ -54,16 +53,15 @@ impl MessageTemplate {
     /// Field and reason.
     pub fn check(&self) -> Result<(), (String, String)> {
         let wrong = |field: &str, reason: String| Err((field.to_owned(), reason));
-        let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if self.template.is_empty() || self.template.len() > NAME_BYTES_MAX || !self.template.bytes().all(is_name) {
-            let reason = format!("is no name; use up to {NAME_BYTES_MAX} small letters, digits and hyphens, such as login-code");
-            return wrong("template", reason);
+        if !is_name(&self.template) {
+            let reason = "is no name; use up to 64 small letters, digits and hyphens, such as login-code";
+            return wrong("template", reason.to_owned());
         }
         if self.class == MessageClass::Marketing {
             let reason = "marketing is sent by campaigns; write verification or transactional, or make a triggered campaign";
             return wrong("class", reason.to_owned());
         }
-        if self.channel == Channel::Email && (!self.from.contains('@') || self.from.contains(char::is_control)) {
+        if self.channel == Channel::Email && !may_be_mailbox(&self.from) {
             return wrong("from", "is no mailbox; write `Shop <orders@shop.example>`".to_owned());
         }
         if self.channel != Channel::Email && !self.from.is_empty() {

@@ -182,17 +182,7 @@ pub(crate) fn against(parts: &Sending, job: &Job, out: &Outgoing, variant: &Vari
     };
     let contents: Vec<Option<String>> = out.sends.iter().map(content_of_sent).collect();
     let sends: Vec<SentFact<'_>> = out.sends.iter().zip(&contents).map(|(sent, content)| sent_fact(sent, content)).collect();
-    let contact = &out.recipient.contact;
-    let person = Person {
-        key: contact.key,
-        country: contact.profile.country.as_deref(),
-        region: contact.profile.region.as_deref(),
-        time_zone: contact.time_zone(),
-        is_zone_derived: contact.derived_time_zone.is_some(),
-        consents: &out.permission.consents,
-        suppressions: &out.permission.suppressions,
-        sends: &sends,
-    };
+    let person = Person::of(&out.recipient.contact, &out.permission, &sends);
     let mut message = message_facts(&job.campaign, variant, content.as_deref().unwrap_or_default());
     message.schedule = out.due.map(Schedule::At);
     message.text = text;

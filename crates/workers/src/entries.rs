@@ -79,7 +79,7 @@ struct Decided {
 
 async fn decide(parts: &Parts, brief: &Brief, entries: Vec<EntryRow>, now: Timestamp) -> Result<Decided, WorkerError> {
     contacts::publish(parts).await?;
-    let exits = exits(parts, &entries).await?;
+    let exits = exits(parts, &entries, now).await?;
     let mut decided = Decided::default();
     let (exited, entries): (Vec<EntryRow>, Vec<EntryRow>) =
         entries.into_iter().partition(|entry| exits.contains_key(&entry.number));
@@ -128,10 +128,12 @@ fn stranger(key: ContactKey) -> Recipient {
     Recipient { key, country: None, region: None, market: None, time_zone: None, is_zone_derived: false }
 }
 
-/// Of entries that were put off, those whose contact did what takes out since the condition became true, by number.
-async fn exits(parts: &Parts, entries: &[EntryRow]) -> Result<HashMap<i64, Timestamp>, WorkerError> {
+/// Of entries that were put off, or that nobody planned for a while because the campaign was paused or no server ran, those whose
+/// contact did what takes out since the condition became true, by number. For those that have just come, the trigger has looked.
+async fn exits(parts: &Parts, entries: &[EntryRow], now: Timestamp) -> Result<HashMap<i64, Timestamp>, WorkerError> {
+    let has_waited = |entry: &&EntryRow| entry.is_held || now.duration_since(entry.firing.fired_at) > SOON;
     let mut by_trigger: BTreeMap<&str, Vec<&EntryRow>> = BTreeMap::new();
-    for entry in entries.iter().filter(|entry| entry.is_held) {
+    for entry in entries.iter().filter(has_waited) {
         by_trigger.entry(&entry.firing.trigger).or_default().push(entry);
     }
     let mut exits = HashMap::new();

@@ -20,6 +20,7 @@ mod outbox;
 mod planner;
 mod scorer;
 mod sender;
+mod told;
 mod trigger;
 mod ways;
 
@@ -223,16 +224,17 @@ impl Workers {
     }
 
     async fn start_campaigns(&mut self, parts: &Parts, config: &Config) -> Result<(), WorkerError> {
-        let stop = self.stop.clone();
+        let (sending, stop) = (Sending::of(parts), self.stop.clone());
+        // First: what an earlier run left behind is settled before anything new is planned.
+        self.start_senders(&sending, config).await?;
         self.spawn(planner::run(parts.clone(), config.clone(), stop.clone()));
         self.spawn(scorer::run(parts.clone(), stop.clone()));
         self.spawn(trigger::run(parts.clone(), stop.clone()));
-        let sending = Sending::of(parts);
         if let Some(smtp) = config.smtp_of(MessageClass::Verification) {
             self.spawn(confirmer::run(sending.clone(), smtp.clone(), stop.clone()));
         }
-        self.spawn(name::adopt(sending.clone(), config.clone(), stop));
-        self.start_senders(&sending, config).await
+        self.spawn(name::adopt(sending, config.clone(), stop));
+        Ok(())
     }
 
     async fn start_senders(&mut self, parts: &Sending, config: &Config) -> Result<(), WorkerError> {

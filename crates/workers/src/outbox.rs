@@ -22,7 +22,7 @@ use vocabulary::{
 };
 
 use crate::begun::Begun;
-use crate::sender::RESTORED;
+use crate::sender::{FOUND, RESTORED};
 use crate::ways::{Group, Sent, Ways};
 use crate::{Config, Sending, WorkerError, pause_after};
 
@@ -45,9 +45,6 @@ const TRANSACTIONAL_PAUSE_MAX: SignedDuration = SignedDuration::from_mins(60);
 
 /// A server that could not even be reached is tried again after this: nothing was asked of it.
 const UNREACHED_PAUSE: SignedDuration = SignedDuration::from_secs(1);
-
-/// What stands in the place of a reply that nobody saw.
-const FOUND: &str = "found unsettled after a restart";
 
 /// The classes that have lanes here.
 pub(crate) const CLASSES: [MessageClass; 2] = [MessageClass::Verification, MessageClass::Transactional];
@@ -164,30 +161,20 @@ impl Lane {
             return Ok(false);
         }
         let mut ended = Ended::default();
-        let mut batch = Vec::with_capacity(taken.len());
-        for taken in taken {
-            let now = self.parts.clock.now();
-            if taken.row.expires_at <= now {
-                ended.end(&taken, OutboxState::Expired, now, Some("its time was over before it could be handed over".to_owned()));
-                continue;
+        let batch = match self.prepare_all(&taken, &mut ended).await {
+            Ok(batch) => batch,
+            Err(error) => {
+                // Nothing was handed over; who comes next tries again.
+                self.give_back(&taken).await?;
+                return Err(error);
             }
-            let is_restored = self.parts.control.restored_at().is_some_and(|moment| taken.row.told_at <= moment);
-            if is_restored && self.class != MessageClass::Verification {
-                ended.events.push(event(&taken, None, now, Tells::Delivery(DeliveryStatus::InDoubt, RESTORED)));
-                ended.end(&taken, OutboxState::InDoubt, now, Some(RESTORED.to_owned()));
-                continue;
-            }
-            match self.prepare(&taken).await? {
-                Ok(outgoing) => batch.push(outgoing),
-                Err(why) => ended.refuse(&taken, None, &why, now),
-            }
-        }
+        };
         let (texts, mails): (Vec<_>, Vec<_>) = batch.into_iter().partition(|out| out.taken.row.channel != Channel::Email);
-        for batch in [mails, texts] {
-            self.hand_over(batch, &mut ended).await;
-        }
-        // What was handed over must be told before this lane goes on: the next messages take their places in the file of begun
-        // messages.
+        // All of them have places of their own in the file of begun messages, because they are told together.
+        let mail_count = mails.len();
+        self.hand_over(mails, 0, &mut ended).await;
+        self.hand_over(texts, mail_count, &mut ended).await;
+        // What was handed over must be told before this lane goes on: the next messages take their places.
         while let Err(error) = ended.tell(&self.parts).await {
             pause_after("ending messages to one person", &error, stop).await;
             if stop.is_cancelled() {
@@ -195,6 +182,37 @@ impl Lane {
             }
         }
         Ok(true)
+    }
+
+    /// Those that can be handed over, with all that they need; the others are ended.
+    async fn prepare_all(&mut self, taken: &[Taken], ended: &mut Ended) -> Result<Vec<Outgoing>, WorkerError> {
+        let mut batch = Vec::with_capacity(taken.len());
+        for taken in taken {
+            let now = self.parts.clock.now();
+            if taken.row.expires_at <= now {
+                ended.end(taken, OutboxState::Expired, now, Some("its time was over before it could be handed over".to_owned()));
+                continue;
+            }
+            let is_restored = self.parts.control.restored_at().is_some_and(|moment| taken.row.told_at <= moment);
+            if is_restored && self.class != MessageClass::Verification {
+                ended.events.push(event(taken, None, now, Tells::Delivery(DeliveryStatus::InDoubt, RESTORED)));
+                ended.end(taken, OutboxState::InDoubt, now, Some(RESTORED.to_owned()));
+                continue;
+            }
+            match self.prepare(taken).await? {
+                Ok(outgoing) => batch.push(outgoing),
+                Err(why) => ended.refuse(taken, None, &why, now),
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Lets messages wait again that were taken and not offered.
+    async fn give_back(&self, taken: &[Taken]) -> Result<(), WorkerError> {
+        let now = self.parts.clock.now();
+        let mut back = Ended::default();
+        taken.iter().for_each(|taken| back.end(taken, OutboxState::Waiting, now, None));
+        back.tell(&self.parts).await
     }
 
     /// All that is needed to make a message; or why it cannot be made.
@@ -242,7 +260,8 @@ impl Lane {
         Ok(compiled)
     }
 
-    async fn hand_over(&mut self, mut batch: Vec<Outgoing>, ended: &mut Ended) {
+    /// `first` is the place of the first of them among all that are told together.
+    async fn hand_over(&mut self, mut batch: Vec<Outgoing>, first: usize, ended: &mut Ended) {
         let envelope = |out: &Outgoing| {
             let from = gateways::mailbox_address(&out.compiled.template.from).unwrap_or_default();
             Envelope { from, to: out.address.clone() }
@@ -257,7 +276,7 @@ impl Lane {
                 let out = &mut batch[place];
                 match made(parts, out) {
                     Ok(mail) => {
-                        begun.note(number, place, &out.taken.row.message_id).ok()?;
+                        begun.note(number, first + place, &out.taken.row.message_id).ok()?;
                         Some(mail)
                     }
                     Err(why) => {
@@ -315,19 +334,9 @@ fn made(parts: &Sending, out: &Outgoing) -> Result<Vec<u8>, String> {
 
 /// What the rules have against it. What they would only put off goes now: nobody plans when a code is asked for.
 fn against(parts: &Sending, out: &Outgoing, text: &str, now: Timestamp) -> Result<(), String> {
-    let contact = &out.recipient.contact;
     let fact = |sent: &OutboxSent| SentFact { at: sent.at, channel: sent.channel, class: sent.class, content: None };
     let sends: Vec<SentFact<'_>> = out.sends.iter().map(fact).collect();
-    let person = Person {
-        key: contact.key,
-        country: contact.profile.country.as_deref(),
-        region: contact.profile.region.as_deref(),
-        time_zone: contact.time_zone(),
-        is_zone_derived: contact.derived_time_zone.is_some(),
-        consents: &out.permission.consents,
-        suppressions: &out.permission.suppressions,
-        sends: &sends,
-    };
+    let person = Person::of(&out.recipient.contact, &out.permission, &sends);
     let message = MessageFacts { text: Some(text), ..MessageFacts::new(out.taken.row.class, out.taken.row.channel) };
     match person.facts(|contact| parts.rules.current().decide(contact, &message, now)) {
         Decision::Permit | Decision::Defer { .. } => Ok(()),

@@ -17,10 +17,11 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use lake::PlanRow;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use vocabulary::{Body, CampaignId, Channel, Context, DeliveryStatus, Event, EventId, MessageId, Money, Provider, VariantName};
+use vocabulary::{CampaignId, Channel, DeliveryStatus, Event, MessageId, Money, Provider, VariantName};
 
 use crate::begun::Begun;
 use crate::claim::{Claimed, Dropped, Job, Outgoing, against, claim};
+use crate::told::{Handed, delivery_event, doubt, hand_over_events};
 use crate::ways::{Group, Sent, Ways};
 use crate::{Config, Sending, WorkerError, pause_after};
 
@@ -51,7 +52,7 @@ const DEFER_MINUTES: i64 = 5;
 const TRIES_MAX: u32 = 12;
 
 /// What stands in the ledger in the place of a reply that nobody saw.
-const FOUND: &str = "found unsettled after a restart";
+pub(crate) const FOUND: &str = "found unsettled after a restart";
 
 /// The same for a message that was due before the control store was brought back.
 pub(crate) const RESTORED: &str = "it may have been handed over between the backup and the moment it was brought back";
@@ -127,31 +128,6 @@ async fn known_outcome(parts: &Sending, message: &MessageId) -> Result<Option<Se
     } else {
         None
     })
-}
-
-/// That nobody knows what became of a message.
-fn doubt(row: &LedgerRow, why: &str, now: Timestamp) -> Event {
-    Event {
-        id: delivery_event(&row.message_id, DeliveryStatus::InDoubt),
-        time: now,
-        received_at: now,
-        contact: row.contact,
-        time_doubt: None,
-        context: Context {
-            message_id: Some(row.message_id.clone()),
-            campaign_id: Some(row.campaign_id.clone()),
-            experiment_id: Some(row.experiment_id.clone()),
-            variant: row.variant.clone(),
-            market: row.market.clone(),
-            recommendation_id: row.recommendation_id.clone(),
-            ..Context::default()
-        },
-        body: Body::Delivery { status: DeliveryStatus::InDoubt, reply: Some(why.to_owned()) },
-    }
-}
-
-fn delivery_event(message: &MessageId, status: DeliveryStatus) -> EventId {
-    EventId::new(&format!("delivery:{message}:{status}")).expect("a message id and a word fit into an event id")
 }
 
 pub(crate) async fn run(parts: Sending, ways: Ways, worker: String, number: usize, shared: Arc<Shared>, stop: CancellationToken) {
@@ -348,12 +324,14 @@ impl Sender {
     async fn send_group(&mut self, job: &Job, rows: &[PlanRow], stop: &CancellationToken) -> Result<Ended, WorkerError> {
         let until = Instant::now() + FACTS_TIME_MAX;
         let Claimed { outgoing: mut batch, dropped, restored } = claim(&self.parts, &self.worker, job, rows).await?;
+        let (channel, class) = (job.campaign.channel, job.campaign.class);
         let mut ended = Ended::default();
-        self.hold_back(&mut batch, &mut ended);
+        if channel == Channel::Email {
+            self.hold_back(&mut batch, &mut ended);
+        }
         let envelopes: Vec<Envelope> =
             batch.iter().map(|out| Envelope { from: job.from.clone(), to: out.address.clone() }).collect();
         let ids: Vec<MessageId> = batch.iter().map(|out| out.message_id.clone()).collect();
-        let (channel, class) = (job.campaign.channel, job.campaign.class);
         let group = Group { channel, class, ids: &ids, envelopes: &envelopes, until: Some(until) };
         let results = {
             let (parts, begun, number) = (&self.parts, &self.shared.begun, self.number);
@@ -553,48 +531,4 @@ fn compose(parts: &Sending, job: &Job, out: &Outgoing, name: &VariantName) -> Re
     };
     let mail = gateways::mime(&mail).and_then(|bytes| parts.dkim.sign(&job.campaign.from, bytes));
     mail.map_err(|error| broken(error.to_string()))
-}
-
-/// How a message was handed over.
-struct Handed<'a> {
-    outcome: Settlement,
-    reply: &'a str,
-    provider: Option<Provider>,
-    cost: Option<Money>,
-}
-
-/// The events of one settled message: that it was handed over, and how that ended.
-fn hand_over_events(job: &Job, out: &Outgoing, handed: &Handed<'_>, at: Timestamp) -> Vec<Event> {
-    let (variant, recommendation_id) = out.variant_and_recommendation();
-    let context = Context {
-        message_id: Some(out.message_id.clone()),
-        campaign_id: Some(job.campaign.campaign.clone()),
-        experiment_id: Some(job.experiment.experiment.clone()),
-        variant,
-        channel: Some(job.campaign.channel),
-        market: out.recipient.contact.profile.market().map(str::to_owned),
-        provider: Some(handed.provider.clone().unwrap_or_else(|| job.provider.clone())),
-        recommendation_id,
-    };
-    let status = match handed.outcome {
-        Settlement::Accepted => DeliveryStatus::Accepted,
-        Settlement::InDoubt => DeliveryStatus::InDoubt,
-        Settlement::Refused | Settlement::Skipped => DeliveryStatus::Refused,
-    };
-    let id = EventId::new(&format!("message:{}", out.message_id)).expect("a message id fits into an event id");
-    let event = |id, body| Event {
-        id,
-        time: at,
-        received_at: at,
-        contact: out.recipient.contact.key,
-        time_doubt: None,
-        context: context.clone(),
-        body,
-    };
-    let delivery = Body::Delivery { status, reply: Some(handed.reply.to_owned()) };
-    let mut events = vec![event(delivery_event(&out.message_id, status), delivery)];
-    if out.sent.is_some() {
-        events.push(event(id, Body::Message { class: job.campaign.class, cost: handed.cost.or(job.cost) }));
-    }
-    events
 }
