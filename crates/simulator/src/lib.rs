@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod reading;
 pub mod shopper;
 pub mod sink;
+pub mod sink_mix;
 pub mod texts;
 pub mod truth;
 pub mod world;

@@ -8,12 +8,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+
+use crate::sink_mix::{Mix, Trouble, Troubles};
 
 /// RFC 5321 allows command lines of 512 bytes and text lines of 1,000; what is longer is no mail.
 const LINE_BYTES_MAX: u64 = 4_096;
@@ -67,6 +70,12 @@ pub struct SinkConfig {
     pub is_pipelining: bool,
     /// What goes wrong.
     pub faults: Vec<Fault>,
+    /// Where it listens; a free port of 127.0.0.1 where the port is 0.
+    pub listen: SocketAddr,
+    /// How long each reply takes.
+    pub latency: Duration,
+    /// How often it says no.
+    pub mix: Mix,
 }
 
 impl Default for SinkConfig {
@@ -77,6 +86,9 @@ impl Default for SinkConfig {
             mail_bytes_max: 10 * 1024 * 1024,
             is_pipelining: true,
             faults: Vec::new(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            latency: Duration::ZERO,
+            mix: Mix::NONE,
         }
     }
 }
@@ -112,16 +124,17 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Starts a server on a free port of 127.0.0.1; its mails come out of the channel.
+    /// Starts a server; its mails come out of the channel.
     ///
     /// # Errors
-    /// When no port can be opened.
+    /// When the port cannot be opened.
     pub async fn start(config: SinkConfig) -> io::Result<(Self, mpsc::Receiver<Mail>)> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
         let (mails, received) = mpsc::channel(config.queue_mails_max.max(1));
         let counters = Arc::new(Counters::default());
-        let task = tokio::spawn(listen(listener, Arc::new(config), mails, counters.clone()));
+        let troubles = Arc::new(Troubles::new(config.mix));
+        let task = tokio::spawn(listen(listener, Arc::new(config), troubles, mails, counters.clone()));
         Ok((Self { address, counters, listener: task.abort_handle() }, received))
     }
 
@@ -151,7 +164,13 @@ impl Drop for Sink {
     }
 }
 
-async fn listen(listener: TcpListener, config: Arc<SinkConfig>, mails: mpsc::Sender<Mail>, counters: Arc<Counters>) {
+async fn listen(
+    listener: TcpListener,
+    config: Arc<SinkConfig>,
+    troubles: Arc<Troubles>,
+    mails: mpsc::Sender<Mail>,
+    counters: Arc<Counters>,
+) {
     let mut sessions = JoinSet::new();
     loop {
         let stream = tokio::select! {
@@ -168,7 +187,7 @@ async fn listen(listener: TcpListener, config: Arc<SinkConfig>, mails: mpsc::Sen
         }
         counters.sessions.fetch_add(1, Ordering::Relaxed);
         counters.open.fetch_add(1, Ordering::Relaxed);
-        let session = Session::new(stream, config.clone(), mails.clone(), counters.clone());
+        let session = Session::new(stream, config.clone(), troubles.clone(), mails.clone(), counters.clone());
         sessions.spawn(session.run());
     }
 }
@@ -191,6 +210,7 @@ struct Session {
     replies: Vec<u8>,
     line: Vec<u8>,
     config: Arc<SinkConfig>,
+    troubles: Arc<Troubles>,
     mails: mpsc::Sender<Mail>,
     counters: Arc<Counters>,
     from: Option<String>,
@@ -207,13 +227,20 @@ impl Drop for Session {
 }
 
 impl Session {
-    fn new(stream: TcpStream, config: Arc<SinkConfig>, mails: mpsc::Sender<Mail>, counters: Arc<Counters>) -> Self {
+    fn new(
+        stream: TcpStream,
+        config: Arc<SinkConfig>,
+        troubles: Arc<Troubles>,
+        mails: mpsc::Sender<Mail>,
+        counters: Arc<Counters>,
+    ) -> Self {
         // Without it replies may wait for the client's next packet; the conversation works all the same.
         let _ = stream.set_nodelay(true);
         let (input, output) = stream.into_split();
         let input = BufReader::with_capacity(READ_BYTES, input);
         let (replies, line) = (Vec::new(), Vec::new());
-        Self { input, output, replies, line, config, mails, counters, from: None, to: vec![], named: vec![], mail_count: 0 }
+        let (from, to, named, mail_count) = (None, Vec::new(), Vec::new(), 0);
+        Self { input, output, replies, line, config, troubles, mails, counters, from, to, named, mail_count }
     }
 
     async fn run(mut self) {
@@ -246,7 +273,7 @@ impl Session {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match verb.to_ascii_uppercase().as_str() {
             "MAIL" => return Ok(self.begin(rest)),
-            "RCPT" => self.recipient(rest),
+            "RCPT" => return Ok(self.recipient(rest)),
             "DATA" => return self.data().await,
             "EHLO" => self.announce(),
             "HELO" => self.say("250 sink.example"),
@@ -287,20 +314,32 @@ impl Session {
         Next::Continue
     }
 
-    fn recipient(&mut self, rest: &str) {
+    fn recipient(&mut self, rest: &str) -> Next {
         let Some(to) = address_in(rest, "TO:").filter(|to| !to.is_empty()) else {
-            return self.say("501 5.5.4 Write RCPT TO:<address>");
+            self.say("501 5.5.4 Write RCPT TO:<address>");
+            return Next::Continue;
         };
         if self.from.is_none() {
-            return self.say("503 5.5.1 MAIL comes first");
+            self.say("503 5.5.1 MAIL comes first");
+            return Next::Continue;
         }
         self.named.push(to.to_owned());
         let is_refused = |fault: &Fault| matches!(fault, Fault::RefuseRecipient(text) if to.contains(text.as_str()));
-        if self.config.faults.iter().any(is_refused) {
-            return self.refuse("550 5.1.1 No such mailbox");
+        let is_refused = self.config.faults.iter().any(is_refused).then_some(Trouble::Unknown);
+        match is_refused.or_else(|| self.troubles.of_recipient(to)) {
+            Some(Trouble::Full) => self.refuse("452 4.2.2 The mailbox is full"),
+            Some(Trouble::Busy) => self.refuse("451 4.7.1 Try again later"),
+            Some(Trouble::Closing) => {
+                self.refuse("421 4.7.0 Too many mails at once, try again later");
+                return Next::Close;
+            }
+            Some(_) => self.refuse("550 5.1.1 No such mailbox"),
+            None => {
+                self.to.push(to.to_owned());
+                self.say("250 2.1.5 Ok");
+            }
         }
-        self.to.push(to.to_owned());
-        self.say("250 2.1.5 Ok");
+        Next::Continue
     }
 
     async fn data(&mut self) -> io::Result<Next> {
@@ -359,6 +398,9 @@ impl Session {
         let is_unwanted = self.has_fault(|fault| if let Fault::RefuseContent(text) = fault { Some(text) } else { None });
         let is_dropped = self.has_fault(|fault| if let Fault::DropAfterDot(text) = fault { Some(text) } else { None });
         let (from, to) = (self.from.take().unwrap_or_default(), std::mem::take(&mut self.to));
+        let trouble = to.first().and_then(|to| self.troubles.of_mail(to));
+        let (is_unwanted, is_dropped) =
+            (is_unwanted || trouble == Some(Trouble::Unwanted), is_dropped || trouble == Some(Trouble::Lost));
         self.forget();
         if to.is_empty() {
             self.refuse("554 5.5.1 No valid recipients");
@@ -422,6 +464,9 @@ impl Session {
 
     async fn flush(&mut self) -> io::Result<()> {
         if !self.replies.is_empty() {
+            if !self.config.latency.is_zero() {
+                tokio::time::sleep(self.config.latency).await;
+            }
             self.output.write_all(&self.replies).await?;
             self.replies.clear();
         }
