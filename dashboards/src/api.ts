@@ -7,6 +7,8 @@ import type { components, paths } from "./api.gen";
 type Schemas = components["schemas"];
 export type Experiment = Schemas["Experiment"];
 export type ExperimentSummary = Schemas["ExperimentSummary"];
+export type Campaign = Schemas["CampaignStatus"];
+export type MessageCount = Schemas["CountView"];
 export type Metric = Schemas["Metric"];
 export type Readout = Schemas["Readout"];
 export type Estimate = Schemas["Estimate"];
@@ -114,6 +116,16 @@ export function readout(id: string, abort: AbortSignal): Promise<Readout> {
 export function history(experiment: string, abort: AbortSignal): Promise<Recommendation[]> {
   const params = { path: { experiment } };
   return answer(client.GET("/v1/recommendations/{experiment}/history", { params, headers: authorized(), signal: abort }));
+}
+
+/** All campaigns, oldest first, and how far each is. */
+export function campaigns(abort: AbortSignal): Promise<Campaign[]> {
+  return answer(client.GET("/v1/campaigns", { headers: authorized(), signal: abort }));
+}
+
+/** Messages to one person of the last month, by class and state. */
+export function messageCounts(abort: AbortSignal): Promise<MessageCount[]> {
+  return answer(client.GET("/v1/messages", { headers: authorized(), signal: abort }));
 }
 
 /** The currency that amounts are converted to. */

@@ -5,11 +5,13 @@ import { render } from "preact";
 import type { ComponentChildren, VNode } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Failure, experiments, key, refusal, signIn, signOut } from "./api";
+import { CampaignsPage } from "./campaigns";
 import { ExperimentsPage } from "./experiments";
 import { ReadoutPage } from "./readout";
 import "./style.css";
 
 const EXPERIMENT_ROUTE = "#/experiments/";
+const CAMPAIGNS_ROUTE = "#/campaigns";
 
 /** Takes a key given as `#key=SECRET` (and the page to open, `&open=EXPERIMENT`) and leaves no trace of it in the URL. */
 function takeKeyFromAddress(): void {
@@ -58,6 +60,16 @@ function Frame({ children }: { children: ComponentChildren }): VNode {
             </svg>
             Sendlab
           </a>
+          {key.value !== null && (
+            <nav aria-label="Pages">
+              <a href="#/" aria-current={hash.value === CAMPAIGNS_ROUTE ? undefined : "page"}>
+                Experiments
+              </a>
+              <a href={CAMPAIGNS_ROUTE} aria-current={hash.value === CAMPAIGNS_ROUTE ? "page" : undefined}>
+                Campaigns
+              </a>
+            </nav>
+          )}
           {key.value !== null && (
             <button type="button" class="quiet" onClick={() => signOut()}>
               Sign out
@@ -128,6 +140,13 @@ function Console(): VNode {
     return (
       <Frame>
         <SignIn />
+      </Frame>
+    );
+  }
+  if (hash.value === CAMPAIGNS_ROUTE) {
+    return (
+      <Frame>
+        <CampaignsPage />
       </Frame>
     );
   }

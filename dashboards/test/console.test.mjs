@@ -212,6 +212,25 @@ function tooWide() {
   return `${document.documentElement.scrollWidth} of ${screen}: ${out.slice(0, 5).map(name).join(", ")}`;
 }
 
+test("the campaigns' page accounts for every message", async () => {
+  const campaigns = await api("/v1/campaigns");
+  const { page, problems, close } = await open();
+  await signIn(page, SENDLAB_KEY);
+  await page.getByRole("link", { name: "Campaigns" }).click();
+  await page.getByRole("heading", { name: "Campaigns", exact: true }).waitFor();
+  await page.getByRole("region", { name: "Messages to one person" }).waitFor();
+  assert.equal(await page.locator("[data-campaign]").count(), campaigns.length);
+  for (const { campaign, state, progress } of campaigns) {
+    const row = page.locator(`[data-campaign=${JSON.stringify(campaign.campaign)}]`);
+    assert.equal(await field(row, "state"), state);
+    for (const name of ["planned", "accepted", "refused", "in_doubt", "skipped", "claimed"]) {
+      shows(await field(row, name), progress[name], 1, `${campaign.campaign}, ${name}`);
+    }
+  }
+  assert.deepEqual(problems, []);
+  await close();
+});
+
 test("a phone shows everything without scrolling sideways", async () => {
   const { experiment: id } = await theExperiment();
   const { page, problems, close } = await open({ viewport: { width: 360, height: 740 }, colorScheme: "dark" });
