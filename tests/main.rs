@@ -4,6 +4,7 @@
 
 mod story {
     //! What Sendlab promises, as it happens.
+    mod before_and_after_start;
     mod letters;
     mod mid_campaign;
     mod one_person;

@@ -238,9 +238,13 @@ test("a phone shows everything without scrolling sideways", async () => {
   await page.locator(".forest circle").first().waitFor();
   assert.ok(!page.url().includes(SENDLAB_KEY), "the key is gone from the address");
   assert.equal(await page.evaluate(tooWide), "", "the page is as wide as the screen");
-  await page.getByRole("link", { name: "Experiments" }).focus();
+  const pages = page.getByRole("navigation", { name: "Pages" });
+  await pages.getByRole("link", { name: "Experiments" }).focus();
   await page.keyboard.press("Enter");
   await page.locator("[data-experiment]").first().waitFor();
+  await pages.getByRole("link", { name: "Campaigns" }).click();
+  await page.getByRole("region", { name: "Messages to one person" }).waitFor();
+  assert.equal(await page.evaluate(tooWide), "", "so is the campaigns' page");
   assert.deepEqual(problems, [], "nothing went wrong in the page");
   await close();
 });

@@ -209,7 +209,7 @@ pub(super) async fn contacts_are_replaced_as_a_whole(place: &Place) {
     };
     let found = async |lake: &Lake, audience: Option<&str>| {
         let found = lake.audience(audience, Group::Internal).await.unwrap().recipients;
-        found.into_iter().map(|who| (who.key.as_i64(), who.country.unwrap())).collect::<Vec<_>>()
+        found.into_iter().map(|who| (who.key.as_i64(), who.traits.country.clone().unwrap())).collect::<Vec<_>>()
     };
     let lake = Lake::open(place.config()).await.unwrap();
     assert_eq!(

@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::signed_mail::{new_keys, verify};
 use crate::support::shop::Shop;
 use crate::support::{python, run, sql, until};
 
@@ -64,14 +65,17 @@ fn readers() -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_reader_gets_the_letter_in_their_language() {
-    let shop = Shop::open("2026-03-02T11:00:00Z").await;
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, records) = new_keys(folder.path());
+    let shop = Shop::signed(keys).await;
+    shop.pass(2 * 60);
     shop.contacts(readers()).await;
     shop.experiment("e", [None; 2]).await;
     shop.campaign("c", "e", json!({ "content": { "a": letter(), "b": letter() } })).await;
     shop.state("c", &["done"]).await;
-    let folder = tempfile::tempdir().unwrap();
     let mut letters: Vec<Value> = Vec::new();
     for (number, raw) in shop.raw_mails().into_iter().enumerate() {
+        assert_eq!(verify(folder.path(), &records, &raw), json!([true, true]), "both signatures are true in every language");
         let file = folder.path().join(number.to_string());
         std::fs::write(&file, raw).unwrap();
         letters.push(serde_json::from_str(&run(Command::new(python()).args(["-c", READ]).arg(file))).unwrap());
@@ -202,6 +206,10 @@ async fn each_reader_gets_a_text_message_whose_price_is_known() {
     })
     .await;
     assert_eq!(json!(rows), json!([{ "provider": "asia", "cost": 14 }]), "two segments to Hong Kong, one to each of the others");
+
+    let run = shop.send(Method::POST, "/v1/campaigns/c/dry-run", &json!({})).await;
+    let cost = json!({ "amounts": ["0.14 USD"], "sampled": 3, "unpriced": 0 });
+    assert_eq!((&run["sent"], &run["cost"]), (&json!(3), &cost), "what it costs is known before: {run}");
 
     let warnings = json!({ "markets": ["HK", "AE", "BR"], "languages": ["zh-HK", "ar-AE", "pt-BR", "fr"] });
     let warnings = shop.send(Method::POST, "/v1/campaigns/c/lint", &warnings).await;

@@ -22,7 +22,7 @@ pub(crate) fn reading() -> OpenApiRouter<Arc<Parts>> {
 }
 
 pub(crate) fn managing() -> OpenApiRouter<Arc<Parts>> {
-    OpenApiRouter::new().routes(routes!(put)).routes(routes!(start)).routes(routes!(pause))
+    OpenApiRouter::new().routes(routes!(put)).routes(routes!(start)).routes(routes!(pause)).routes(routes!(cancel))
 }
 
 pub(crate) async fn known(parts: &Parts, id: &CampaignId) -> Result<CampaignRow, Problem> {
@@ -127,6 +127,7 @@ async fn start(State(parts): State<Arc<Parts>>, Id(id): Id<CampaignId>) -> Resul
         CampaignState::Paused if row.plan_version > 0 => Move::To(CampaignState::Sending),
         CampaignState::Draft | CampaignState::Paused | CampaignState::Failed => Move::To(CampaignState::Planning),
         CampaignState::Done => Move::Refused("it is done", "store it under a new id to send again"),
+        CampaignState::Cancelled => Move::Refused("it was cancelled", "store it under a new id to send again"),
     })
     .await
 }
@@ -149,7 +150,32 @@ async fn pause(State(parts): State<Arc<Parts>>, Id(id): Id<CampaignId>) -> Resul
         CampaignState::Paused => Move::None,
         CampaignState::Planning | CampaignState::Sending => Move::To(CampaignState::Paused),
         CampaignState::Draft => Move::Refused("it was not started", "nothing is sent before it is started"),
-        CampaignState::Done | CampaignState::Failed => Move::Refused("it does not run any more", "nothing of it is being sent"),
+        CampaignState::Done | CampaignState::Failed | CampaignState::Cancelled => {
+            Move::Refused("it does not run any more", "nothing of it is being sent")
+        }
+    })
+    .await
+}
+
+/// Cancel a campaign for good: what has not left does not leave any more. What was sent stays counted. Harmless when it is cancelled
+/// already.
+#[utoipa::path(
+    post,
+    path = "/v1/campaigns/{id}/cancel",
+    tag = "campaigns",
+    operation_id = "cancel_campaign",
+    params(("id" = String, Path, description = "The campaign's id.")),
+    responses(
+        (status = 200, description = "It is cancelled.", body = CampaignView),
+        (status = 404, description = "There is none.", body = ErrorBody),
+        (status = 409, description = "It is done.", body = ErrorBody),
+    )
+)]
+async fn cancel(State(parts): State<Arc<Parts>>, Id(id): Id<CampaignId>) -> Result<Json<CampaignView>, Problem> {
+    move_to(&parts, &id, |row| match row.state {
+        CampaignState::Cancelled => Move::None,
+        CampaignState::Done => Move::Refused("it is done", "everything of it has been sent"),
+        _ => Move::To(CampaignState::Cancelled),
     })
     .await
 }

@@ -21,6 +21,7 @@ mod consents;
 mod console;
 mod contacts;
 mod diagnose;
+mod dry_run;
 mod erasures;
 mod experiments;
 mod explanations;
@@ -151,6 +152,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             recommendations::reading(),
             campaigns::reading(),
             preview::routes(),
+            dry_run::routes(),
             calendar::reading(),
             segments::reading(),
             triggers::reading(),

@@ -169,6 +169,7 @@ impl From<PlanningError> for Problem {
         match error {
             PlanningError::Lake(error) => error.into(),
             PlanningError::Control(error) => error.into(),
+            PlanningError::Ended(error) => Self::internal(&error),
             PlanningError::Campaign(why) => Self::unprocessable("not_plannable", why, "mend that and ask again"),
         }
     }

@@ -25,6 +25,9 @@ use crate::request::PathText;
 /// A transparent picture of one point.
 const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 
+/// The address that a click on the link is told with that no person sees; the view `graded_clicks` knows it.
+const TRAP: &str = "trap:";
+
 pub(crate) fn routes() -> OpenApiRouter<Arc<Parts>> {
     OpenApiRouter::new().routes(routes!(open)).routes(routes!(click)).routes(routes!(unsubscribe_page, unsubscribe))
 }
@@ -55,7 +58,7 @@ async fn open(State(parts): State<Arc<Parts>>, PathText(token): PathText, method
     responses((status = 302, description = "To the signed target."), (status = 404, description = "The link is not one of ours."))
 )]
 async fn click(State(parts): State<Arc<Parts>>, PathText(token): PathText, method: Method, headers: HeaderMap) -> Response {
-    let Ok(link) = parts.links.read(LinkKind::Click, &token) else { return not_ours() };
+    let Ok(link) = parts.links.read(LinkKind::Click, &token) else { return trap(&parts, &token, &method, &headers).await };
     let Some((target, location)) = link.target.as_deref().and_then(|target| Some((target.to_owned(), location(target)?))) else {
         return not_ours();
     };
@@ -67,6 +70,18 @@ async fn click(State(parts): State<Arc<Parts>>, PathText(token): PathText, metho
     };
     record(&parts, &link, seen, body).await;
     let mut response = (StatusCode::FOUND, [(header::LOCATION, location)]).into_response();
+    private(&mut response);
+    response
+}
+
+/// The link that no person sees: whoever follows it is a machine, and gets nothing.
+async fn trap(parts: &Parts, token: &str, method: &Method, headers: &HeaderMap) -> Response {
+    let Ok(link) = parts.links.read(LinkKind::Trap, token) else { return not_ours() };
+    let seen = Seen::new(parts, method, headers);
+    let body =
+        |_: &LedgerRow, seen: &Seen| Body::Click { url: Some(TRAP.into()), machine: true, user_agent: seen.user_agent.clone() };
+    record(parts, &link, seen, body).await;
+    let mut response = StatusCode::NO_CONTENT.into_response();
     private(&mut response);
     response
 }

@@ -149,7 +149,7 @@ async fn view(parts: &Parts, row: TriggerRow) -> Result<TriggerView, Problem> {
 
 /// Why nothing is sent to who enters.
 async fn problem(parts: &Parts, row: &TriggerRow) -> Result<Option<String>, Problem> {
-    use control::CampaignState::{Done, Draft, Failed, Paused, Planning, Sending};
+    use control::CampaignState::{Cancelled, Done, Draft, Failed, Paused, Planning, Sending};
     let id = &row.trigger.campaign;
     if !row.is_running {
         return Ok(Some("the trigger is paused; `sendlab trigger start` lets it go on".to_owned()));
@@ -163,6 +163,7 @@ async fn problem(parts: &Parts, row: &TriggerRow) -> Result<Option<String>, Prob
         Paused => "is paused; `sendlab campaign start` lets it go on",
         Failed => "has failed; `sendlab campaign list` tells why",
         Done => "is over; name another one",
+        Cancelled => "was cancelled; name another one",
         Planning | Sending => return Ok(None),
     };
     Ok(Some(format!("campaign `{id}` {advice}")))

@@ -33,5 +33,5 @@ pub use lint::{LintInput, LintRules, Severity, Warning, lint};
 pub use message::{TEMPLATE_COPY, compile_template};
 pub use sms::Segments;
 pub use template::{Library, RenderContext, Rendered};
-pub use track::track;
+pub use track::{Tracking, track, track_text};
 pub use values::Data;

@@ -2,9 +2,9 @@
 //! be looked up to understand it and nobody can make one up.
 //!
 //! A token is the base64url form, without padding, of one byte for the kind, one for the length of the message id, the
-//! message id, the target where there is one, and the first 16 bytes of an HMAC-SHA256 over all of that. The kind is
-//! under the signature, so that the address of a picture can never be turned into an unsubscription; the target is too,
-//! so that the redirect is not open to others.
+//! message id, the position and the target where there is one, and the first 16 bytes of an HMAC-SHA256 over all of that. The
+//! kind is under the signature, so that the address of a picture can never be turned into an unsubscription; the target is
+//! too, so that the redirect is not open to others.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -23,6 +23,10 @@ pub const TOKEN_BYTES_MAX: usize = 4_096;
 
 /// 128 bits are beyond guessing and keep links short.
 const SIGNATURE_BYTES: usize = 16;
+
+/// The first byte of a click that has a position, in two bytes before its target. It is not that of clicks without one, which
+/// are in mails that people have.
+const PLACED: u8 = b'n';
 
 /// Keeps these signatures apart from any other use of the same key.
 const PURPOSE: &[u8] = b"sendlab link 1";
@@ -49,11 +53,14 @@ pub enum LinkKind {
     Unsubscribe,
     /// What the recipient wants to get.
     Preferences,
+    /// A link that no person sees: whoever follows it is a machine. It has no target, because any page that it led to would
+    /// count a visitor who is none.
+    Trap,
 }
 
 impl LinkKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Open, Self::Click, Self::Unsubscribe, Self::Preferences];
+    pub const ALL: [Self; 5] = [Self::Open, Self::Click, Self::Unsubscribe, Self::Preferences, Self::Trap];
 
     fn byte(self) -> u8 {
         match self {
@@ -61,6 +68,7 @@ impl LinkKind {
             Self::Click => b'c',
             Self::Unsubscribe => b'u',
             Self::Preferences => b'p',
+            Self::Trap => b't',
         }
     }
 }
@@ -73,6 +81,9 @@ pub struct Link {
     /// Where a click leads, exactly as it was written in the message; it may hold characters that an HTTP header may
     /// not. `None` for the other kinds.
     pub target: Option<String>,
+    /// The place of a click among the tracked links of its part, from 0 on. `None` for the other kinds, and where the link
+    /// was made without one.
+    pub position: Option<u16>,
 }
 
 /// Makes and reads links.
@@ -94,25 +105,42 @@ impl Links {
     /// The address of the picture that tells that `message` was opened.
     #[must_use]
     pub fn open(&self, message: &MessageId) -> String {
-        format!("{}/t/o/{}.gif", self.base_url, self.token(LinkKind::Open, message, ""))
+        format!("{}/t/o/{}.gif", self.base_url, self.token(LinkKind::Open.byte(), message, None, ""))
     }
 
     /// The address that tells that `message` led somebody to `target`, and takes them there.
     #[must_use]
     pub fn click(&self, message: &MessageId, target: &str) -> String {
-        format!("{}/t/c/{}", self.base_url, self.token(LinkKind::Click, message, target))
+        self.click_address(message, target, None)
+    }
+
+    /// As [`Links::click`], for the link at that place among the tracked links of its part, from 0 on.
+    #[must_use]
+    pub fn click_at(&self, message: &MessageId, target: &str, position: u16) -> String {
+        self.click_address(message, target, Some(position))
+    }
+
+    fn click_address(&self, message: &MessageId, target: &str, position: Option<u16>) -> String {
+        let kind = if position.is_some() { PLACED } else { LinkKind::Click.byte() };
+        format!("{}/t/c/{}", self.base_url, self.token(kind, message, position, target))
+    }
+
+    /// The address that no person follows, because none sees it. To a machine it looks like any other link.
+    #[must_use]
+    pub fn trap(&self, message: &MessageId) -> String {
+        format!("{}/t/c/{}", self.base_url, self.token(LinkKind::Trap.byte(), message, None, ""))
     }
 
     /// The address that ends all messages to the recipient of `message`.
     #[must_use]
     pub fn unsubscribe(&self, message: &MessageId) -> String {
-        format!("{}/t/u/{}", self.base_url, self.token(LinkKind::Unsubscribe, message, ""))
+        format!("{}/t/u/{}", self.base_url, self.token(LinkKind::Unsubscribe.byte(), message, None, ""))
     }
 
     /// The page on which the recipient of `message` says what they want to get.
     #[must_use]
     pub fn preferences(&self, message: &MessageId) -> String {
-        format!("{}/t/p/{}", self.base_url, self.token(LinkKind::Preferences, message, ""))
+        format!("{}/t/p/{}", self.base_url, self.token(LinkKind::Preferences.byte(), message, None, ""))
     }
 
     /// The page of a subscription form.
@@ -151,21 +179,27 @@ impl Links {
         let (said, signature) = bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE_BYTES)?)?;
         self.keyed.clone().chain_update(said).verify_truncated_left(signature).ok()?;
         let (&[kind_byte, id_length], rest) = said.split_first_chunk::<2>()?;
-        let (id, target) = rest.split_at_checked(usize::from(id_length))?;
-        if kind_byte != kind.byte() {
+        let (id, rest) = rest.split_at_checked(usize::from(id_length))?;
+        let (position, target) = match rest.split_first_chunk() {
+            Some((position, target)) if kind_byte == PLACED => (Some(u16::from_be_bytes(*position)), target),
+            _ => (None, rest),
+        };
+        let made = if position.is_some() { LinkKind::Click.byte() } else { kind_byte };
+        if made != kind.byte() {
             return None;
         }
         let message_id = MessageId::new(str::from_utf8(id).ok()?).ok()?;
         let target = (kind == LinkKind::Click).then(|| str::from_utf8(target).map(str::to_owned)).transpose().ok()?;
-        Some(Link { message_id, target })
+        Some(Link { message_id, target, position })
     }
 
-    fn token(&self, kind: LinkKind, message: &MessageId, target: &str) -> String {
+    fn token(&self, kind: u8, message: &MessageId, position: Option<u16>, target: &str) -> String {
         let id = message.as_str().as_bytes();
         let id_length = u8::try_from(id.len()).expect("ids are at most 128 bytes long");
-        let mut bytes = Vec::with_capacity(2 + id.len() + target.len() + SIGNATURE_BYTES);
-        bytes.extend_from_slice(&[kind.byte(), id_length]);
+        let mut bytes = Vec::with_capacity(4 + id.len() + target.len() + SIGNATURE_BYTES);
+        bytes.extend_from_slice(&[kind, id_length]);
         bytes.extend_from_slice(id);
+        bytes.extend(position.into_iter().flat_map(u16::to_be_bytes));
         bytes.extend_from_slice(target.as_bytes());
         let signature = self.keyed.clone().chain_update(&bytes).finalize().into_bytes();
         bytes.extend_from_slice(&signature[..SIGNATURE_BYTES]);
@@ -196,6 +230,7 @@ mod tests {
             LinkKind::Click => links().click(&message(), target),
             LinkKind::Unsubscribe => links().unsubscribe(&message()),
             LinkKind::Preferences => links().preferences(&message()),
+            LinkKind::Trap => links().trap(&message()),
         };
         token_of(&url).to_owned()
     }
@@ -209,6 +244,7 @@ mod tests {
         check(links().open(&message()), "https://mail.shop.example/t/o/", ".gif");
         check(links().click(&message(), "https://shop.example"), "https://mail.shop.example/t/c/", "");
         check(links().unsubscribe(&message()), "https://mail.shop.example/t/u/", "");
+        check(links().trap(&message()), "https://mail.shop.example/t/c/", "");
         assert!(!links().is_own("https://mail.shop.example.evil/t/c/x"));
         assert!(!links().is_own("https://mail.shop.example/terms"));
     }
@@ -216,9 +252,37 @@ mod tests {
     #[test]
     fn only_clicks_have_targets() {
         let read = |kind| links().read(kind, &token(kind, "https://shop.example/?a=1&b=2")).unwrap();
-        assert_eq!(read(LinkKind::Open), Link { message_id: message(), target: None });
+        let untargeted = Link { message_id: message(), target: None, position: None };
+        assert_eq!(read(LinkKind::Open), untargeted);
         assert_eq!(read(LinkKind::Click).target.as_deref(), Some("https://shop.example/?a=1&b=2"));
-        assert_eq!(read(LinkKind::Unsubscribe), Link { message_id: message(), target: None });
+        assert_eq!(read(LinkKind::Unsubscribe), untargeted);
+        assert_eq!(read(LinkKind::Trap), untargeted);
+    }
+
+    #[test]
+    fn positions_are_read_by_clicks_alone() {
+        let check = |target: &str, position: u16| {
+            let url = links().click_at(&message(), target, position);
+            let expect = Link { message_id: message(), target: Some(target.to_owned()), position: Some(position) };
+            assert!(url.starts_with("https://mail.shop.example/t/c/"), "{url}");
+            assert!(url.len() <= links().click(&message(), target).len() + 3, "a position is short");
+            for kind in LinkKind::ALL {
+                let expect = if kind == LinkKind::Click { Ok(expect.clone()) } else { Err(ContentError::ForgedLink) };
+                assert_eq!(links().read(kind, token_of(&url)), expect, "{kind:?}");
+            }
+        };
+        check("https://shop.example", 0);
+        check("https://shop.example", 1);
+        check("", u16::from_be_bytes(*b"oc"));
+        check("https://shop.example/?a=1#x", u16::MAX);
+    }
+
+    /// Made by other means from what the head of this file says; such links are in mails that people have.
+    #[test]
+    fn links_without_a_position_stay_good() {
+        let token = "YyAwMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZmh0dHBzOi8vc2hvcC5leGFtcGxlLz9hPTG642drhg-SQ1cHTN9g5dqR";
+        let target = Some("https://shop.example/?a=1".to_owned());
+        assert_eq!(links().read(LinkKind::Click, token), Ok(Link { message_id: message(), target, position: None }));
     }
 
     #[test]
@@ -250,8 +314,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_token_changed_in_any_byte_is_refused(at in any::<prop::sample::Index>(), to in any::<char>(), target in ".{0,60}") {
-            let genuine = token(LinkKind::Click, &target);
+        fn a_token_changed_in_any_byte_is_refused(
+            at in any::<prop::sample::Index>(), to in any::<char>(), position in any::<u16>(), target in ".{0,60}",
+        ) {
+            let url = links().click_at(&message(), &target, position);
+            let genuine = token_of(&url);
             let mut changed: Vec<char> = genuine.chars().collect();
             let at = at.index(changed.len());
             prop_assume!(changed[at] != to);
@@ -276,12 +343,15 @@ mod tests {
         }
 
         #[test]
-        fn what_was_written_is_read(id in "[a-zA-Z0-9 ._é-]{1,60}", target in ".{0,200}") {
+        fn what_was_written_is_read(id in "[a-zA-Z0-9 ._é-]{1,60}", target in ".{0,200}", position in any::<Option<u16>>()) {
             prop_assume!(!id.trim().is_empty());
             let id = MessageId::new(&id).unwrap();
-            let url = links().click(&id, &target);
+            let url = match position {
+                Some(position) => links().click_at(&id, &target, position),
+                None => links().click(&id, &target),
+            };
             let link = links().read(LinkKind::Click, token_of(&url)).unwrap();
-            prop_assert_eq!(link, Link { message_id: id, target: Some(target) });
+            prop_assert_eq!(link, Link { message_id: id, target: Some(target), position });
         }
     }
 }

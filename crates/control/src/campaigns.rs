@@ -30,6 +30,8 @@ vocabulary::words!(
         Done = "done",
         /// It could not be planned or sent; `error` says why.
         Failed = "failed",
+        /// Ended for good by somebody: what had not left does not leave any more.
+        Cancelled = "cancelled",
     }
 );
 
@@ -102,8 +104,9 @@ impl Control {
     /// [`ControlError`] where the file cannot be read.
     pub async fn campaigns(&self) -> Result<Vec<CampaignRow>, ControlError> {
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT definition, state, planned, plan_version, error, created_at FROM campaigns
-             ORDER BY created_at, campaign_id",
+            "SELECT definition, CASE WHEN cancelled_at IS NULL THEN state ELSE 'cancelled' END AS state, planned, plan_version, error,
+                 created_at
+             FROM campaigns ORDER BY created_at, campaign_id",
         )
         .fetch_all(&mut *self.reader().await)
         .await
@@ -219,11 +222,17 @@ pub(crate) async fn set_state(
     error: Option<&str>,
     now: Timestamp,
 ) -> Result<(), ControlError> {
-    sqlx::query("UPDATE campaigns SET state = $1, error = $2, epoch = epoch + 1, updated_at = $3 WHERE campaign_id = $4")
-        .bind(to.as_str())
+    // Who cancels ends it: for everything that leases and plans a cancelled campaign is one that is done.
+    let cancelled_at = (to == CampaignState::Cancelled).then(|| now.as_microsecond());
+    let stored = if cancelled_at.is_some() { CampaignState::Done } else { to };
+    let query = "UPDATE campaigns SET state = $1, error = $2, epoch = epoch + 1, updated_at = $3, cancelled_at = $5
+                 WHERE campaign_id = $4";
+    sqlx::query(query)
+        .bind(stored.as_str())
         .bind(error)
         .bind(now.as_microsecond())
         .bind(id.as_str())
+        .bind(cancelled_at)
         .execute(connection)
         .await
         .map_err(ControlError::query("moving a campaign"))?;
@@ -269,7 +278,9 @@ pub(crate) async fn read_campaign(
     id: &CampaignId,
 ) -> Result<Option<CampaignRow>, ControlError> {
     let row: Option<Row> = sqlx::query_as(
-        "SELECT definition, state, planned, plan_version, error, created_at FROM campaigns WHERE campaign_id = $1",
+        "SELECT definition, CASE WHEN cancelled_at IS NULL THEN state ELSE 'cancelled' END AS state, planned, plan_version, error,
+             created_at
+         FROM campaigns WHERE campaign_id = $1",
     )
     .bind(id.as_str())
     .fetch_optional(connection)
@@ -348,7 +359,7 @@ async fn insert_some_slices(
 
 #[cfg(test)]
 mod tests {
-    use super::CampaignState::{Done, Draft, Failed, Paused, Planning, Sending};
+    use super::CampaignState::{Cancelled, Done, Draft, Failed, Paused, Planning, Sending};
     use super::*;
     use crate::testing::{World, at, campaign, campaign_id, experiment, new_slices, sending_campaign};
 
@@ -378,6 +389,22 @@ mod tests {
         assert!(!control.put_campaign(&campaign("c", "e")).await.unwrap());
         let row = control.campaign(&id).await.unwrap().unwrap();
         assert_eq!((row.state, row.error, row.campaign.share), (Draft, None, 1.0));
+    }
+
+    #[tokio::test]
+    async fn what_is_cancelled_stays_so() {
+        let world = World::new();
+        let control = world.open().await;
+        let id = sending_campaign(&control, &[(0, 10, 0)]).await;
+        assert!(control.set_campaign_state(&id, &[Sending], Cancelled).await.unwrap());
+        let row = control.campaign(&id).await.unwrap().unwrap();
+        assert_eq!((row.state, control.campaign_state(&id).await.unwrap()), (Cancelled, Some(Cancelled)));
+        assert_eq!(control.campaigns().await.unwrap()[0].state, Cancelled);
+        for from in [Sending, Paused, Done] {
+            assert!(!control.set_campaign_state(&id, &[from], Sending).await.unwrap());
+        }
+        assert!(control.lease_slice("w", at(1_000), at(1_060)).await.unwrap().is_none());
+        assert!(!control.fail_campaign(&id, "no").await.unwrap());
     }
 
     #[tokio::test]

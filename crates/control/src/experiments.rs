@@ -1,8 +1,7 @@
 //! Experiments as people wrote them, and the readouts that decisions rest on.
 
 use experiment::Readout;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sqlx::SqliteConnection;
 use vocabulary::{Experiment, ExperimentId};
 
@@ -129,7 +128,7 @@ pub(crate) fn to_json(what: &'static str, value: &impl Serialize) -> Result<Stri
 }
 
 /// Reads the stored form.
-pub(crate) fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, ControlError> {
+pub(crate) fn from_json<'a, T: Deserialize<'a>>(what: &'static str, text: &'a str) -> Result<T, ControlError> {
     serde_json::from_str(text).map_err(ControlError::json(what))
 }
 

@@ -52,11 +52,13 @@ impl Control {
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
     pub async fn campaign_state(&self, id: &CampaignId) -> Result<Option<CampaignState>, ControlError> {
-        let state: Option<String> = sqlx::query_scalar("SELECT state FROM campaigns WHERE campaign_id = $1")
-            .bind(id.as_str())
-            .fetch_optional(&mut *self.reader().await)
-            .await
-            .map_err(ControlError::query("reading a campaign's state"))?;
+        let state: Option<String> = sqlx::query_scalar(
+            "SELECT CASE WHEN cancelled_at IS NULL THEN state ELSE 'cancelled' END FROM campaigns WHERE campaign_id = $1",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&mut *self.reader().await)
+        .await
+        .map_err(ControlError::query("reading a campaign's state"))?;
         state.map(|state| parsed("a campaign's state", &state, str::parse)).transpose()
     }
 

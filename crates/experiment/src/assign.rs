@@ -65,8 +65,8 @@ impl Assigner {
 /// of 0.3, so a share can grow.
 #[must_use]
 pub fn in_share(campaign: &CampaignId, key: ContactKey, share: f64) -> bool {
-    // At 1 the product is 2^64, beyond every hash; the conversion saturates outside 0 to 2^128 and takes NaN as 0.
-    u128::from(hash(&salted("campaign", campaign.as_str()), key)) < (share * RANGE as f64) as u128
+    // The conversion saturates outside 0 to 2^128 and takes NaN as 0. A share of 1 is everybody, whatever the hash.
+    share >= 1.0 || u128::from(hash(&salted("campaign", campaign.as_str()), key)) < (share * RANGE as f64) as u128
 }
 
 /// SHA-256 fed with what the hash is for, so that an experiment and a campaign of the same name stay independent.

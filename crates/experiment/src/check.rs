@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use vocabulary::label::may_be_mailbox;
-use vocabulary::{Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Measure, Metric, Outcome, Variant, VariantName};
+use vocabulary::{
+    Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Measure, Metric, Outcome, Utm, Variant, VariantName,
+};
 
 use crate::error::Problem;
 
@@ -76,6 +78,16 @@ pub(crate) fn problem_of_campaign(campaign: &Campaign) -> Option<Problem> {
         within("ends", campaign.ends.zip(campaign.start).is_none_or(|(ends, start)| ends > start), || {
             "is not after `start`; nothing could leave".to_owned()
         })?;
+        within("utm", is_mail || campaign.utm.is_none(), || {
+            format!("is for the links of e-mail; write the fields into the text where it goes by {}", campaign.channel)
+        })?;
+        within("trap_link", is_mail || !campaign.trap_link, || "is for e-mail; leave it out".to_owned())?;
+        if let Some(Utm { source, medium, campaign, content, term }) = &campaign.utm {
+            let fields = [("source", source), ("medium", medium), ("campaign", campaign), ("content", content), ("term", term)];
+            for (name, value) in fields {
+                line(&format!("utm.{name}"), value.as_ref())?;
+            }
+        }
         let cost = campaign.cost.unwrap_or(0.0);
         within("cost", cost.is_finite() && cost >= 0.0, || format!("is {cost}; it must be zero or more"))?;
         within("content", !campaign.content.is_empty(), || "is empty; give at least one copy".to_owned())?;

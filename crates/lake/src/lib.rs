@@ -77,7 +77,7 @@ use vocabulary::{ContactKey, Event, EventId, Experiment, Rates, Timestamp};
 
 pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
 pub use changes::{Changes, FactRow};
-pub use contacts::{Audience, ContactRows, Recipient};
+pub use contacts::{Audience, ContactRows, Recipient, Traits};
 pub use erasure::ErasureCertificate;
 pub use error::LakeError;
 pub use files::{FileRows, LINE_BYTES_MAX, Progress, ReadOptions, TextRow, has_lines, read_file, read_file_with, read_lines};
@@ -85,7 +85,7 @@ pub use group::Rows;
 pub use index::IndexConfig;
 pub use log_lander::LogLander;
 pub use place::TablesAt;
-pub use plan::{PlanReason, PlanRow, PlanRows, find_in_plan, forget_in_plan, planned_at, read_plan, write_plan};
+pub use plan::{PlanReason, PlanRow, PlanRows, find_in_plan, forget_in_plan, plan_rows, planned_at, read_plan, write_plan};
 pub use rates::Refilled;
 pub use retention::{RETENTION_DAYS_MIN, Retention};
 pub use sends::{Sends, SentMessage};
@@ -379,12 +379,18 @@ impl Lake {
         changes::seen_by(self, product, since).await
     }
 
-    /// What these contacts, or all, were sent after `since` and before `until`.
+    /// What these contacts, or all, were sent after `since` and before `until`; with the variant for messages of one experiment.
     ///
     /// # Errors
     /// As [`Lake::sql`].
-    pub async fn sends(&self, contacts: Option<&[ContactKey]>, since: Timestamp, until: Timestamp) -> Result<Sends, LakeError> {
-        sends::sends(self, contacts, since, until).await
+    pub async fn sends(
+        &self,
+        contacts: Option<&[ContactKey]>,
+        of: &Experiment,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Sends, LakeError> {
+        sends::sends(self, contacts, of, since, until).await
     }
 
     /// What is known of an experiment at `as_of`: one query over the tables as they are now.

@@ -52,7 +52,7 @@ pub struct PlanRow {
 pub type PlanRows = HashMap<(ContactKey, Option<Step>), PlanRow>;
 
 /// Why a message is not sent, or later than it was meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PlanReason {
     /// The name of the rule.
     pub rule: Arc<str>,
@@ -65,24 +65,33 @@ pub struct PlanReason {
 /// The name under which a plan's file says when it was made.
 const PLANNED_AT: &str = "sendlab.planned_at";
 
-/// Writes a plan that was made at `planned_at`: afterwards `path` is there whole or not at all, power losses included.
+/// Writes a plan that was made at `planned_at`: afterwards `path` is there whole or not at all, power losses included. Of the rows a
+/// few thousand are held at a time.
 ///
 /// # Errors
 /// [`LakeError::File`] when it cannot be written.
-pub fn write_plan(path: &Path, rows: &[PlanRow], planned_at: Option<Timestamp>) -> Result<(), LakeError> {
+pub fn write_plan(path: &Path, rows: impl IntoIterator<Item = PlanRow>, planned_at: Option<Timestamp>) -> Result<(), LakeError> {
     let failed = || LakeError::file("write", path);
     let folder = path.parent().unwrap_or(Path::new("."));
     let unfinished = path.with_extension("unfinished");
-    let write = || -> Result<(), std::io::Error> {
+    let write = move || -> Result<(), std::io::Error> {
         fs::create_dir_all(folder)?;
         let level = ZstdLevel::try_new(1)?;
         let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level));
         let planned_at = planned_at.map(|at| vec![KeyValue::new(PLANNED_AT.to_owned(), at.to_string())]);
         let properties = properties.set_key_value_metadata(planned_at);
         let properties = properties.set_max_row_group_row_count(Some(ROW_GROUP_ROWS)).build();
-        let batch = to_batch(rows).map_err(std::io::Error::other)?;
-        let mut writer = ArrowWriter::try_new(File::create(&unfinished)?, batch.schema(), Some(properties))?;
-        writer.write(&batch)?;
+        let mut writer = ArrowWriter::try_new(File::create(&unfinished)?, Arc::new(schema()), Some(properties))?;
+        let mut rows = rows.into_iter();
+        let mut group = Vec::with_capacity(ROW_GROUP_ROWS);
+        loop {
+            group.extend(rows.by_ref().take(ROW_GROUP_ROWS));
+            if group.is_empty() {
+                break;
+            }
+            writer.write(&to_batch(&group).map_err(std::io::Error::other)?)?;
+            group.clear();
+        }
         writer.into_inner()?.sync_all()?;
         fs::rename(&unfinished, path)?;
         sync_folder(folder)
@@ -95,8 +104,29 @@ pub fn write_plan(path: &Path, rows: &[PlanRow], planned_at: Option<Timestamp>) 
 /// # Errors
 /// [`LakeError::File`] when it cannot be read, [`LakeError::BadPlan`] when it is no plan.
 pub fn read_plan(path: &Path, first_row: usize, rows: usize) -> Result<Vec<PlanRow>, LakeError> {
+    let mut plan = Vec::with_capacity(rows.min(ROW_GROUP_ROWS));
+    for some in runs(path, first_row, Some(rows))? {
+        plan.append(&mut some?);
+    }
+    Ok(plan)
+}
+
+/// All rows of a plan, some thousand at a time.
+///
+/// # Errors
+/// As [`read_plan`], for each item too.
+pub fn plan_rows(path: &Path) -> Result<impl Iterator<Item = Result<Vec<PlanRow>, LakeError>> + use<>, LakeError> {
+    runs(path, 0, None)
+}
+
+fn runs(
+    path: &Path,
+    first_row: usize,
+    rows: Option<usize>,
+) -> Result<impl Iterator<Item = Result<Vec<PlanRow>, LakeError>> + use<>, LakeError> {
     let file = File::open(path).map_err(LakeError::file("open", path))?;
-    let bad = |why: String| LakeError::BadPlan { path: path.to_owned(), why };
+    let owned = path.to_owned();
+    let bad = move |why: String| LakeError::BadPlan { path: owned.clone(), why };
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| bad(error.to_string()))?;
     let names = |schema: &Schema| schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
     let (found, expect) = (names(builder.schema()), names(&schema()));
@@ -104,12 +134,16 @@ pub fn read_plan(path: &Path, first_row: usize, rows: usize) -> Result<Vec<PlanR
     if ![COLUMNS_BEFORE_REASONS, COLUMNS_BEFORE_STEPS, expect.len()].iter().any(|count| found == expect[..*count]) {
         return Err(bad("it has other columns".to_owned()));
     }
-    let reader = builder.with_offset(first_row).with_limit(rows).build().map_err(|error| bad(error.to_string()))?;
-    let mut plan = Vec::with_capacity(rows.min(ROW_GROUP_ROWS));
-    for batch in reader {
-        from_batch(&batch.map_err(|error| bad(error.to_string()))?, &mut plan).map_err(bad)?;
-    }
-    Ok(plan)
+    let builder = match rows {
+        None => builder.with_batch_size(ROW_GROUP_ROWS),
+        Some(rows) => builder.with_limit(rows),
+    };
+    let reader = builder.with_offset(first_row).build().map_err(|error| bad(error.to_string()))?;
+    Ok(reader.map(move |batch| {
+        let mut rows = Vec::new();
+        from_batch(&batch.map_err(|error| bad(error.to_string()))?, &mut rows).map_err(&bad)?;
+        Ok(rows)
+    }))
 }
 
 /// When a plan was made; `None` where it does not say so, as old ones do not.
@@ -192,8 +226,12 @@ fn from_batch(batch: &RecordBatch, plan: &mut Vec<PlanRow>) -> Result<(), String
 /// # Errors
 /// As [`read_plan`].
 pub fn find_in_plan(path: &Path, contacts: &HashSet<ContactKey>) -> Result<PlanRows, LakeError> {
-    let rows = read_plan(path, 0, usize::MAX)?;
-    Ok(rows.into_iter().filter(|row| contacts.contains(&row.contact)).map(|row| ((row.contact, row.step.clone()), row)).collect())
+    let mut found = PlanRows::new();
+    for rows in plan_rows(path)? {
+        let theirs = rows?.into_iter().filter(|row| contacts.contains(&row.contact));
+        found.extend(theirs.map(|row| ((row.contact, row.step.clone()), row)));
+    }
+    Ok(found)
 }
 
 /// Puts a key that means nobody in the place of each of these contacts, so that the other rows stay where they are; how many rows
@@ -213,7 +251,7 @@ pub fn forget_in_plan(
         forgotten += 1;
     }
     if forgotten > 0 {
-        write_plan(path, &rows, planned_at(path)?)?;
+        write_plan(path, rows, planned_at(path)?)?;
     }
     Ok(forgotten)
 }
@@ -243,7 +281,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plans/spring.parquet");
         let (rows, made_at) = (rows(40_000), "2026-11-11T00:00:00.5Z".parse().ok());
-        write_plan(&path, &rows, made_at).unwrap();
+        write_plan(&path, rows.clone(), made_at).unwrap();
         assert_eq!(planned_at(&path).unwrap(), made_at);
         let check = |first: usize, count: usize, expect: &[PlanRow]| {
             assert_eq!(read_plan(&path, first, count).unwrap(), expect, "{first} {count}");
@@ -270,7 +308,7 @@ mod tests {
     fn an_empty_plan_is_a_plan() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("empty.parquet");
-        write_plan(&path, &[], None).unwrap();
+        write_plan(&path, [], None).unwrap();
         assert_eq!(planned_at(&path).unwrap(), None);
         assert_eq!(read_plan(&path, 0, 10).unwrap(), []);
     }

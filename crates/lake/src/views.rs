@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 const FILES: &[(&str, &str)] = &[
     ("contact_facts", include_str!("sql/views/contact_facts.sql")),
     ("funnel", include_str!("sql/views/funnel.sql")),
+    ("graded_clicks", include_str!("sql/views/graded_clicks.sql")),
+    ("graded_opens", include_str!("sql/views/graded_opens.sql")),
     ("human_clicks", include_str!("sql/views/human_clicks.sql")),
     ("human_opens", include_str!("sql/views/human_opens.sql")),
     ("message_outcomes", include_str!("sql/views/message_outcomes.sql")),

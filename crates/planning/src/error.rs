@@ -12,4 +12,7 @@ pub enum PlanningError {
     /// The campaign cannot be planned as it is written; the text says what to mend.
     #[error("{0}")]
     Campaign(String),
+    /// Work that was given to other threads ended before it was done.
+    #[error("a part of the work ended early")]
+    Ended(#[from] tokio::task::JoinError),
 }

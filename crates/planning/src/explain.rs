@@ -1,14 +1,16 @@
 //! Why somebody gets a message of a campaign, or gets none: what the plan says, and every rule with its input and answer.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use control::{CampaignRow, EntryRow, PlanInForce};
 use jiff::Timestamp;
-use lake::{PlanReason, PlanRow, PlanRows, Recipient};
+use lake::{PlanRow, PlanRows, Recipient, Traits};
 use policy::Rules;
 use triggers::Outcome;
 use vocabulary::{Campaign, Contact, ContactKey, Step};
 
+use crate::draft::Decided;
 use crate::fate::{Asked, Fate, LeftOut, Planner};
 use crate::{Brief, PlanningError, Sources};
 
@@ -34,17 +36,7 @@ pub struct Explained {
 /// The row of a plan that a decision makes.
 #[must_use]
 pub fn plan_row(contact: &Recipient, step: Option<Step>, fate: Fate) -> PlanRow {
-    let reason = |rule: &str, version: u32, reason: String| PlanReason { rule: rule.into(), version, reason: reason.into() };
-    let (variant, due, why) = match fate {
-        Fate::Send { variant, due, moved } => {
-            (variant, Some(due), moved.map(|why| reason(&why.rule, why.version, why.because.to_string())))
-        }
-        Fate::LeftOut(why) => {
-            let (rule, version) = why.rule();
-            (None, None, Some(reason(rule, version, why.to_string())))
-        }
-    };
-    PlanRow { contact: contact.key, variant, market: contact.market.clone(), due, why, step }
+    PlanRow { step, ..Decided::from(fate).row(contact) }
 }
 
 /// Explains a campaign's decisions about contacts, one for each that is known, in the order given. Where there is a plan, what is told
@@ -54,7 +46,7 @@ pub fn plan_row(contact: &Recipient, step: Option<Step>, fate: Fate) -> PlanRow 
 /// [`PlanningError::Campaign`] where the campaign cannot be planned as it is.
 pub async fn explain(
     from: Sources<'_>,
-    rules: &Rules,
+    rules: &Arc<Rules>,
     row: CampaignRow,
     contacts: &[ContactKey],
     now: Timestamp,
@@ -83,7 +75,7 @@ pub async fn explain(
 
 /// Contacts that were decided about at one moment.
 struct Case {
-    brief: Brief,
+    brief: Arc<Brief>,
     at: Timestamp,
     plan: Option<u32>,
     contacts: Vec<ContactKey>,
@@ -150,20 +142,25 @@ impl Case {
         } else {
             among(from, &brief, &contacts, now).await?
         };
-        Ok(Self { brief, at, plan: plan.map(|plan| plan.version), contacts, planned, audience, entries })
+        Ok(Self { brief: Arc::new(brief), at, plan: plan.map(|plan| plan.version), contacts, planned, audience, entries })
     }
 
-    async fn explain(self, from: Sources<'_>, rules: &Rules, recipients: &[Recipient]) -> Result<Vec<Explained>, PlanningError> {
+    async fn explain(
+        self,
+        from: Sources<'_>,
+        rules: &Arc<Rules>,
+        recipients: &[Recipient],
+    ) -> Result<Vec<Explained>, PlanningError> {
         let contacts: Vec<ContactKey> = recipients.iter().map(|recipient| recipient.key).collect();
         let history = from.history(Some(&contacts), &self.brief.experiment, self.at).await?;
-        let planner = Planner::new(&self.brief, rules, self.at);
+        let planner = Planner::new(self.brief.clone(), rules.clone(), self.at);
         let mut explained = Vec::with_capacity(recipients.len());
-        from.consider(recipients, self.brief.campaign.channel, &history, Some(self.at), |known| {
+        from.consider(recipients, &history, Some(self.at), |known| {
             let contact = known.recipient.key;
             let entry = self.entries.get(&contact);
             let (fate, asked) = match self.left_out(contact, entry) {
                 Some(why) => (Fate::LeftOut(why), Vec::new()),
-                None => planner.explain(&known.person, known.is_reachable, entry.map(|entry| entry.firing.firing.due)),
+                None => planner.explain(&known.person, entry.map(|entry| entry.firing.firing.due)),
             };
             let step = entry.map(EntryRow::step);
             let decided = plan_row(known.recipient, step.clone(), fate);
@@ -186,12 +183,13 @@ impl Case {
 }
 
 fn recipient(contact: &Contact) -> Recipient {
-    Recipient {
-        key: contact.key,
+    let traits = Traits {
         country: contact.profile.country.clone(),
         region: contact.profile.region.clone(),
         market: contact.profile.market().map(str::to_owned),
         time_zone: contact.time_zone().map(str::to_owned),
         is_zone_derived: contact.derived_time_zone.is_some(),
-    }
+        channels: contact.channels.clone(),
+    };
+    Recipient { key: contact.key, traits: Arc::new(traits) }
 }

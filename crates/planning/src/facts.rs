@@ -1,19 +1,20 @@
 //! What is known of contacts: their permission from `control`, what they were sent from the lake.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use control::{Control, Permission};
 use jiff::{Timestamp, ToSpan};
 use lake::{Lake, Recipient, Sends};
 use policy::{SENDS_HOURS, SentFact};
-use vocabulary::{Channel, ContactKey, Experiment};
+use vocabulary::{ContactKey, Experiment};
 
 use crate::PlanningError;
-use crate::fate::{Person, content_of_sent};
+use crate::fate::{Person, content_id};
 
 /// Contacts asked about at once: their permissions are held in memory.
-const CONTACTS_AT_ONCE: usize = 20_000;
+pub(crate) const CONTACTS_AT_ONCE: usize = 20_000;
 
 /// From where facts are read.
 #[derive(Clone, Copy)]
@@ -24,23 +25,48 @@ pub struct Sources<'a> {
     pub lake: &'a Lake,
 }
 
+/// The stores themselves, for work on several threads.
+#[derive(Clone)]
+pub struct Stores {
+    /// Consents and the suppression list.
+    pub control: Arc<Control>,
+    /// What was sent.
+    pub lake: Arc<Lake>,
+}
+
+impl Stores {
+    /// The same, to read from.
+    #[must_use]
+    pub fn sources(&self) -> Sources<'_> {
+        Sources { control: &self.control, lake: &self.lake }
+    }
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores").finish_non_exhaustive()
+    }
+}
+
 /// What contacts were sent lately.
 #[derive(Debug, Default)]
 pub struct History {
     sends: Sends,
-    /// For each place in [`Sends::variants`] the content, where it is of the experiment that is planned: no other has the same.
-    contents: Vec<Option<String>>,
+    /// For each variant of the experiment that is planned its content: no other experiment has the same.
+    contents: Vec<String>,
 }
 
 impl History {
-    fn of(&self, contact: ContactKey) -> Vec<SentFact<'_>> {
-        let fact = |sent: &lake::SentMessage| SentFact {
+    /// Puts what one contact was sent into `facts`; `from` as for [`Sends::of`].
+    fn tell<'a>(&'a self, contact: ContactKey, from: &mut usize, facts: &mut Vec<SentFact<'a>>) {
+        facts.clear();
+        let content = |variant: usize| self.contents.get(variant).map(String::as_str);
+        facts.extend(self.sends.of(contact, from).map(|sent| SentFact {
             at: sent.at,
             channel: sent.channel,
             class: sent.class,
-            content: self.contents.get(sent.variant as usize).and_then(Option::as_deref),
-        };
-        self.sends.of(contact).iter().map(fact).collect()
+            content: sent.variant.and_then(content),
+        }));
     }
 }
 
@@ -51,9 +77,10 @@ pub struct Known<'a> {
     pub recipient: &'a Recipient,
     /// In the form in which decisions are made.
     pub person: Person<'a>,
-    /// Whether there is an address for the channel that was asked about.
-    pub is_reachable: bool,
 }
+
+/// What `control` knows of contacts, of those it knows something of.
+pub type Permissions = HashMap<ContactKey, Permission>;
 
 impl fmt::Debug for Sources<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,12 +100,17 @@ impl Sources<'_> {
         now: Timestamp,
     ) -> Result<History, PlanningError> {
         let since = now.checked_sub(SENDS_HOURS.hours()).unwrap_or(now);
-        let sends = self.lake.sends(contacts, since, now).await?;
-        let content = |(experiment, variant): &(Option<String>, Option<String>)| {
-            content_of_sent(of, experiment.as_deref(), variant.as_deref())
-        };
-        let contents = sends.variants.iter().map(content).collect();
-        Ok(History { sends, contents })
+        let sends = self.lake.sends(contacts, of, since, now).await?;
+        Ok(History { sends, contents: of.variants.iter().map(|variant| content_id(of, variant)).collect() })
+    }
+
+    /// What `control` knows of these recipients. With `as_of` only what was known then counts.
+    ///
+    /// # Errors
+    /// [`PlanningError`] where it cannot be read.
+    pub async fn permissions(&self, recipients: &[Recipient], as_of: Option<Timestamp>) -> Result<Permissions, PlanningError> {
+        let keys: Vec<ContactKey> = recipients.iter().map(|recipient| recipient.key).collect();
+        Ok(self.control.permissions(&keys, as_of).await?)
     }
 
     /// Tells `each` what is known of every recipient, in order. With `as_of` only what was known then counts of permissions.
@@ -88,31 +120,36 @@ impl Sources<'_> {
     pub async fn consider(
         &self,
         recipients: &[Recipient],
-        channel: Channel,
         history: &History,
         as_of: Option<Timestamp>,
         mut each: impl FnMut(Known<'_>),
     ) -> Result<(), PlanningError> {
-        let nothing = Permission::default();
         for recipients in recipients.chunks(CONTACTS_AT_ONCE) {
-            let keys: Vec<ContactKey> = recipients.iter().map(|recipient| recipient.key).collect();
-            let reachable: HashSet<ContactKey> = self.control.reachable(&keys, channel).await?;
-            let permissions = self.control.permissions(&keys, as_of).await?;
-            for recipient in recipients {
-                let permission = permissions.get(&recipient.key).unwrap_or(&nothing);
-                let person = Person {
-                    key: recipient.key,
-                    country: recipient.country.as_deref(),
-                    region: recipient.region.as_deref(),
-                    time_zone: recipient.time_zone.as_deref(),
-                    is_zone_derived: recipient.is_zone_derived,
-                    consents: &permission.consents,
-                    suppressions: &permission.suppressions,
-                    sends: &history.of(recipient.key),
-                };
-                each(Known { recipient, person, is_reachable: reachable.contains(&recipient.key) });
-            }
+            let permissions = self.permissions(recipients, as_of).await?;
+            tell(recipients, &permissions, history, &mut each);
         }
         Ok(())
+    }
+}
+
+/// Tells `each` what is known of some recipients, in order, who are best ordered by key.
+pub(crate) fn tell(recipients: &[Recipient], permissions: &Permissions, history: &History, mut each: impl FnMut(Known<'_>)) {
+    let nothing = Permission::default();
+    let (mut sends, mut from) = (Vec::new(), 0);
+    for recipient in recipients {
+        let (traits, permission) = (&recipient.traits, permissions.get(&recipient.key).unwrap_or(&nothing));
+        history.tell(recipient.key, &mut from, &mut sends);
+        let person = Person {
+            key: recipient.key,
+            country: traits.country.as_deref(),
+            region: traits.region.as_deref(),
+            time_zone: traits.time_zone.as_deref(),
+            is_zone_derived: traits.is_zone_derived,
+            channels: &traits.channels,
+            consents: &permission.consents,
+            suppressions: &permission.suppressions,
+            sends: &sends,
+        };
+        each(Known { recipient, person });
     }
 }

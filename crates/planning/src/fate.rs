@@ -3,7 +3,9 @@
 //! *Invariant:* whether a contact is in a test never depends on the variant they would get: who may not get each of the variants
 //! gets none, or the variants would be compared on different people.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use control::Permission;
 use experiment::{Assigner, in_share};
@@ -30,6 +32,8 @@ pub struct Person<'a> {
     pub time_zone: Option<&'a str>,
     /// Whether the time zone was not told, but follows from where they are.
     pub is_zone_derived: bool,
+    /// The channels for which there is an address.
+    pub channels: &'a [Channel],
     /// Consents given and withdrawn, in any order.
     pub consents: &'a [ConsentFact],
     /// Entries of the suppression list, in any order.
@@ -48,6 +52,7 @@ impl<'a> Person<'a> {
             region: contact.profile.region.as_deref(),
             time_zone: contact.time_zone(),
             is_zone_derived: contact.derived_time_zone.is_some(),
+            channels: &contact.channels,
             consents: &permission.consents,
             suppressions: &permission.suppressions,
             sends,
@@ -151,59 +156,68 @@ pub struct Asked {
     pub explanation: Explanation,
 }
 
-/// One variant as the rules see it.
-struct Arm<'a> {
-    variant: &'a Variant,
-    content: String,
-}
-
-/// A campaign made ready to decide about contacts.
-pub struct Planner<'a> {
-    campaign: &'a Campaign,
-    rules: &'a Rules,
+/// A campaign made ready to decide about contacts, on as many threads as there are.
+pub struct Planner {
+    brief: Arc<Brief>,
+    rules: Arc<Rules>,
     assigner: Option<Assigner>,
-    arms: Vec<Arm<'a>>,
+    variants: Vec<Variant>,
+    contents: Vec<String>,
     /// When the plan is made.
     now: Timestamp,
+    /// For each time zone that was met, `""` for none, when each variant is meant to leave: few zones stand in many contacts.
+    clocks: RwLock<HashMap<String, Arc<[Timestamp]>>>,
 }
 
-impl fmt::Debug for Planner<'_> {
+impl fmt::Debug for Planner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Planner").field("campaign", &self.campaign.campaign).field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("Planner").field("campaign", &self.brief.campaign.campaign).field("now", &self.now).finish_non_exhaustive()
     }
 }
 
-impl<'a> Planner<'a> {
+impl Planner {
     /// Prepares a checked campaign at `now`.
     #[must_use]
-    pub fn new(brief: &'a Brief, rules: &'a Rules, now: Timestamp) -> Self {
-        let Brief { campaign, experiment, recommended } = brief;
-        let variants: Vec<&Variant> = match campaign.mode {
-            Mode::Test => experiment.variants.iter().collect(),
-            Mode::Recommended => recommended.iter().collect(),
+    pub fn new(brief: Arc<Brief>, rules: Arc<Rules>, now: Timestamp) -> Self {
+        let Brief { campaign, experiment, recommended } = &*brief;
+        let variants: Vec<Variant> = match campaign.mode {
+            Mode::Test => experiment.variants.clone(),
+            Mode::Recommended => recommended.iter().cloned().collect(),
         };
-        let arm = |variant: &'a Variant| Arm { variant, content: content_id(experiment, variant) };
         Self {
-            campaign,
-            rules,
             assigner: (campaign.mode == Mode::Test).then(|| Assigner::new(experiment)),
-            arms: variants.into_iter().map(arm).collect(),
+            contents: variants.iter().map(|variant| content_id(experiment, variant)).collect(),
+            variants,
             now,
+            clocks: RwLock::default(),
+            rules,
+            brief,
         }
     }
 
-    /// Decides about one contact of the audience. `is_reachable` tells whether there is an address. `entered` is when an entry of a
-    /// trigger was due, which may be long ago: then the message is meant for that time.
+    /// Decides about one contact of the audience. `entered` is when an entry of a trigger was due, which may be long ago: then the
+    /// message is meant for that time.
     #[must_use]
-    pub fn decide(&self, person: &Person<'_>, is_reachable: bool, entered: Option<Timestamp>) -> Fate {
-        self.settle(person, is_reachable, entered, |contact, message, _, _| self.rules.decide(contact, message, self.now))
+    pub fn decide(&self, person: &Person<'_>, entered: Option<Timestamp>) -> Fate {
+        // Content decides only where somebody got it: to everybody else, what leaves at one time by one channel is one message.
+        let is_content_new = person.sends.iter().all(|sent| sent.content.is_none());
+        let mut known: Vec<(Channel, Timestamp, Decision)> = Vec::new();
+        self.settle(person, entered, |contact, message, _, due| {
+            let is_same = |(channel, at, _): &&(Channel, Timestamp, Decision)| (*channel, *at) == (message.channel, due);
+            if let Some((_, _, decision)) = known.iter().find(is_same).filter(|_| is_content_new) {
+                return decision.clone();
+            }
+            let decision = self.rules.decide(contact, message, self.now);
+            known.push((message.channel, due, decision.clone()));
+            decision
+        })
     }
 
     /// The same decision with the answers of the rules, for each variant that was asked about.
     #[must_use]
-    pub fn explain(&self, person: &Person<'_>, is_reachable: bool, entered: Option<Timestamp>) -> (Fate, Vec<Asked>) {
+    pub fn explain(&self, person: &Person<'_>, entered: Option<Timestamp>) -> (Fate, Vec<Asked>) {
         let mut asked = Vec::new();
-        let fate = self.settle(person, is_reachable, entered, |contact, message, variant, due| {
+        let fate = self.settle(person, entered, |contact, message, variant, due| {
             let explanation = self.rules.explain(contact, message, self.now);
             let decision = explanation.decision.clone();
             asked.push(Asked { variant: variant.clone(), due, explanation });
@@ -215,41 +229,63 @@ impl<'a> Planner<'a> {
     fn settle(
         &self,
         person: &Person<'_>,
-        is_reachable: bool,
         entered: Option<Timestamp>,
         mut ask: impl FnMut(&ContactFacts<'_>, &MessageFacts<'_>, &VariantName, Timestamp) -> Decision,
     ) -> Fate {
-        if !in_share(&self.campaign.campaign, person.key, self.campaign.share) {
+        let campaign = &self.brief.campaign;
+        if !in_share(&campaign.campaign, person.key, campaign.share) {
             return Fate::LeftOut(LeftOut::Share);
         }
-        if !is_reachable {
-            return Fate::LeftOut(LeftOut::NoAddress(self.campaign.channel));
+        if !person.channels.contains(&campaign.channel) {
+            return Fate::LeftOut(LeftOut::NoAddress(campaign.channel));
         }
         let assigned = self.assigner.as_ref().map(|assigner| assigner.assign(person.key).variant);
-        let meant_for = entered.unwrap_or(self.now);
-        let start = self.campaign.start.unwrap_or(meant_for).max(meant_for);
-        let mut chosen = (start, None);
+        let dues = match entered {
+            None => self.dues(person.time_zone),
+            Some(entered) => self.dues_from(entered, person.time_zone),
+        };
+        let mut chosen = None;
         let refused = person.facts(|contact| {
-            for arm in &self.arms {
-                let name = &arm.variant.name;
-                let due = due(start, arm.variant.send_hour.or(self.campaign.send_hour), person.time_zone);
-                let mut message = message_facts(self.campaign, arm.variant, &arm.content);
+            for ((variant, content), due) in self.variants.iter().zip(&self.contents).zip(dues.iter().copied()) {
+                let mut message = message_facts(campaign, variant, content);
                 message.schedule = Some(Schedule::At(due));
-                let (due, moved) = match ask(contact, &message, name, due) {
-                    Decision::Refuse { why } => return Some(LeftOut::Rule { why, variant: name.clone() }),
+                let (due, moved) = match ask(contact, &message, &variant.name, due) {
+                    Decision::Refuse { why } => return Some(LeftOut::Rule { why, variant: variant.name.clone() }),
                     Decision::Permit => (due, None),
                     Decision::Defer { until, why } => (until, (until > due).then_some(why)),
                 };
-                if assigned.is_none_or(|assigned| assigned == name) {
-                    chosen = (due, moved);
+                if assigned.is_none_or(|assigned| *assigned == variant.name) {
+                    chosen = Some((due, moved));
                 }
             }
             None
         });
+        let (due, moved) = chosen.unwrap_or((self.start(self.now), None));
         match refused {
             Some(why) => Fate::LeftOut(why),
-            None => Fate::Send { variant: assigned.cloned(), due: chosen.0, moved: chosen.1 },
+            None => Fate::Send { variant: assigned.cloned(), due, moved },
         }
+    }
+
+    fn start(&self, meant_for: Timestamp) -> Timestamp {
+        self.brief.campaign.start.unwrap_or(meant_for).max(meant_for)
+    }
+
+    /// When each variant is meant to leave for contacts of a time zone.
+    fn dues(&self, time_zone: Option<&str>) -> Arc<[Timestamp]> {
+        let zone = time_zone.unwrap_or_default();
+        if let Some(known) = self.clocks.read().unwrap_or_else(PoisonError::into_inner).get(zone) {
+            return known.clone();
+        }
+        let dues = self.dues_from(self.now, time_zone);
+        self.clocks.write().unwrap_or_else(PoisonError::into_inner).insert(zone.to_owned(), dues.clone());
+        dues
+    }
+
+    fn dues_from(&self, meant_for: Timestamp, time_zone: Option<&str>) -> Arc<[Timestamp]> {
+        let start = self.start(meant_for);
+        let hour = |variant: &Variant| variant.send_hour.or(self.brief.campaign.send_hour);
+        self.variants.iter().map(|variant| due(start, hour(variant), time_zone)).collect()
     }
 }
 
@@ -280,7 +316,7 @@ pub fn content_of_sent(experiment: &Experiment, of: Option<&str>, variant: Optio
     content_of(experiment, variant.filter(|_| is_own)?)
 }
 
-fn content_id(experiment: &Experiment, variant: &Variant) -> String {
+pub(crate) fn content_id(experiment: &Experiment, variant: &Variant) -> String {
     format!("{}/{}", experiment.experiment, variant.copy_name())
 }
 
@@ -335,6 +371,7 @@ mod tests {
             region: None,
             time_zone: None,
             is_zone_derived: false,
+            channels: &[Channel::Email],
             consents: &[],
             suppressions: &[],
             sends: &[],
@@ -357,14 +394,13 @@ mod tests {
 
     #[test]
     fn who_may_not_get_one_variant_gets_none() {
-        let (experiment, mut campaign, rules) = (experiment(), campaign(), Rules::embedded().unwrap());
+        let (experiment, mut campaign, rules) = (experiment(), campaign(), Arc::new(Rules::embedded().unwrap()));
         let now = at("2026-11-12T10:00:00Z");
         let fates = |campaign: &Campaign, person: Person<'_>| {
             let brief = Brief { campaign: campaign.clone(), experiment: experiment.clone(), recommended: None };
-            let planner = Planner::new(&brief, &rules, now);
-            let fates =
-                (1..=40).map(|key| planner.decide(&Person { key: ContactKey::from_i64(key).unwrap(), ..person }, true, None));
-            fates.collect::<Vec<_>>()
+            let planner = Planner::new(Arc::new(brief), rules.clone(), now);
+            let person = |key: i64| Person { key: ContactKey::from_i64(key).unwrap(), ..person };
+            (1..=40).map(|key| planner.decide(&person(key), None)).collect::<Vec<_>>()
         };
         let consents = [consent(Some(Basis::Express))];
         let person = Person { country: Some("GB"), time_zone: Some("Europe/London"), consents: &consents, ..nobody() };
@@ -395,12 +431,13 @@ mod tests {
 
     #[test]
     fn reasons_come_in_order_and_explanations_agree() {
-        let (experiment, mut campaign, rules) = (experiment(), campaign(), Rules::embedded().unwrap());
+        let (experiment, mut campaign, rules) = (experiment(), campaign(), Arc::new(Rules::embedded().unwrap()));
         let check = |campaign: &Campaign, person: Person<'_>, is_reachable: bool, expect: &str| {
+            let person = Person { channels: if is_reachable { person.channels } else { &[Channel::Sms] }, ..person };
             let brief = Brief { campaign: campaign.clone(), experiment: experiment.clone(), recommended: None };
-            let planner = Planner::new(&brief, &rules, at("2026-11-12T10:00:00Z"));
-            let fate = planner.decide(&person, is_reachable, None);
-            let (explained, asked) = planner.explain(&person, is_reachable, None);
+            let planner = Planner::new(Arc::new(brief), rules.clone(), at("2026-11-12T10:00:00Z"));
+            let fate = planner.decide(&person, None);
+            let (explained, asked) = planner.explain(&person, None);
             assert_eq!(fate, explained);
             match fate {
                 Fate::LeftOut(why) => assert_eq!(why.rule().0, expect),

@@ -4,16 +4,20 @@
 //! *Invariant:* [`Planner::decide`] and [`Planner::explain`] take the same way, so an explanation is always of the decision.
 //!
 //! Reading order: [`fate`] (pure), [`facts`] (what is known of contacts), [`brief`] (what a campaign needs before it is planned),
-//! `explain`.
+//! [`draft`] (a plan while it is made), `explain`.
 
 pub mod brief;
+pub mod draft;
+mod dry_run;
 mod error;
 mod explain;
 pub mod facts;
 pub mod fate;
 
 pub use brief::Brief;
+pub use draft::{Decided, Draft};
+pub use dry_run::{Counts, DryRun, Ruled, done_at};
 pub use error::PlanningError;
 pub use explain::{Explained, explain, plan_row};
-pub use facts::{History, Known, Sources};
+pub use facts::{History, Known, Permissions, Sources, Stores};
 pub use fate::{Asked, Fate, LeftOut, Person, Planner, content_of, content_of_sent, message_facts};

@@ -34,7 +34,11 @@ impl Rules {
     fn settle<L: Log>(&self, contact: &ContactFacts<'_>, message: &MessageFacts<'_>, now: Timestamp, log: &mut L) -> Decision {
         let place = Place::of(&self.atlas, contact);
         let mut case = Case { contact, message, place, at: now };
-        let mut deferral = None;
+        // What is not yet due is looked at from the moment it is: nothing that holds before then says anything about it.
+        let mut deferral = sending::not_due(&self.sending, &case, log).map(|(due, why)| {
+            case.at = due;
+            why
+        });
         for _ in 0..ROUNDS_MAX {
             match self.round(&case, log) {
                 Outcome::Refuse(why) => return Decision::Refuse { why },

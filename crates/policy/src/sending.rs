@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use vocabulary::{Channel, MessageClass};
 
-use crate::answer::{Answer, Reason};
+use crate::answer::{Answer, Reason, Why};
 use crate::caps::Length;
 use crate::error::RulesError;
 use crate::facts::Schedule;
@@ -11,7 +11,7 @@ use crate::holdout::Holdout;
 use crate::local;
 use crate::reader::Section;
 use crate::rule::{FileHead, Rule};
-use crate::tally::{Case, Log, Tally};
+use crate::tally::{Case, Log, Tally, why};
 use crate::window::next_open_in_all;
 
 /// What `sending.toml` holds.
@@ -95,6 +95,15 @@ fn due_at(case: &Case<'_>) -> Option<Timestamp> {
             moments.max().or_else(|| local::begins(&jiff::tz::TimeZone::UTC, time))
         }
     }
+}
+
+/// When a message that is not yet due will be, and what to say until then.
+pub(crate) fn not_due<L: Log>(sending: &Sending, case: &Case<'_>, log: &mut L) -> Option<(Timestamp, Why)> {
+    let due = due_at(case).filter(|due| *due > case.at)?;
+    log.begins(case.at);
+    let answer = Answer::Defer { until: due, because: Reason::NotDue };
+    log.hears(&sending.due, &answer, || format!("due at {due}; it is {}", case.at));
+    Some((due, why(&sending.due, Reason::NotDue)))
 }
 
 /// Asks whether the country is known where it must be.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use content::{Data, Library, Links, RenderContext};
+use content::{Data, Library, Links, RenderContext, Tracking};
 use control::{CampaignState, Control, ControlConfig, NewClaim, NewSlice, Settled, Settlement};
 use gateways::{Dkim, DkimKey, DkimKind, Envelope, HandOver, ListHeaders, MailParts, SmtpConfig, SmtpLane, new_dkim_key};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -395,7 +395,8 @@ impl Way {
             now: SystemClock.now(),
         };
         let mut rendered = self.library.render("a", &context)?;
-        rendered.html = content::track(&rendered.html, &self.links, &claim.message_id);
+        let how = Tracking { links: &self.links, message: &claim.message_id, fields: &[], has_trap: false };
+        rendered.html = content::track(&rendered.html, &how);
         let list = Some(ListHeaders { unsubscribe_url: &unsubscribe_url, list_id: "bench", feedback_id: "bench" });
         let (message_id, date) = (&claim.message_id, SystemClock.now());
         let mail = gateways::mime(&MailParts { from: FROM, to, message_id, date, rendered: &rendered, list })?;

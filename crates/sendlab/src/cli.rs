@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use vocabulary::Timestamp;
 
 pub(crate) use crate::bench_codes::BenchCodesArgs;
+pub(crate) use crate::bench_plan::BenchPlanArgs;
 pub(crate) use crate::bench_smtp::BenchSmtpArgs;
 pub(crate) use crate::cli_analyze::{AnalyzeArgs, AskedMetric, CertifyArgs, MetricValue};
 pub(crate) use crate::cli_audience::{FormCommand, SegmentCommand, TriggerCommand};
@@ -18,6 +19,7 @@ pub(crate) use crate::dkim_command::DkimCommand;
 pub(crate) use crate::mail_server::SmtpArgs;
 pub(crate) use crate::message_command::{MessageCommand, TemplateCommand};
 pub(crate) use crate::send_command::SendingArgs;
+pub(crate) use crate::sink_command::SinkArgs;
 
 /// Amounts are compared in this currency where nothing else is said.
 pub const BASE_CURRENCY_DEFAULT: &str = "USD";
@@ -96,6 +98,11 @@ pub(crate) enum Command {
     /// Send a message to one person, and see what became of it.
     #[command(subcommand)]
     Message(MessageCommand),
+    /// Take mail and text messages and deliver nothing: a sink for trying, loading and showing.
+    #[command(
+        after_help = "Example, in two terminals:\n  sendlab sink --answers provider --latency-ms 20\n  sendlab serve --smtp 127.0.0.1:2525"
+    )]
+    Sink(SinkArgs),
     /// Measure this machine.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -473,6 +480,9 @@ pub(crate) enum BenchCommand {
     /// How long a one-time code takes from the request to the mail server while a campaign goes out as fast as it can.
     #[command(after_help = "Nothing leaves this machine.\nExample:\n  sendlab bench codes --codes 200 --contacts 20000")]
     Codes(BenchCodesArgs),
+    /// How long a plan takes, and how much memory, for an audience of any size.
+    #[command(after_help = "Nothing is sent.\nExample:\n  sendlab bench plan --contacts 1000000 --keep /tmp/audience")]
+    Plan(BenchPlanArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -484,6 +494,15 @@ pub(crate) enum CampaignCommand {
     },
     /// List all campaigns and how far they are.
     List,
+    /// What its plan would come to: how many get it where and when, who gets none and why, what it costs. Nothing is sent.
+    #[command(after_help = "Example:\n  sendlab campaign dry-run spring --per-second 500")]
+    DryRun {
+        /// The campaign.
+        campaign: String,
+        /// How many messages leave in a second, to tell when it is done; what the gateways are set to for text messages.
+        #[arg(long, value_name = "NUMBER")]
+        per_second: Option<f64>,
+    },
     /// Plan it and send it.
     Start {
         /// The campaign.
@@ -491,6 +510,11 @@ pub(crate) enum CampaignCommand {
     },
     /// Stop handing over; start goes on where it stopped.
     Pause {
+        /// The campaign.
+        campaign: String,
+    },
+    /// End it for good: what has not left does not leave any more.
+    Cancel {
         /// The campaign.
         campaign: String,
     },

@@ -21,8 +21,8 @@ use crate::import_rows::Asked;
 use crate::print::{self, say};
 use crate::server::{Server, Settings};
 use crate::{
-    SystemClock, SystemIds, analyze, bench_codes, bench_smtp, certify, demo, dkim_command, import, import_rows, lake_command,
-    mail_server, master_key, message_command, send_command, stats_command,
+    SystemClock, SystemIds, analyze, bench_codes, bench_plan, bench_smtp, certify, demo, dkim_command, import, import_rows,
+    lake_command, mail_server, master_key, message_command, send_command, sink_command, stats_command,
 };
 
 /// How often a followed campaign is asked how far it is.
@@ -61,8 +61,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Stats(args) => stats_command::run(&args),
         Command::Dkim(command) => dkim_command::run(&command),
+        Command::Sink(args) => sink_command::run(&args).await,
         Command::Bench(BenchCommand::Smtp(args)) => bench_smtp::run(&args).await,
         Command::Bench(BenchCommand::Codes(args)) => bench_codes::run(&args).await,
+        Command::Bench(BenchCommand::Plan(args)) => bench_plan::run(&args).await,
         Command::Analyze(args) => analyze::run(&args).await,
         Command::Certify(args) => certify::run(&args).await,
         Command::Import(ImportCommand::Events(args)) if args.file.dry_run => import_rows::dry_run(&Asked::events(&args)?).await,
@@ -138,6 +140,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         | Command::Vault(_)
         | Command::Certify(_)
         | Command::Dkim(_)
+        | Command::Sink(_)
         | Command::Bench(_) => {
             unreachable!("these run without a session")
         }
@@ -306,6 +309,11 @@ async fn campaign(session: &Session, command: CampaignCommand) -> anyhow::Result
             say(&format!("Campaign {name} is stored. Send it with `sendlab campaign start {name}`."));
         }
         CampaignCommand::List => print::campaigns(&client.get("/v1/campaigns").await?),
+        CampaignCommand::DryRun { campaign, per_second } => {
+            let path = format!("/v1/campaigns/{}/dry-run", segment(&campaign));
+            let body = serde_json::to_vec(&json!({ "per_second": per_second }))?;
+            print::dry_run(&client.send(Method::POST, &path, "application/json", body).await?);
+        }
         CampaignCommand::Start { campaign } => {
             if session.is_own() {
                 bail!(
@@ -318,6 +326,11 @@ async fn campaign(session: &Session, command: CampaignCommand) -> anyhow::Result
         CampaignCommand::Pause { campaign } => {
             switch(client, &campaign, "pause").await?;
             say(&format!("Campaign {campaign} is paused. `sendlab campaign start {campaign}` goes on where it stopped."));
+        }
+        CampaignCommand::Cancel { campaign } => {
+            let answer = switch(client, &campaign, "cancel").await?;
+            let left = &answer["progress"]["accepted"];
+            say(&format!("Campaign {campaign} is cancelled. {} messages had left, the others will not.", print::count(left)));
         }
         CampaignCommand::Status { campaign, follow } => {
             let path = format!("/v1/campaigns/{}", segment(&campaign));

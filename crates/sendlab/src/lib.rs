@@ -6,6 +6,7 @@
 
 mod analyze;
 mod bench_codes;
+mod bench_plan;
 mod bench_smtp;
 mod certify;
 pub mod cli;
@@ -30,6 +31,7 @@ mod print;
 mod rules_folder;
 mod send_command;
 pub mod server;
+mod sink_command;
 mod stats_command;
 mod world;
 

@@ -249,6 +249,44 @@ pub(crate) fn campaign(row: &Value) {
     }
 }
 
+/// A plan in numbers.
+pub(crate) fn dry_run(run: &Value) {
+    if run["audience"] == 0 {
+        say("Nobody is in the audience; look at its segment or query.");
+        return;
+    }
+    let [sent, audience] = ["sent", "audience"].map(|name| count(&run[name]));
+    say(&format!("{sent} of {audience} contacts would get a message, {} none. Nothing was sent.", count(&run["left_out"])));
+    if let (Some(first), Some(last)) = (run["first_due"].as_str(), run["last_due"].as_str()) {
+        say(&format!("  Due     from {first} to {last}"));
+    }
+    match run["done_at"].as_str() {
+        Some(done) => say(&format!("  Done    {done}, at {} messages a second", run["per_second"])),
+        None => say("  Done    not known; say how many leave in a second with --per-second"),
+    }
+    if let Some(cost) = run["cost"].as_object() {
+        let amounts: Vec<String> = items(&cost["amounts"]).iter().map(word).collect();
+        let amounts = if amounts.is_empty() { "not known".to_owned() } else { amounts.join(" and ") };
+        let of = format!("from {} messages that were made, {} of them without a price", cost["sampled"], cost["unpriced"]);
+        say(&format!("  Cost    {amounts}, {of}"));
+    }
+    let parts = [
+        ("by_market", &["market", "sent", "left_out"][..]),
+        ("by_variant", &["variant", "sent"]),
+        ("by_hour", &["hour", "sent"]),
+        ("by_rule", &["rule", "put_off", "left_out", "example"]),
+    ];
+    for (name, columns) in parts {
+        let cell = |value: &Value| if value.is_number() { count(value) } else { word(value) };
+        let rows: Vec<Vec<String>> =
+            items(&run[name]).iter().map(|row| columns.iter().map(|column| cell(&row[*column])).collect()).collect();
+        if !rows.is_empty() {
+            say("");
+            table(columns, &rows);
+        }
+    }
+}
+
 /// A fraction in percent; an interval's missing end is open.
 fn percent(value: Option<f64>, signed: bool) -> String {
     value.map_or_else(

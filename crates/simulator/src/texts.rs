@@ -246,6 +246,8 @@ fn campaign(id: &str) -> Campaign {
         ends: None,
         window: None,
         cost: None,
+        utm: None,
+        trap_link: false,
         content: content(),
     }
 }

@@ -56,8 +56,52 @@ pub struct Campaign {
     /// What handing one message over costs, in the base currency's major unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
+    /// What web analytics read from the links of the HTML part; they are left as they are where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utm: Option<Utm>,
+    /// Whether HTML parts hold a link that no person sees, which tells of scanners that follow every link.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub trap_link: bool,
     /// The content by the name that variants give in `copy`.
     pub content: BTreeMap<String, Copy>,
+}
+
+/// The `utm_` fields that links get, unless the author wrote the same field.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Utm {
+    /// `utm_source`: who sends; `sendlab` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// `utm_medium`; the channel where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub medium: Option<String>,
+    /// `utm_campaign`; the campaign's id where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<String>,
+    /// `utm_content`; the variant's name where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// `utm_term`; none where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub term: Option<String>,
+}
+
+impl Campaign {
+    /// The `utm_` fields of the links of a variant, by name; none where the campaign wants none.
+    #[must_use]
+    pub fn utm_of(&self, variant: &str) -> Vec<(&'static str, String)> {
+        let Some(utm) = &self.utm else { return Vec::new() };
+        let or = |given: &Option<String>, otherwise: &str| given.clone().unwrap_or_else(|| otherwise.to_owned());
+        let fields = [
+            ("utm_source", or(&utm.source, "sendlab")),
+            ("utm_medium", or(&utm.medium, self.channel.as_str())),
+            ("utm_campaign", or(&utm.campaign, self.campaign.as_str())),
+            ("utm_content", or(&utm.content, variant)),
+            ("utm_term", or(&utm.term, "")),
+        ];
+        fields.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    }
 }
 
 fn is_false(flag: &bool) -> bool {

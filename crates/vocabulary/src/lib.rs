@@ -21,7 +21,7 @@ pub mod words;
 pub mod world;
 pub mod written;
 
-pub use campaign::{Campaign, Copy, Missing, Mode, Translation};
+pub use campaign::{Campaign, Copy, Missing, Mode, Translation, Utm};
 pub use contact::{Birth, Contact, ContactKey, Profile, is_country};
 pub use event::{
     ActivityKind, Body, BodyRef, Channel, Context, ContextRef, DeliveryStatus, Event, EventKind, EventRef, FeedbackKind,

@@ -4,6 +4,7 @@
 //! everything is decided with what is known at that time. A plan names only who is sent something now, and who is not and why.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use control::{AddedPlan, CampaignRow, EntryRow, PlannedEntries};
 use jiff::{SignedDuration, Timestamp};
@@ -40,7 +41,7 @@ pub(crate) async fn plan(parts: &Parts, config: &Config, row: &CampaignRow) -> R
         }
         return Ok(());
     }
-    let brief = Brief::read(&parts.control, campaign.clone(), None).await?;
+    let brief = Arc::new(Brief::read(&parts.control, campaign.clone(), None).await?);
     let Decided { rows, outcome } = decide(parts, &brief, entries, now).await?;
     let added = if rows.is_empty() { None } else { Some(write(parts, config, row, &brief, &rows, now).await?) };
     if parts.control.keep_entries(&campaign.campaign, &outcome, added.as_ref()).await? {
@@ -65,9 +66,10 @@ async fn write(
     let version = row.plan_version + 1;
     // Its own name for each process: two may set out to write the same plan, and only one of them is kept.
     let file = plan_file(&config.plans, &row.campaign, &format!("{version}-{}", config.name));
-    lake::write_plan(&file, rows, Some(now))?;
+    lake::write_plan(&file, rows.iter().cloned(), Some(now))?;
     let planned_for = brief.recommended.as_ref().map(|variant| variant.name.clone());
-    Ok(AddedPlan { version, file, planned_for, slices: told_and_cut(parts, brief, rows).await? })
+    let slices = told_and_cut(parts, brief, &file).await?.slices;
+    Ok(AddedPlan { version, file, planned_for, slices })
 }
 
 /// What was decided about entries: rows of a plan, those who are sent something first by due time, and the others.
@@ -77,7 +79,7 @@ struct Decided {
     outcome: PlannedEntries,
 }
 
-async fn decide(parts: &Parts, brief: &Brief, entries: Vec<EntryRow>, now: Timestamp) -> Result<Decided, WorkerError> {
+async fn decide(parts: &Parts, brief: &Arc<Brief>, entries: Vec<EntryRow>, now: Timestamp) -> Result<Decided, WorkerError> {
     contacts::publish(parts).await?;
     let exits = exits(parts, &entries, now).await?;
     let mut decided = Decided::default();
@@ -90,19 +92,18 @@ async fn decide(parts: &Parts, brief: &Brief, entries: Vec<EntryRow>, now: Times
     keys.dedup();
     let (audience, _) = brief.audience(from, Some(&keys), now).await?;
     let history = from.history(Some(&keys), &brief.experiment, now).await?;
-    let rules = parts.rules.current();
-    let planner = Planner::new(brief, &rules, now);
+    let planner = Planner::new(brief.clone(), parts.rules.current(), now);
     let mut of: HashMap<ContactKey, Vec<EntryRow>> = HashMap::with_capacity(keys.len());
     for entry in entries {
         of.entry(entry.firing.contact).or_default().push(entry);
     }
     let each = |known: Known<'_>| {
         for entry in of.remove(&known.recipient.key).unwrap_or_default() {
-            let fate = planner.decide(&known.person, known.is_reachable, Some(entry.firing.firing.due));
+            let fate = planner.decide(&known.person, Some(entry.firing.firing.due));
             decided.add(known.recipient, &entry, fate, now);
         }
     };
-    from.consider(&audience.recipients, brief.campaign.channel, &history, Some(now), each).await?;
+    from.consider(&audience.recipients, &history, Some(now), each).await?;
     for entry in of.into_values().flatten() {
         let recipient = stranger(entry.firing.contact);
         decided.add(&recipient, &entry, Fate::LeftOut(LeftOut::Audience), now);
@@ -125,7 +126,7 @@ impl Decided {
 
 /// Somebody of whom the audience knows nothing.
 fn stranger(key: ContactKey) -> Recipient {
-    Recipient { key, country: None, region: None, market: None, time_zone: None, is_zone_derived: false }
+    Recipient { key, traits: Arc::default() }
 }
 
 /// Of entries that were put off, or that nobody planned for a while because the campaign was paused or no server ran, those whose

@@ -169,6 +169,9 @@ pub enum WorkerError {
     /// The campaign cannot be sent as it is written.
     #[error("{0}")]
     Campaign(String),
+    /// Work that was given to other threads ended before it was done.
+    #[error("a part of the work ended early")]
+    Ended(#[from] tokio::task::JoinError),
 }
 
 impl From<PlanningError> for WorkerError {
@@ -177,6 +180,7 @@ impl From<PlanningError> for WorkerError {
             PlanningError::Lake(error) => Self::Lake(error),
             PlanningError::Control(error) => Self::Control(error),
             PlanningError::Campaign(why) => Self::Campaign(why),
+            PlanningError::Ended(error) => Self::Ended(error),
         }
     }
 }

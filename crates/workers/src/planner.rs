@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use control::{CampaignRow, CampaignState, NewSlice, SegmentUse};
 use experiment::Assigner;
 use jiff::Timestamp;
 use lake::PlanRow;
-use planning::{Brief, Known, Planner, Sources, plan_row};
+use planning::{Brief, Draft, Stores};
 use tokio_util::sync::CancellationToken;
 use vocabulary::{Body, Campaign, Channel, ContactKey, Context, Event, EventId, Mode, VariantName};
 
@@ -91,23 +92,22 @@ async fn replan_if_hour_moved(parts: &Parts, config: &Config, row: &CampaignRow)
 /// Makes the campaign's next plan and puts it in force.
 async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<(), WorkerError> {
     let (campaign, version) = (&row.campaign, row.plan_version + 1);
-    let brief = Brief::read(&parts.control, campaign.clone(), None).await?;
+    let brief = Arc::new(Brief::read(&parts.control, campaign.clone(), None).await?);
     check(config, &brief)?;
     let file = plan_file(&config.plans, campaign, &version.to_string());
-    let rows = if file.exists() {
-        lake::read_plan(&file, 0, usize::MAX)?
-    } else {
+    if !file.exists() {
         let now = parts.clock.now();
-        let mut rows = draw_up(parts, &brief, version, now).await?;
-        keep_doubts(parts, row, &mut rows).await?;
-        lake::write_plan(&file, &rows, Some(now))?;
-        rows
-    };
-    let slices = told_and_cut(parts, &brief, &rows).await?;
+        let mut draft = draw_up(parts, &brief, version, now).await?;
+        keep_doubts(parts, row, &mut draft).await?;
+        let file = file.clone();
+        let write = move || lake::write_plan(&file, draft.into_rows(), Some(now));
+        tokio::task::spawn_blocking(write).await??;
+        tracing::info!(campaign = %campaign.campaign, "decided about everybody");
+    }
+    let told = told_and_cut(parts, &brief, &file).await?;
     let planned_for = brief.recommended.as_ref().map(|variant| &variant.name);
-    parts.control.plan_ready(&campaign.campaign, version, &file.to_string_lossy(), planned_for, &slices).await?;
-    let recipients: u64 = slices.iter().map(|slice| slice.rows).sum();
-    let left_out = rows.len() as u64 - recipients;
+    parts.control.plan_ready(&campaign.campaign, version, &file.to_string_lossy(), planned_for, &told.slices).await?;
+    let Told { recipients, left_out, slices } = told;
     tracing::info!(campaign = %campaign.campaign, recipients, left_out, slices = slices.len(), "planned");
     Ok(())
 }
@@ -152,35 +152,25 @@ pub(crate) fn plan_file(folder: &Path, campaign: &Campaign, name: &str) -> PathB
 
 /// After the store was brought back from a backup, who was due before stays due then: they may have got their message, and a later
 /// hour does not change that.
-async fn keep_doubts(parts: &Parts, row: &CampaignRow, rows: &mut [PlanRow]) -> Result<(), WorkerError> {
+async fn keep_doubts(parts: &Parts, row: &CampaignRow, draft: &mut Draft) -> Result<(), WorkerError> {
     let Some(moment) = parts.control.restored_at() else { return Ok(()) };
     let Some(before) = parts.control.plan_in_force(&row.campaign.campaign).await? else { return Ok(()) };
-    let before = lake::read_plan(&before.file, 0, usize::MAX)?;
-    let due: HashMap<ContactKey, Timestamp> = before.iter().filter_map(|row| Some((row.contact, row.due?))).collect();
-    for row in rows.iter_mut().filter(|row| row.due.is_some()) {
-        row.due = due.get(&row.contact).copied().filter(|due| *due <= moment).or(row.due);
+    let mut due: HashMap<ContactKey, Timestamp> = HashMap::new();
+    for rows in lake::plan_rows(&before.file)? {
+        due.extend(rows?.iter().filter_map(|row| Some((row.contact, row.due.filter(|due| *due <= moment)?))));
     }
-    rows.sort_by_key(place);
+    draft.retime(|contact| due.get(&contact).copied());
     Ok(())
 }
 
-/// Decides about everybody in the audience. First come those who are sent something, by due time, then the others.
-async fn draw_up(parts: &Parts, brief: &Brief, version: u32, now: Timestamp) -> Result<Vec<PlanRow>, WorkerError> {
+async fn draw_up(parts: &Parts, brief: &Arc<Brief>, version: u32, now: Timestamp) -> Result<Draft, WorkerError> {
     contacts::publish(parts).await?;
-    let from = Sources { control: &parts.control, lake: &parts.lake };
-    let (audience, used) = brief.audience(from, None, now).await?;
+    let stores = Stores { control: parts.control.clone(), lake: parts.lake.clone() };
+    let (draft, used) = Draft::draw_up(&stores, brief, parts.rules.current(), now).await?;
     if let Some(used) = used {
         parts.control.note_segment_use(&SegmentUse { plan_version: version, ..used }).await?;
     }
-    let history = from.history(None, &brief.experiment, now).await?;
-    let rules = parts.rules.current();
-    let planner = Planner::new(brief, &rules, now);
-    let mut rows = Vec::with_capacity(audience.recipients.len());
-    let each =
-        |known: Known<'_>| rows.push(plan_row(known.recipient, None, planner.decide(&known.person, known.is_reachable, None)));
-    from.consider(&audience.recipients, brief.campaign.channel, &history, Some(now), each).await?;
-    rows.sort_by_key(place);
-    Ok(rows)
+    Ok(draft)
 }
 
 /// Where a row stands in its plan: those who are sent something come first, by due time.
@@ -188,32 +178,49 @@ pub(crate) fn place(row: &PlanRow) -> (bool, Option<Timestamp>, ContactKey) {
     (row.due.is_none(), row.due, row.contact)
 }
 
-/// Tells who was assigned what, where the campaign is a test, and cuts the plan into slices.
-pub(crate) async fn told_and_cut(parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> Result<Vec<NewSlice>, WorkerError> {
-    let sent = &rows[..rows.partition_point(|row| row.due.is_some())];
-    if brief.campaign.mode == Mode::Test {
-        record_assignments(parts, brief, sent).await?;
-    }
-    Ok(slices(sent))
+/// What a plan came to.
+pub(crate) struct Told {
+    pub(crate) slices: Vec<NewSlice>,
+    recipients: u64,
+    left_out: u64,
 }
 
-/// Runs of rows that are due together, of bounded length.
-fn slices(rows: &[PlanRow]) -> Vec<NewSlice> {
-    let mut slices: Vec<NewSlice> = Vec::new();
-    for (index, due) in rows.iter().map_while(|row| row.due).enumerate() {
-        match slices.last_mut() {
-            Some(slice) if slice.due == due && slice.rows < SLICE_ROWS_MAX => slice.rows += 1,
-            _ => slices.push(NewSlice { first_row: index as u64, rows: 1, due }),
+/// Tells who was assigned what, where the campaign is a test, and cuts the plan into slices.
+pub(crate) async fn told_and_cut(parts: &Parts, brief: &Brief, plan: &Path) -> Result<Told, WorkerError> {
+    let mut told = Told { slices: Vec::new(), recipients: 0, left_out: 0 };
+    let assigner = (brief.campaign.mode == Mode::Test).then(|| Assigner::new(&brief.experiment));
+    let now = parts.clock.now();
+    for rows in lake::plan_rows(plan)? {
+        let rows = rows?;
+        let sent = rows.partition_point(|row| row.due.is_some());
+        for row in &rows[..sent] {
+            told.add(row.due);
+        }
+        told.left_out += (rows.len() - sent) as u64;
+        if let Some(assigner) = &assigner {
+            for some in rows[..sent].chunks(APPEND_EVENTS_MAX) {
+                parts.lake.append(some.iter().map(|row| assignment(brief, assigner, row, now)).collect()).await?;
+            }
         }
     }
-    slices
+    Ok(told)
+}
+
+impl Told {
+    /// The next row: runs of rows that are due together are a slice, of bounded length.
+    fn add(&mut self, due: Option<Timestamp>) {
+        let Some(due) = due else { return };
+        match self.slices.last_mut() {
+            Some(slice) if slice.due == due && slice.rows < SLICE_ROWS_MAX => slice.rows += 1,
+            _ => self.slices.push(NewSlice { first_row: self.recipients, rows: 1, due }),
+        }
+        self.recipients += 1;
+    }
 }
 
 /// Assignments are events like any other; their ids follow from who and what, so that telling them twice is harmless.
-async fn record_assignments(parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> Result<(), WorkerError> {
-    let now = parts.clock.now();
-    let assigner = Assigner::new(&brief.experiment);
-    let event = |row: &PlanRow| Event {
+fn assignment(brief: &Brief, assigner: &Assigner, row: &PlanRow, now: Timestamp) -> Event {
+    Event {
         id: EventId::new(&format!("assignment:{}:{}", brief.experiment.experiment, row.contact))
             .expect("an experiment's id and a contact key fit into an event id"),
         time: now,
@@ -229,11 +236,7 @@ async fn record_assignments(parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> R
             ..Context::default()
         },
         body: Body::Assignment { planned_at: row.due, propensity: Some(assigner.assign(row.contact).propensity) },
-    };
-    for chunk in rows.chunks(APPEND_EVENTS_MAX) {
-        parts.lake.append(chunk.iter().map(event).collect()).await?;
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -242,17 +245,12 @@ mod tests {
 
     #[test]
     fn slices_hold_what_is_due_together() {
-        let row = |due: i64| PlanRow {
-            contact: vocabulary::ContactKey::from_i64(1).unwrap(),
-            variant: None,
-            market: None,
-            due: Some(Timestamp::from_second(due).unwrap()),
-            why: None,
-            step: None,
-        };
-        let mut rows: Vec<PlanRow> = std::iter::repeat_n(10, 1_200).chain([20, 20, 30]).map(row).collect();
-        rows.push(PlanRow { due: None, ..row(0) });
-        let cut: Vec<(u64, u64)> = slices(&rows).iter().map(|slice| (slice.first_row, slice.rows)).collect();
+        let mut told = Told { slices: Vec::new(), recipients: 0, left_out: 0 };
+        for due in std::iter::repeat_n(10, 1_200).chain([20, 20, 30]) {
+            told.add(Timestamp::from_second(due).ok());
+        }
+        told.add(None);
+        let cut: Vec<(u64, u64)> = told.slices.iter().map(|slice| (slice.first_row, slice.rows)).collect();
         assert_eq!(cut, [(0, 500), (500, 500), (1_000, 200), (1_200, 2), (1_202, 1)]);
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use content::{ContentError, Data, Library, RenderContext};
+use content::{ContentError, Data, Library, RenderContext, Tracking};
 use control::{CampaignState, Lease, LedgerRow, Settled, Settlement};
 use gateways::{Envelope, HandOver, ListHeaders, MailParts, Pace};
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -520,7 +520,11 @@ fn compose(parts: &Sending, job: &Job, out: &Outgoing, name: &VariantName) -> Re
     if job.campaign.channel != Channel::Email {
         return Ok(rendered.text.into_bytes());
     }
-    rendered.html = content::track(&rendered.html, &parts.links, &out.message_id);
+    let fields = job.campaign.utm_of(name.as_str());
+    let (links, has_trap) = (&parts.links, job.campaign.trap_link);
+    let how = Tracking { links, message: &out.message_id, fields: &fields, has_trap };
+    rendered.html = content::track(&rendered.html, &how);
+    rendered.text = content::track_text(&rendered.text, &how);
     let mail = MailParts {
         from: &job.campaign.from,
         to: &out.address,

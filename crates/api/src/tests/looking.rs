@@ -92,7 +92,17 @@ async fn the_lake_describes_itself() {
     let expect =
         ["activities", "assignments", "clicks", "contacts", "deliveries", "feedback", "messages", "opens", "orders", "rates"];
     assert_eq!(of_kind("table"), expect);
-    let expect = ["columns", "contact_facts", "funnel", "human_clicks", "human_opens", "message_outcomes", "slow_queries"];
+    let expect = [
+        "columns",
+        "contact_facts",
+        "funnel",
+        "graded_clicks",
+        "graded_opens",
+        "human_clicks",
+        "human_opens",
+        "message_outcomes",
+        "slow_queries",
+    ];
     assert_eq!(of_kind("view"), expect);
     assert_eq!((&tables[0]["version"], &tables[0]["rows"], &tables[10]["version"]), (&json!(0), &json!(0), &Value::Null));
     assert!(tables[0]["columns"].as_array().unwrap().iter().all(|column| !column["comment"].as_str().unwrap().is_empty()));

@@ -62,6 +62,8 @@ words!(
         Done,
         /// It could not be planned or sent.
         Failed,
+        /// Ended for good: what had not left does not leave any more.
+        Cancelled,
     }
 );
 words!(
@@ -271,6 +273,26 @@ document!(
     }
 );
 document!(
+    /// The `utm_` fields that links get, unless the author wrote the same field.
+    UtmDocument as Utm {
+        /// `utm_source`: who sends; `sendlab` where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
+        /// `utm_medium`; the channel where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        medium: Option<String>,
+        /// `utm_campaign`; the campaign's id where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        campaign: Option<String>,
+        /// `utm_content`; the variant's name where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<String>,
+        /// `utm_term`; none where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        term: Option<String>,
+    }
+);
+document!(
     /// A campaign. YAML is read too.
     CampaignDocument as Campaign {
         /// Its id.
@@ -318,6 +340,12 @@ document!(
         /// What handing one message over costs, in the base currency.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cost: Option<f64>,
+        /// What web analytics read from the links of the HTML part; they are left as they are where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        utm: Option<UtmDocument>,
+        /// Whether HTML parts hold a link that no person sees, which tells of scanners that follow every link.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trap_link: Option<bool>,
         /// The content by the name that variants give in `copy`.
         content: BTreeMap<String, CopyDocument>,
     }

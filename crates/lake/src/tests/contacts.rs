@@ -1,9 +1,11 @@
 //! The table of contacts and audiences drawn from it.
 
+use std::sync::Arc;
+
 use vocabulary::{Channel, Profile};
 
 use super::*;
-use crate::Group;
+use crate::{Group, Traits};
 
 fn person(key: i64, country: &str, segment: Option<&str>) -> Contact {
     let attributes = segment.map(|segment| ("segment".to_owned(), segment.to_owned()));
@@ -19,14 +21,15 @@ fn person(key: i64, country: &str, segment: Option<&str>) -> Contact {
 
 /// What an audience knows of a contact.
 fn recipient(contact: &Contact) -> Recipient {
-    Recipient {
-        key: contact.key,
+    let traits = Traits {
         country: contact.profile.country.clone(),
         region: contact.profile.region.clone(),
         market: contact.profile.country.clone(),
         time_zone: contact.time_zone().map(str::to_owned),
         is_zone_derived: false,
-    }
+        channels: contact.channels.clone(),
+    };
+    Recipient { key: contact.key, traits: Arc::new(traits) }
 }
 
 fn recipients(contacts: &[Contact]) -> Vec<Recipient> {
@@ -133,9 +136,9 @@ async fn what_is_known_of_people_can_be_asked() {
     lake.replace_contacts(1, rows, at(0)).await.unwrap();
 
     let found = lake.audience(None, Group::Internal).await.unwrap().recipients;
-    let zones: Vec<_> = found.iter().map(|who| (who.time_zone.as_deref(), who.is_zone_derived)).collect();
+    let zones: Vec<_> = found.iter().map(|who| (who.traits.time_zone.as_deref(), who.traits.is_zone_derived)).collect();
     assert_eq!(zones, [(Some("Asia/Shanghai"), false), (Some("Asia/Tokyo"), true), (None, false)]);
-    assert_eq!((found[0].country.as_deref(), found[0].market.as_deref()), (Some("AT"), Some("DE")));
+    assert_eq!((found[0].traits.country.as_deref(), found[0].traits.market.as_deref()), (Some("AT"), Some("DE")));
     let count =
         async |condition: &str| ask(&lake, &format!("SELECT count(*) FROM contacts WHERE {condition}"), SqlFormat::Csv).await;
     for (condition, expect) in [

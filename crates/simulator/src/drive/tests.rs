@@ -185,7 +185,7 @@ impl StandIn {
             LinkKind::Open => state.opens += 1,
             LinkKind::Click => state.clicks.push((number, now)),
             LinkKind::Unsubscribe => drop(state.unsubscribed.insert(number, now)),
-            LinkKind::Preferences => {}
+            LinkKind::Preferences | LinkKind::Trap => {}
         }
         (status, link.target.unwrap_or_default())
     }

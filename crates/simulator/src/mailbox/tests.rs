@@ -1,6 +1,6 @@
 //! Mailboxes are tested with the demo's real templates, rendered and tracked as a sender does it.
 
-use content::{Data, Library, Links, RenderContext, track};
+use content::{Data, Library, Links, RenderContext, Tracking, track};
 use vocabulary::{Contact, ContactKey, MessageId, Profile};
 
 use super::*;
@@ -47,7 +47,7 @@ impl Writer {
             now: Timestamp::UNIX_EPOCH,
         };
         let rendered = self.library.render(appeal.copy_name(), &context).unwrap();
-        let html = track(&rendered.html, &self.links, &message);
+        let html = track(&rendered.html, &Tracking { links: &self.links, message: &message, fields: &[], has_trap: false });
         format!(
             "From: <news@shop.example.test>\r\nTo: <{}>\r\nSubject: {}\r\nMIME-Version: 1.0\r\n\
              List-Unsubscribe: <{unsubscribe_url}>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n\

@@ -1,0 +1,251 @@
+//! A campaign's plan in numbers before it is started: how many get it where and when, who gets none and why, what it costs and when
+//! it is done.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use content::{Data, Library, RenderContext, Segments};
+use gateways::SmsPrice;
+use jiff::Timestamp;
+use planning::{Brief, Counts, Draft, DryRun, Stores, done_at};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use vocabulary::{CampaignId, Channel, ContactKey, Currency, VariantName};
+
+use crate::Parts;
+use crate::problem::Problem;
+use crate::request::{Id, Params};
+use crate::views::ErrorBody;
+
+/// Text messages that are made to see what all of them cost.
+const SAMPLE: usize = 500;
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<Parts>> {
+    OpenApiRouter::new().routes(routes!(dry_run))
+}
+
+/// What is to be known beforehand.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DryRunAsk {
+    /// How many messages leave in a second; what the gateways are set to for text messages where absent.
+    #[schema(example = 500.0)]
+    per_second: Option<f64>,
+}
+
+/// A plan in numbers. Nothing is kept of it, and nothing sent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DryRunView {
+    /// The moment it was drawn up for, RFC 3339.
+    at: String,
+    /// Contacts of the audience.
+    audience: u64,
+    /// Those who get a message.
+    sent: u64,
+    /// Those who get none.
+    left_out: u64,
+    /// When the first message is due, RFC 3339.
+    first_due: Option<String>,
+    /// When the last message is due, RFC 3339.
+    last_due: Option<String>,
+    /// When the last message has left, by the number that leave in a second; `null` where that is not known.
+    done_at: Option<String>,
+    /// The number that was reckoned with.
+    per_second: Option<f64>,
+    /// By the country they buy in, the largest first.
+    by_market: Vec<MarketCount>,
+    /// By variant.
+    by_variant: Vec<VariantCount>,
+    /// By the hour in which messages are due, in UTC.
+    by_hour: Vec<HourCount>,
+    /// What rules do to how many, the most first.
+    by_rule: Vec<RuleCount>,
+    /// What text messages will cost, by currency; `null` for other channels.
+    cost: Option<CostView>,
+}
+
+/// A market of the plan.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MarketCount {
+    /// ISO 3166 country; `null` where it is not known.
+    market: Option<String>,
+    /// They get a message.
+    sent: u64,
+    /// They get none.
+    left_out: u64,
+}
+
+/// A variant of the plan.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct VariantCount {
+    /// The variant; `null` where the recommended one is taken when the message leaves.
+    variant: Option<String>,
+    /// Messages.
+    sent: u64,
+}
+
+/// An hour of the plan.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HourCount {
+    /// Its beginning, RFC 3339.
+    hour: String,
+    /// Messages due in it.
+    sent: u64,
+}
+
+/// A rule that decided.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RuleCount {
+    /// Its name.
+    rule: String,
+    /// Its version.
+    version: u32,
+    /// Contacts who get their message later because of it.
+    put_off: u64,
+    /// Contacts who get none because of it.
+    left_out: u64,
+    /// What it said about one of them.
+    example: String,
+}
+
+/// What text messages will cost.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CostView {
+    /// Amounts such as `1204.5 EUR`, one for each currency.
+    amounts: Vec<String>,
+    /// How many messages were made to see their length; the amounts are theirs, extended to all.
+    sampled: usize,
+    /// How many of those no gateway takes or has a price for; they are not in the amounts.
+    unpriced: usize,
+}
+
+/// See what a campaign's plan would come to.
+///
+/// The whole audience is decided about, as at the start: audience, consent, caps, hours. Nothing is kept and nothing is sent.
+#[utoipa::path(
+    post,
+    path = "/v1/campaigns/{id}/dry-run",
+    tag = "campaigns",
+    operation_id = "dry_run_campaign",
+    params(("id" = String, Path, description = "The campaign's id.")),
+    request_body = DryRunAsk,
+    responses(
+        (status = 200, description = "The plan in numbers.", body = DryRunView),
+        (status = 404, description = "There is no such campaign.", body = ErrorBody),
+        (status = 422, description = "The campaign cannot be planned as it is; the message says why.", body = ErrorBody),
+    )
+)]
+async fn dry_run(
+    State(parts): State<Arc<Parts>>,
+    Id(id): Id<CampaignId>,
+    Params(asked): Params<DryRunAsk>,
+) -> Result<Json<DryRunView>, Problem> {
+    if asked.per_second.is_some_and(|rate| !(rate.is_finite() && rate > 0.0)) {
+        let message = "per_second: is not a positive number".to_owned();
+        return Err(Problem::unprocessable("bad_rate", message, "write how many messages leave in a second, such as 500"));
+    }
+    let campaign = crate::campaigns::known(&parts, &id).await?.campaign;
+    if campaign.triggered {
+        let message = format!("campaign `{id}` is triggered: nobody is known before they enter");
+        return Err(Problem::unprocessable(
+            "not_plannable",
+            message,
+            "POST /v1/triggers/{id}/replay shows who would have entered",
+        ));
+    }
+    let now = parts.clock.now();
+    let brief = Arc::new(Brief::read(&parts.control, campaign, None).await?);
+    let stores = Stores { control: parts.control.clone(), lake: parts.lake.clone() };
+    let (draft, _) = Draft::draw_up(&stores, &brief, parts.rules.current(), now).await?;
+    let cost = match brief.campaign.channel {
+        Channel::Sms => Some(cost(&parts, &brief, &draft, now).await?),
+        _ => None,
+    };
+    let per_second = asked.per_second.or_else(|| rate(&parts, &brief));
+    let counted = tokio::task::spawn_blocking(move || (draft.dry_run(), draft.dues()));
+    let (run, dues) = counted.await.map_err(|error| Problem::internal(&error))?;
+    Ok(Json(view(run, &dues, per_second, cost, now)))
+}
+
+/// How many text messages the gateways of a campaign's class take in a second, if all of them say so.
+fn rate(parts: &Parts, brief: &Brief) -> Option<f64> {
+    let routes = parts.sms.routes().iter().filter(|route| route.classes().contains(&brief.campaign.class));
+    let rates: Option<Vec<f64>> = routes.map(gateways::SmsRoute::messages_per_second).collect();
+    let is_text = brief.campaign.channel == Channel::Sms;
+    rates.filter(|rates| is_text && !rates.is_empty()).map(|rates| rates.iter().sum())
+}
+
+fn view(run: DryRun, dues: &[Timestamp], per_second: Option<f64>, cost: Option<CostView>, now: Timestamp) -> DryRunView {
+    let market =
+        |(market, counts): (Option<String>, Counts)| MarketCount { market, sent: counts.sent, left_out: counts.left_out };
+    let mut by_market: Vec<MarketCount> = run.by_market.into_iter().map(market).collect();
+    by_market.sort_by_key(|count| std::cmp::Reverse(count.sent + count.left_out));
+    let variant = |(variant, sent): (Option<VariantName>, u64)| VariantCount { variant: variant.map(String::from), sent };
+    let rule = |((rule, version), ruled): ((Arc<str>, u32), planning::Ruled)| RuleCount {
+        rule: rule.to_string(),
+        version,
+        put_off: ruled.counts.sent,
+        left_out: ruled.counts.left_out,
+        example: ruled.reason.to_string(),
+    };
+    let mut by_rule: Vec<RuleCount> = run.by_rule.into_iter().map(rule).collect();
+    by_rule.sort_by_key(|count| std::cmp::Reverse(count.put_off + count.left_out));
+    DryRunView {
+        at: now.to_string(),
+        audience: run.all.sent + run.all.left_out,
+        sent: run.all.sent,
+        left_out: run.all.left_out,
+        first_due: dues.first().map(Timestamp::to_string),
+        last_due: dues.last().map(Timestamp::to_string),
+        done_at: per_second.and_then(|rate| done_at(dues, rate)).map(|done| done.to_string()),
+        per_second,
+        by_market,
+        by_variant: run.by_variant.into_iter().map(variant).collect(),
+        by_hour: run.by_hour.into_iter().map(|(hour, sent)| HourCount { hour: hour.to_string(), sent }).collect(),
+        by_rule,
+        cost,
+    }
+}
+
+/// Makes the messages of some recipients and extends what they cost to all.
+async fn cost(parts: &Parts, brief: &Brief, draft: &Draft, now: Timestamp) -> Result<CostView, Problem> {
+    let campaign = &brief.campaign;
+    let library = Library::compile(&campaign.content, campaign.channel)
+        .map_err(|error| Problem::unprocessable("cannot_render", error.to_string(), "correct the copy"))?;
+    let sample: HashMap<ContactKey, Option<VariantName>> = draft.sample(SAMPLE).into_iter().collect();
+    let keys: Vec<ContactKey> = sample.keys().copied().collect();
+    let mut sums: BTreeMap<Currency, i64> = BTreeMap::new();
+    let mut unpriced = 0;
+    for row in parts.control.recipients(&keys).await? {
+        let contact = &row.contact;
+        let assigned = sample.get(&contact.key).and_then(Option::as_ref);
+        let variant = assigned.and_then(|name| brief.experiment.variant(name)).or(brief.recommended.as_ref());
+        let price = variant.and_then(|variant| {
+            let id = content::message_id(&campaign.campaign, contact.key, None);
+            let context = RenderContext {
+                contact,
+                campaign: campaign.campaign.as_str(),
+                variant: variant.name.as_str(),
+                unsubscribe_url: &parts.links.unsubscribe(&id),
+                preferences_url: &parts.links.preferences(&id),
+                data: &Data::default(),
+                now,
+            };
+            let text = library.render(variant.copy_name(), &context).ok()?.text;
+            let country = contact.profile.phone_country.as_deref().or(contact.profile.country.as_deref());
+            parts.sms.gateway_for(campaign.class, country)?.price(country, Segments::of(&text).segments)
+        });
+        match price {
+            Some(SmsPrice { millionths, currency }) => *sums.entry(currency).or_default() += millionths,
+            None => unpriced += 1,
+        }
+    }
+    let sent = draft.dry_run().all.sent;
+    let extended = |sum: i64| (i128::from(sum) * i128::from(sent) / keys.len().max(1) as i128) as i64;
+    let amounts = sums.into_iter().map(|(currency, sum)| SmsPrice { millionths: extended(sum), currency }.to_string()).collect();
+    Ok(CostView { amounts, sampled: keys.len(), unpriced })
+}

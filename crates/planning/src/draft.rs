@@ -1,0 +1,230 @@
+//! A plan while it is made: 24 bytes for each contact beside the audience, because an audience may be tens of millions.
+
+use std::collections::HashMap;
+use std::num::NonZero;
+use std::sync::Arc;
+
+use control::SegmentUse;
+use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
+use lake::{PlanReason, PlanRow, Recipient};
+use policy::Rules;
+use vocabulary::{ContactKey, VariantName};
+
+use crate::dry_run::DryRun;
+use crate::facts::{CONTACTS_AT_ONCE, History, Known, Stores, tell};
+use crate::fate::{Fate, Planner};
+use crate::{Brief, PlanningError};
+
+/// Decisions about an audience, which become the rows of a plan.
+#[derive(Debug)]
+pub struct Draft {
+    /// By key.
+    recipients: Arc<Vec<Recipient>>,
+    rows: Vec<Row>,
+    variants: Table<VariantName>,
+    reasons: Table<PlanReason>,
+}
+
+/// One decision. In the order of a plan: by due time, nobody's last, then by contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    /// Microseconds; [`NEVER`] where nothing is sent.
+    due: i64,
+    recipient: u32,
+    /// Places in the tables, counted from 1.
+    variant: u16,
+    reason: u32,
+}
+
+const NEVER: i64 = i64::MAX;
+
+/// What one contact is told, in the form of [`PlanRow`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    due: Option<Timestamp>,
+    variant: Option<VariantName>,
+    why: Option<PlanReason>,
+}
+
+impl From<Fate> for Decided {
+    fn from(fate: Fate) -> Self {
+        let reason = |rule: &str, version: u32, reason: String| PlanReason { rule: rule.into(), version, reason: reason.into() };
+        match fate {
+            Fate::Send { variant, due, moved } => {
+                let why = moved.map(|why| reason(&why.rule, why.version, why.because.to_string()));
+                Self { due: Some(due), variant, why }
+            }
+            Fate::LeftOut(why) => {
+                let (rule, version) = why.rule();
+                Self { due: None, variant: None, why: Some(reason(rule, version, why.to_string())) }
+            }
+        }
+    }
+}
+
+impl Decided {
+    /// The row of a plan about this contact.
+    #[must_use]
+    pub fn row(self, of: &Recipient) -> PlanRow {
+        PlanRow {
+            contact: of.key,
+            variant: self.variant,
+            market: of.traits.market.clone(),
+            due: self.due,
+            why: self.why,
+            step: None,
+        }
+    }
+}
+
+impl Draft {
+    /// Nothing decided yet about these recipients, who are ordered by key.
+    #[must_use]
+    pub fn of(recipients: Arc<Vec<Recipient>>) -> Self {
+        let rows = Vec::with_capacity(recipients.len());
+        Self { recipients, rows, variants: Table::default(), reasons: Table::default() }
+    }
+
+    /// Decides about everybody in the audience of a campaign at `now`, on all cores; with the use of its segment, if it has one.
+    ///
+    /// # Errors
+    /// [`PlanningError::Campaign`] where the audience is missing, [`PlanningError`] where a store cannot be read.
+    pub async fn draw_up(
+        stores: &Stores,
+        brief: &Arc<Brief>,
+        rules: Arc<Rules>,
+        now: Timestamp,
+    ) -> Result<(Self, Option<SegmentUse>), PlanningError> {
+        let from = stores.sources();
+        let (audience, used) = brief.audience(from, None, now).await?;
+        let history = from.history(None, &brief.experiment, now).await?;
+        let planner = Planner::new(brief.clone(), rules, now);
+        let mut draft = Self::of(Arc::new(audience.recipients));
+        let job = Arc::new(Job { stores: stores.clone(), recipients: draft.recipients.clone(), history, planner, now });
+        let parties = (0..draft.recipients.len()).step_by(CONTACTS_AT_ONCE);
+        let parties = stream::iter(parties).map(|first| tokio::spawn(job.clone().decide(first)));
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let mut parties = parties.buffered(cores);
+        while let Some(decided) = parties.next().await {
+            draft.push(decided??);
+        }
+        Ok((draft, used))
+    }
+
+    /// Takes the decisions about the next recipients.
+    pub fn push(&mut self, decided: Vec<Decided>) {
+        for Decided { due, variant, why } in decided {
+            self.rows.push(Row {
+                due: due.map_or(NEVER, Timestamp::as_microsecond),
+                recipient: u32::try_from(self.rows.len()).unwrap_or(u32::MAX),
+                variant: variant.map_or(0, |variant| self.variants.place(variant) as u16),
+                reason: why.map_or(0, |why| self.reasons.place(why)),
+            });
+        }
+    }
+
+    /// Gives other due times to some of those who are sent something.
+    pub fn retime(&mut self, due: impl Fn(ContactKey) -> Option<Timestamp>) {
+        for row in self.rows.iter_mut().filter(|row| row.due != NEVER) {
+            let other = due(self.recipients[row.recipient as usize].key);
+            row.due = other.map_or(row.due, Timestamp::as_microsecond);
+        }
+    }
+
+    /// What this would come to as a plan.
+    #[must_use]
+    pub fn dry_run(&self) -> DryRun {
+        let mut run = DryRun::default();
+        let names = |place: u16| (place > 0).then(|| self.variants.get(place.into())).flatten();
+        for row in &self.rows {
+            let traits = &self.recipients[row.recipient as usize].traits;
+            let due = if row.due == NEVER { None } else { Timestamp::from_microsecond(row.due).ok() };
+            run.add(traits.market.as_deref(), names(row.variant), due, self.reasons.get(row.reason));
+        }
+        run
+    }
+
+    /// Some of those who are sent something, spread over all of them, with the variant they are assigned.
+    #[must_use]
+    pub fn sample(&self, count: usize) -> Vec<(ContactKey, Option<VariantName>)> {
+        let sent: Vec<&Row> = self.rows.iter().filter(|row| row.due != NEVER).collect();
+        let step = sent.len().div_ceil(count.max(1)).max(1);
+        let whom = |row: &&Row| (self.recipients[row.recipient as usize].key, self.variants.get(row.variant.into()).cloned());
+        sent.iter().step_by(step).map(whom).collect()
+    }
+
+    /// The due times of those who are sent something, in order.
+    #[must_use]
+    pub fn dues(&self) -> Vec<Timestamp> {
+        let mut dues: Vec<i64> = self.rows.iter().map(|row| row.due).filter(|due| *due != NEVER).collect();
+        dues.sort_unstable();
+        dues.into_iter().filter_map(|due| Timestamp::from_microsecond(due).ok()).collect()
+    }
+
+    /// The rows in the order of a plan: those who are sent something come first, by due time.
+    pub fn into_rows(mut self) -> impl Iterator<Item = PlanRow> {
+        self.rows.sort_unstable();
+        let Self { recipients, rows, variants, reasons } = self;
+        rows.into_iter().map(move |row| {
+            let due = if row.due == NEVER { None } else { Timestamp::from_microsecond(row.due).ok() };
+            let (variant, why) = (variants.get(row.variant.into()).cloned(), reasons.get(row.reason).cloned());
+            let decided = Decided { due, variant, why };
+            decided.row(&recipients[row.recipient as usize])
+        })
+    }
+}
+
+/// What the threads share that decide.
+struct Job {
+    stores: Stores,
+    recipients: Arc<Vec<Recipient>>,
+    history: History,
+    planner: Planner,
+    now: Timestamp,
+}
+
+impl Job {
+    /// Decides about the recipients from a place on.
+    async fn decide(self: Arc<Self>, first: usize) -> Result<Vec<Decided>, PlanningError> {
+        let some = first..self.recipients.len().min(first + CONTACTS_AT_ONCE);
+        let permissions = self.stores.sources().permissions(&self.recipients[some.clone()], Some(self.now)).await?;
+        let decide = move || {
+            let mut decided = Vec::with_capacity(some.len());
+            let each = |known: Known<'_>| decided.push(Decided::from(self.planner.decide(&known.person, None)));
+            tell(&self.recipients[some], &permissions, &self.history, each);
+            decided
+        };
+        Ok(tokio::task::spawn_blocking(decide).await?)
+    }
+}
+
+/// Values of which few stand in many rows.
+#[derive(Debug)]
+struct Table<T> {
+    places: HashMap<T, u32>,
+    values: Vec<T>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { places: HashMap::new(), values: Vec::new() }
+    }
+}
+
+impl<T: Clone + Eq + std::hash::Hash> Table<T> {
+    /// The place of a value, counted from 1.
+    fn place(&mut self, value: T) -> u32 {
+        if let Some(place) = self.places.get(&value) {
+            return *place;
+        }
+        self.values.push(value.clone());
+        let place = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+        self.places.insert(value, place);
+        place
+    }
+
+    fn get(&self, place: u32) -> Option<&T> {
+        self.values.get(place.checked_sub(1)? as usize)
+    }
+}
