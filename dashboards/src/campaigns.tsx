@@ -1,10 +1,9 @@
 // What is being sent: the campaigns and the messages to one person, each message accounted for.
 import type { VNode } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { campaigns, messageCounts, poll } from "./api";
-import type { Campaign, Failure, MessageCount } from "./api";
+import { campaigns, messageCounts } from "./api";
+import type { Campaign, MessageCount } from "./api";
 import { count, moment } from "./format";
-import { Freshness, Heading, Problem, Waiting } from "./parts";
+import { Polled } from "./parts";
 
 /** The numbers of a campaign, with what each means. In doubt is a number that must never be overlooked. */
 const NUMBERS = [
@@ -28,38 +27,15 @@ async function sent(abort: AbortSignal): Promise<Sent> {
 
 /** All campaigns, the newest first, and the messages to one person of the last month. */
 export function CampaignsPage(): VNode {
-  const [known, setKnown] = useState<Sent | null>(null);
-  const [at, setAt] = useState<Date | null>(null);
-  const [problem, setProblem] = useState<Failure | null>(null);
-  useEffect(
-    () =>
-      poll(
-        sent,
-        (answer) => {
-          setKnown(answer);
-          setAt(new Date());
-          setProblem(null);
-        },
-        setProblem,
-      ),
-    [],
-  );
   return (
-    <>
-      <div class="page-head">
-        <Heading text="Campaigns" />
-        <Freshness at={at} failing={problem !== null} />
-      </div>
-      <Problem why={problem} stale={known !== null} />
-      {known === null ? (
-        !problem && <Waiting what="Fetching the campaigns…" />
-      ) : (
+    <Polled title="Campaigns" waiting="Fetching the campaigns…" load={sent}>
+      {({ all, messages }) => (
         <>
-          {known.all.length === 0 ? <Empty /> : <Campaigns all={known.all} />}
-          <Messages counts={known.messages} />
+          {all.length === 0 ? <Empty /> : <Campaigns all={all} />}
+          <Messages counts={messages} />
         </>
       )}
-    </>
+    </Polled>
   );
 }
 

@@ -1,39 +1,17 @@
 // The list of experiments.
 import { Fragment } from "preact";
 import type { VNode } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { experiments, poll } from "./api";
-import type { ExperimentSummary, Failure } from "./api";
+import { experiments } from "./api";
+import type { ExperimentSummary } from "./api";
 import { count } from "./format";
-import { Freshness, Heading, Problem, Waiting } from "./parts";
+import { Polled } from "./parts";
 
 /** All experiments, each with what it asks and what the sender uses now. */
 export function ExperimentsPage(): VNode {
-  const [all, setAll] = useState<ExperimentSummary[] | null>(null);
-  const [at, setAt] = useState<Date | null>(null);
-  const [problem, setProblem] = useState<Failure | null>(null);
-  useEffect(
-    () =>
-      poll(
-        experiments,
-        (answer) => {
-          setAll(answer);
-          setAt(new Date());
-          setProblem(null);
-        },
-        setProblem,
-      ),
-    [],
-  );
   return (
-    <>
-      <div class="page-head">
-        <Heading text="Experiments" />
-        <Freshness at={at} failing={problem !== null} />
-      </div>
-      <Problem why={problem} stale={all !== null} />
-      {all === null ? !problem && <Waiting what="Fetching the experiments…" /> : all.length === 0 ? <Empty /> : <List all={all} />}
-    </>
+    <Polled title="Experiments" waiting="Fetching the experiments…" load={experiments}>
+      {(all) => (all.length === 0 ? <Empty /> : <List all={all} />)}
+    </Polled>
   );
 }
 

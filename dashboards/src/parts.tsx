@@ -1,6 +1,7 @@
 // Small pieces that more than one page shows.
 import type { VNode } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { poll } from "./api";
 import type { Failure } from "./api";
 
 /** A failed call and what to do about it. What was known before stays on the page below. */
@@ -52,5 +53,43 @@ export function Freshness({ at, failing }: { at: Date | null; failing: boolean }
       {failing ? "Not current: last answer at " : "Refreshes by itself, last at "}
       <time dateTime={at.toISOString()}>{at.toLocaleTimeString("en-GB")}</time>
     </p>
+  );
+}
+
+/** A page that keeps one answer current; `children` shows it once it is there. */
+export function Polled<T>({
+  title,
+  waiting,
+  load,
+  children,
+}: {
+  title: string;
+  waiting: string;
+  load: (abort: AbortSignal) => Promise<T>;
+  children: (known: T) => VNode;
+}): VNode {
+  const [known, setKnown] = useState<{ value: T; at: Date } | null>(null);
+  const [problem, setProblem] = useState<Failure | null>(null);
+  useEffect(
+    () =>
+      poll(
+        load,
+        (value) => {
+          setKnown({ value, at: new Date() });
+          setProblem(null);
+        },
+        setProblem,
+      ),
+    [load],
+  );
+  return (
+    <>
+      <div class="page-head">
+        <Heading text={title} />
+        <Freshness at={known?.at ?? null} failing={problem !== null} />
+      </div>
+      <Problem why={problem} stale={known !== null} />
+      {known === null ? !problem && <Waiting what={waiting} /> : children(known.value)}
+    </>
   );
 }
