@@ -28,7 +28,7 @@ mod values;
 pub use error::{ContentError, Part, Place};
 pub use html::escaped;
 pub use language::Direction;
-pub use links::{Link, LinkKind, Links, message_id};
+pub use links::{Link, LinkKind, Links, message_id, percent_encoded};
 pub use lint::{LintInput, LintRules, Severity, Warning, lint};
 pub use message::{TEMPLATE_COPY, compile_template};
 pub use sms::Segments;

@@ -9,6 +9,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 use vocabulary::{CampaignId, ContactKey, MessageId, Step};
 
@@ -40,6 +41,13 @@ pub fn message_id(campaign: &CampaignId, contact: ContactKey, step: Option<&Step
         hash.update(step.as_str());
     }
     MessageId::of_hash(&hash.finalize().into())
+}
+
+/// A text as one part of an address: all but letters, digits and four signs are encoded (RFC 3986, section 2.3).
+#[must_use]
+pub fn percent_encoded(text: &str) -> String {
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 /// What a link does.
@@ -108,19 +116,10 @@ impl Links {
         format!("{}/t/o/{}.gif", self.base_url, self.token(LinkKind::Open.byte(), message, None, ""))
     }
 
-    /// The address that tells that `message` led somebody to `target`, and takes them there.
+    /// The address that tells that `message` led somebody to `target`, and takes them there. `position` is its place among the tracked
+    /// links of its part, from 0 on, where it has one.
     #[must_use]
-    pub fn click(&self, message: &MessageId, target: &str) -> String {
-        self.click_address(message, target, None)
-    }
-
-    /// As [`Links::click`], for the link at that place among the tracked links of its part, from 0 on.
-    #[must_use]
-    pub fn click_at(&self, message: &MessageId, target: &str, position: u16) -> String {
-        self.click_address(message, target, Some(position))
-    }
-
-    fn click_address(&self, message: &MessageId, target: &str, position: Option<u16>) -> String {
+    pub fn click(&self, message: &MessageId, target: &str, position: Option<u16>) -> String {
         let kind = if position.is_some() { PLACED } else { LinkKind::Click.byte() };
         format!("{}/t/c/{}", self.base_url, self.token(kind, message, position, target))
     }
@@ -227,7 +226,7 @@ mod tests {
     fn token(kind: LinkKind, target: &str) -> String {
         let url = match kind {
             LinkKind::Open => links().open(&message()),
-            LinkKind::Click => links().click(&message(), target),
+            LinkKind::Click => links().click(&message(), target, None),
             LinkKind::Unsubscribe => links().unsubscribe(&message()),
             LinkKind::Preferences => links().preferences(&message()),
             LinkKind::Trap => links().trap(&message()),
@@ -242,7 +241,7 @@ mod tests {
             assert!(links().is_own(&url), "{url}");
         };
         check(links().open(&message()), "https://mail.shop.example/t/o/", ".gif");
-        check(links().click(&message(), "https://shop.example"), "https://mail.shop.example/t/c/", "");
+        check(links().click(&message(), "https://shop.example", None), "https://mail.shop.example/t/c/", "");
         check(links().unsubscribe(&message()), "https://mail.shop.example/t/u/", "");
         check(links().trap(&message()), "https://mail.shop.example/t/c/", "");
         assert!(!links().is_own("https://mail.shop.example.evil/t/c/x"));
@@ -262,10 +261,10 @@ mod tests {
     #[test]
     fn positions_are_read_by_clicks_alone() {
         let check = |target: &str, position: u16| {
-            let url = links().click_at(&message(), target, position);
+            let url = links().click(&message(), target, Some(position));
             let expect = Link { message_id: message(), target: Some(target.to_owned()), position: Some(position) };
             assert!(url.starts_with("https://mail.shop.example/t/c/"), "{url}");
-            assert!(url.len() <= links().click(&message(), target).len() + 3, "a position is short");
+            assert!(url.len() <= links().click(&message(), target, None).len() + 3, "a position is short");
             for kind in LinkKind::ALL {
                 let expect = if kind == LinkKind::Click { Ok(expect.clone()) } else { Err(ContentError::ForgedLink) };
                 assert_eq!(links().read(kind, token_of(&url)), expect, "{kind:?}");
@@ -317,7 +316,7 @@ mod tests {
         fn a_token_changed_in_any_byte_is_refused(
             at in any::<prop::sample::Index>(), to in any::<char>(), position in any::<u16>(), target in ".{0,60}",
         ) {
-            let url = links().click_at(&message(), &target, position);
+            let url = links().click(&message(), &target, Some(position));
             let genuine = token_of(&url);
             let mut changed: Vec<char> = genuine.chars().collect();
             let at = at.index(changed.len());
@@ -346,10 +345,7 @@ mod tests {
         fn what_was_written_is_read(id in "[a-zA-Z0-9 ._é-]{1,60}", target in ".{0,200}", position in any::<Option<u16>>()) {
             prop_assume!(!id.trim().is_empty());
             let id = MessageId::new(&id).unwrap();
-            let url = match position {
-                Some(position) => links().click_at(&id, &target, position),
-                None => links().click(&id, &target),
-            };
+            let url = links().click(&id, &target, position);
             let link = links().read(LinkKind::Click, token_of(&url)).unwrap();
             prop_assert_eq!(link, Link { message_id: id, target: Some(target), position });
         }

@@ -10,7 +10,7 @@ use std::fmt;
 use vocabulary::MessageId;
 
 use crate::html::escaped;
-use crate::links::{Links, TARGET_BYTES_MAX};
+use crate::links::{Links, TARGET_BYTES_MAX, percent_encoded};
 
 mod text;
 
@@ -145,7 +145,7 @@ impl Writer<'_> {
         let position = self.position;
         // Whoever writes more links than that learns of the last ones that they are far down.
         self.position = position.saturating_add(1);
-        Some(escaped(&self.how.links.click_at(self.how.message, target, position)))
+        Some(escaped(&self.how.links.click(self.how.message, target, Some(position))))
     }
 }
 
@@ -160,7 +160,7 @@ fn with_fields<'a>(target: &'a str, fields: &[(&str, String)]) -> Cow<'a, str> {
     let query = address.split_once('?').map(|(_, query)| query);
     let has = |name: &str| query.is_some_and(|query| query.split('&').any(|field| field.split('=').next() == Some(name)));
     let new: Vec<String> =
-        fields.iter().filter(|(name, _)| !has(name)).map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        fields.iter().filter(|(name, _)| !has(name)).map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
     if new.is_empty() {
         return Cow::Borrowed(target);
     }
@@ -170,12 +170,6 @@ fn with_fields<'a>(target: &'a str, fields: &[(&str, String)]) -> Cow<'a, str> {
         Some(_) => "&",
     };
     Cow::Owned(format!("{address}{joint}{}{fragment}", new.join("&")))
-}
-
-/// A value as a query holds it.
-fn encoded(value: &str) -> String {
-    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    value.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// Undoes the character references that addresses are written with: the five of XML, and numbers.

@@ -83,7 +83,7 @@ impl Templates {
         environment.set_formatter(|output, state, value| {
             let text = value.to_string();
             let written = match state.auto_escape() {
-                AutoEscape::Custom(kind) if kind == "url" => percent_encoded(&text),
+                AutoEscape::Custom(kind) if kind == "url" => content::percent_encoded(&text),
                 AutoEscape::Custom(_) => within_quotes(&text),
                 _ => text,
             };
@@ -160,19 +160,6 @@ impl Templates {
 
 fn key(place: Place, name: &str) -> String {
     format!("{}/{name}", place.word())
-}
-
-/// As RFC 3986, section 2.3 leaves only letters, digits and four signs.
-fn percent_encoded(text: &str) -> String {
-    let mut output = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            output.push(char::from(byte));
-        } else {
-            output.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    output
 }
 
 /// As it stands between the quotes of a text in JSON.

@@ -448,8 +448,7 @@ async fn erase(client: &Client, args: crate::cli::EraseArgs) -> anyhow::Result<(
 
 /// A name as one segment of a path.
 pub(crate) fn segment(name: &str) -> String {
-    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    name.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    content::percent_encoded(name)
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ async fn an_open_within_two_seconds_is_a_machines() {
 async fn a_click_leads_to_the_signed_target_only() {
     let server = Server::start().await;
     let (message, _) = server.sent_message(60).await;
-    let url = server.links.click(&message, "https://shop.example/ü?a=1");
+    let url = server.links.click(&message, "https://shop.example/ü?a=1", None);
     let answer = server.follow(Method::GET, &format!("{url}?url=https://evil.example/"), BROWSER).await.expect(StatusCode::FOUND);
     assert_eq!(answer.header(header::LOCATION), "https://shop.example/%C3%BC?a=1");
     assert_eq!(
@@ -67,7 +67,7 @@ async fn a_click_leads_to_the_signed_target_only() {
     let forged = url.replace("/t/c/", "/t/c/A");
     let answer = server.follow(Method::GET, &forged, BROWSER).await.expect(StatusCode::NOT_FOUND);
     assert_eq!(answer.header(header::LOCATION), "");
-    let script = server.links.click(&message, "javascript:alert(1)");
+    let script = server.links.click(&message, "javascript:alert(1)", None);
     server.follow(Method::GET, &script, BROWSER).await.expect(StatusCode::NOT_FOUND);
 }
 
@@ -75,7 +75,10 @@ async fn a_click_leads_to_the_signed_target_only() {
 async fn a_click_leads_on_even_for_a_forgotten_message() {
     let server = Server::start().await;
     let message = MessageId::new("forgotten").unwrap();
-    server.follow(Method::GET, &server.links.click(&message, "https://shop.example/"), BROWSER).await.expect(StatusCode::FOUND);
+    server
+        .follow(Method::GET, &server.links.click(&message, "https://shop.example/", None), BROWSER)
+        .await
+        .expect(StatusCode::FOUND);
     server.follow(Method::POST, &server.links.unsubscribe(&message), BROWSER).await.expect(StatusCode::NOT_FOUND);
     assert_eq!(server.lake.unlanded(), 0);
 }
