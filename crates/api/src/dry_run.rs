@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use content::{Data, Library, RenderContext, Segments};
+use content::{Library, Segments};
 use gateways::SmsPrice;
 use jiff::Timestamp;
 use planning::{Brief, Counts, Draft, DryRun, Stores, done_at};
@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 use vocabulary::{CampaignId, Channel, ContactKey, Currency, VariantName};
 
 use crate::Parts;
+use crate::preview::{rendered, route_and_price, unmade};
 use crate::problem::Problem;
 use crate::request::{Id, Params};
 use crate::views::ErrorBody;
@@ -161,13 +162,13 @@ async fn dry_run(
     let brief = Arc::new(Brief::read(&parts.control, campaign, None).await?);
     let stores = Stores { control: parts.control.clone(), lake: parts.lake.clone() };
     let (draft, _) = Draft::draw_up(&stores, &brief, parts.rules.current(), now).await?;
+    let counted = tokio::task::spawn_blocking(move || (draft.dry_run(), draft.dues(), draft.sample(SAMPLE)));
+    let (run, dues, sample) = counted.await.map_err(|error| Problem::internal(&error))?;
     let cost = match brief.campaign.channel {
-        Channel::Sms => Some(cost(&parts, &brief, &draft, now).await?),
+        Channel::Sms => Some(cost(&parts, &brief, sample, run.all.sent).await?),
         _ => None,
     };
     let per_second = asked.per_second.or_else(|| rate(&parts, &brief));
-    let counted = tokio::task::spawn_blocking(move || (draft.dry_run(), draft.dues()));
-    let (run, dues) = counted.await.map_err(|error| Problem::internal(&error))?;
     Ok(Json(view(run, &dues, per_second, cost, now)))
 }
 
@@ -211,40 +212,34 @@ fn view(run: DryRun, dues: &[Timestamp], per_second: Option<f64>, cost: Option<C
     }
 }
 
-/// Makes the messages of some recipients and extends what they cost to all.
-async fn cost(parts: &Parts, brief: &Brief, draft: &Draft, now: Timestamp) -> Result<CostView, Problem> {
+/// Makes the messages of some recipients and extends what they cost to all that are `sent`.
+async fn cost(
+    parts: &Parts,
+    brief: &Brief,
+    sample: Vec<(ContactKey, Option<VariantName>)>,
+    sent: u64,
+) -> Result<CostView, Problem> {
     let campaign = &brief.campaign;
-    let library = Library::compile(&campaign.content, campaign.channel)
-        .map_err(|error| Problem::unprocessable("cannot_render", error.to_string(), "correct the copy"))?;
-    let sample: HashMap<ContactKey, Option<VariantName>> = draft.sample(SAMPLE).into_iter().collect();
+    let library = Library::compile(&campaign.content, campaign.channel).map_err(unmade)?;
+    let sample: HashMap<ContactKey, Option<VariantName>> = sample.into_iter().collect();
     let keys: Vec<ContactKey> = sample.keys().copied().collect();
+    let rules = parts.rules.current();
     let mut sums: BTreeMap<Currency, i64> = BTreeMap::new();
     let mut unpriced = 0;
-    for row in parts.control.recipients(&keys).await? {
-        let contact = &row.contact;
+    for mut row in parts.control.recipients(&keys).await? {
+        let contact = &mut row.contact;
+        rules.derive_time_zone(contact);
         let assigned = sample.get(&contact.key).and_then(Option::as_ref);
         let variant = assigned.and_then(|name| brief.experiment.variant(name)).or(brief.recommended.as_ref());
         let price = variant.and_then(|variant| {
-            let id = content::message_id(&campaign.campaign, contact.key, None);
-            let context = RenderContext {
-                contact,
-                campaign: campaign.campaign.as_str(),
-                variant: variant.name.as_str(),
-                unsubscribe_url: &parts.links.unsubscribe(&id),
-                preferences_url: &parts.links.preferences(&id),
-                data: &Data::default(),
-                now,
-            };
-            let text = library.render(variant.copy_name(), &context).ok()?.text;
-            let country = contact.profile.phone_country.as_deref().or(contact.profile.country.as_deref());
-            parts.sms.gateway_for(campaign.class, country)?.price(country, Segments::of(&text).segments)
+            let text = rendered(parts, &library, campaign, variant, contact, None).ok()?.text;
+            route_and_price(parts, campaign, contact, Segments::of(&text).segments).1
         });
         match price {
             Some(SmsPrice { millionths, currency }) => *sums.entry(currency).or_default() += millionths,
             None => unpriced += 1,
         }
     }
-    let sent = draft.dry_run().all.sent;
     let extended = |sum: i64| (i128::from(sum) * i128::from(sent) / keys.len().max(1) as i128) as i64;
     let amounts = sums.into_iter().map(|(currency, sum)| SmsPrice { millionths: extended(sum), currency }.to_string()).collect();
     Ok(CostView { amounts, sampled: keys.len(), unpriced })

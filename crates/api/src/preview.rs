@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use content::sms::Encoding;
 use content::{ContentError, Data, Library, LintInput, LintRules, RenderContext, Rendered, Segments};
+use gateways::{SmsPrice, SmsRoute};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -167,26 +168,49 @@ async fn preview(
     let now = parts.clock.now();
     let contact = reader(&parts, asked.contact.as_deref(), now).await?;
     let library = Library::compile(&campaign.content, campaign.channel).map_err(unmade)?;
-    let message_id = content::message_id(&id, contact.key, None);
+    let rendered = rendered(&parts, &library, &campaign, variant, &contact, asked.language.as_deref());
+    let languages = library.languages(variant.copy_name()).map_err(unmade)?;
+    Ok(Json(view(&parts, &campaign, variant, &contact, rendered.map_err(unmade)?, languages)))
+}
+
+/// The message that a contact would get of a variant, in their language or in that of a tag.
+pub(crate) fn rendered(
+    parts: &Parts,
+    library: &Library,
+    campaign: &Campaign,
+    variant: &Variant,
+    contact: &Contact,
+    language: Option<&str>,
+) -> Result<Rendered, ContentError> {
+    let message_id = content::message_id(&campaign.campaign, contact.key, None);
     let context = RenderContext {
-        contact: &contact,
-        campaign: id.as_str(),
+        contact,
+        campaign: campaign.campaign.as_str(),
         variant: variant.name.as_str(),
         unsubscribe_url: &parts.links.unsubscribe(&message_id),
         preferences_url: &parts.links.preferences(&message_id),
         data: &Data::default(),
-        now,
+        now: parts.clock.now(),
     };
-    let copy = variant.copy_name();
-    let rendered = match &asked.language {
-        Some(tag) => library.render_as(copy, tag, &context),
-        None => library.render(copy, &context),
-    };
-    let languages = library.languages(copy).map_err(unmade)?;
-    Ok(Json(view(&parts, &campaign, variant, &contact, rendered.map_err(unmade)?, languages)))
+    match language {
+        Some(tag) => library.render_as(variant.copy_name(), tag, &context),
+        None => library.render(variant.copy_name(), &context),
+    }
 }
 
-fn unmade(error: ContentError) -> Problem {
+/// The gateway that a text message to a contact would take, and what so many segments cost by it.
+pub(crate) fn route_and_price<'p>(
+    parts: &'p Parts,
+    campaign: &Campaign,
+    contact: &Contact,
+    segments: usize,
+) -> (Option<&'p SmsRoute>, Option<SmsPrice>) {
+    let country = contact.profile.phone_country.as_deref().or(contact.profile.country.as_deref());
+    let route = parts.sms.gateway_for(campaign.class, country);
+    (route, route.and_then(|route| route.price(country, segments)))
+}
+
+pub(crate) fn unmade(error: ContentError) -> Problem {
     Problem::unprocessable("cannot_render", error.to_string(), "correct the copy, or ask for another contact or language")
 }
 
@@ -222,9 +246,7 @@ fn view(
 ) -> PreviewView {
     let is_mail = campaign.channel == Channel::Email;
     let segments = (campaign.channel == Channel::Sms).then(|| Segments::of(&rendered.text));
-    let country = contact.profile.phone_country.as_deref().or(contact.profile.country.as_deref());
-    let route = segments.and_then(|_| parts.sms.gateway_for(campaign.class, country));
-    let price = route.zip(segments).and_then(|(route, segments)| route.price(country, segments.segments));
+    let (route, price) = segments.map_or((None, None), |segments| route_and_price(parts, campaign, contact, segments.segments));
     PreviewView {
         variant: variant.name.to_string(),
         language: rendered.language,

@@ -55,7 +55,7 @@ async fn open(State(parts): State<Arc<Parts>>, PathText(token): PathText, method
     path = "/t/c/{token}",
     tag = "links",
     params(("token" = String, Path, description = "The signed token; it holds the target.")),
-    responses((status = 302, description = "To the signed target."), (status = 404, description = "The link is not one of ours."))
+    responses((status = 302, description = "To the signed target."), (status = 204, description = "The link is one that no person sees; it leads nowhere."), (status = 404, description = "The link is not one of ours."))
 )]
 async fn click(State(parts): State<Arc<Parts>>, PathText(token): PathText, method: Method, headers: HeaderMap) -> Response {
     let Ok(link) = parts.links.read(LinkKind::Click, &token) else { return trap(&parts, &token, &method, &headers).await };

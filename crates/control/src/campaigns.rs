@@ -104,8 +104,7 @@ impl Control {
     /// [`ControlError`] where the file cannot be read.
     pub async fn campaigns(&self) -> Result<Vec<CampaignRow>, ControlError> {
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT definition, CASE WHEN cancelled_at IS NULL THEN state ELSE 'cancelled' END AS state, planned, plan_version, error,
-                 created_at
+            "SELECT definition, state, cancelled_at, planned, plan_version, error, created_at
              FROM campaigns ORDER BY created_at, campaign_id",
         )
         .fetch_all(&mut *self.reader().await)
@@ -249,6 +248,7 @@ pub(crate) fn unknown(id: &CampaignId) -> ControlError {
 struct Row {
     definition: String,
     state: String,
+    cancelled_at: Option<i64>,
     planned: i64,
     plan_version: i64,
     error: Option<String>,
@@ -259,13 +259,21 @@ impl Row {
     fn read(self) -> Result<CampaignRow, ControlError> {
         Ok(CampaignRow {
             campaign: from_json("a campaign", &self.definition)?,
-            state: parsed("a campaign's state", &self.state, CampaignState::from_str)?,
+            state: stored_state(&self.state, self.cancelled_at)?,
             planned: count(self.planned)?,
             plan_version: version(self.plan_version)?,
             error: self.error,
             created_at: time(self.created_at)?,
         })
     }
+}
+
+/// Reads where a campaign stands; one that was cancelled is stored as done.
+pub(crate) fn stored_state(state: &str, cancelled_at: Option<i64>) -> Result<CampaignState, ControlError> {
+    if cancelled_at.is_some() {
+        return Ok(CampaignState::Cancelled);
+    }
+    parsed("a campaign's state", state, CampaignState::from_str)
 }
 
 /// Reads a stored plan number.
@@ -278,8 +286,7 @@ pub(crate) async fn read_campaign(
     id: &CampaignId,
 ) -> Result<Option<CampaignRow>, ControlError> {
     let row: Option<Row> = sqlx::query_as(
-        "SELECT definition, CASE WHEN cancelled_at IS NULL THEN state ELSE 'cancelled' END AS state, planned, plan_version, error,
-             created_at
+        "SELECT definition, state, cancelled_at, planned, plan_version, error, created_at
          FROM campaigns WHERE campaign_id = $1",
     )
     .bind(id.as_str())

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use vocabulary::{CampaignId, Channel, ContactKey, ExperimentId, Timestamp, VariantName};
 
-use crate::campaigns::CampaignState;
+use crate::campaigns::{CampaignState, stored_state};
 use crate::contacts::{channel_bit, contact_key, json_list};
 use crate::store::{begin, commit, parsed, time};
 use crate::{Control, ControlError};
@@ -52,14 +52,13 @@ impl Control {
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
     pub async fn campaign_state(&self, id: &CampaignId) -> Result<Option<CampaignState>, ControlError> {
-        let state: Option<String> = sqlx::query_scalar(
-            "SELECT CASE WHEN cancelled_at IS NULL THEN state ELSE 'cancelled' END FROM campaigns WHERE campaign_id = $1",
-        )
-        .bind(id.as_str())
-        .fetch_optional(&mut *self.reader().await)
-        .await
-        .map_err(ControlError::query("reading a campaign's state"))?;
-        state.map(|state| parsed("a campaign's state", &state, str::parse)).transpose()
+        let row: Option<(String, Option<i64>)> =
+            sqlx::query_as("SELECT state, cancelled_at FROM campaigns WHERE campaign_id = $1")
+                .bind(id.as_str())
+                .fetch_optional(&mut *self.reader().await)
+                .await
+                .map_err(ControlError::query("reading a campaign's state"))?;
+        row.map(|(state, cancelled_at)| stored_state(&state, cancelled_at)).transpose()
     }
 
     /// The plan of a campaign that is in force; `None` where there is none yet.

@@ -39,9 +39,15 @@ struct Row {
 
 const NEVER: i64 = i64::MAX;
 
+impl Row {
+    /// When the message is to leave; `None` where nothing is sent.
+    fn due(&self) -> Option<Timestamp> {
+        Some(self.due).filter(|due| *due != NEVER).and_then(|due| Timestamp::from_microsecond(due).ok())
+    }
+}
+
 /// What one contact is told, in the form of [`PlanRow`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decided {
+pub(crate) struct Decided {
     due: Option<Timestamp>,
     variant: Option<VariantName>,
     why: Option<PlanReason>,
@@ -65,8 +71,7 @@ impl From<Fate> for Decided {
 
 impl Decided {
     /// The row of a plan about this contact.
-    #[must_use]
-    pub fn row(self, of: &Recipient) -> PlanRow {
+    pub(crate) fn row(self, of: &Recipient) -> PlanRow {
         PlanRow {
             contact: of.key,
             variant: self.variant,
@@ -80,8 +85,7 @@ impl Decided {
 
 impl Draft {
     /// Nothing decided yet about these recipients, who are ordered by key.
-    #[must_use]
-    pub fn of(recipients: Arc<Vec<Recipient>>) -> Self {
+    fn of(recipients: Arc<Vec<Recipient>>) -> Self {
         let rows = Vec::with_capacity(recipients.len());
         Self { recipients, rows, variants: Table::default(), reasons: Table::default() }
     }
@@ -113,7 +117,7 @@ impl Draft {
     }
 
     /// Takes the decisions about the next recipients.
-    pub fn push(&mut self, decided: Vec<Decided>) {
+    fn push(&mut self, decided: Vec<Decided>) {
         for Decided { due, variant, why } in decided {
             self.rows.push(Row {
                 due: due.map_or(NEVER, Timestamp::as_microsecond),
@@ -136,11 +140,10 @@ impl Draft {
     #[must_use]
     pub fn dry_run(&self) -> DryRun {
         let mut run = DryRun::default();
-        let names = |place: u16| (place > 0).then(|| self.variants.get(place.into())).flatten();
         for row in &self.rows {
             let traits = &self.recipients[row.recipient as usize].traits;
-            let due = if row.due == NEVER { None } else { Timestamp::from_microsecond(row.due).ok() };
-            run.add(traits.market.as_deref(), names(row.variant), due, self.reasons.get(row.reason));
+            let (variant, why) = (self.variants.get(row.variant.into()), self.reasons.get(row.reason));
+            run.add(traits.market.as_deref(), variant, row.due(), why);
         }
         run
     }
@@ -157,9 +160,9 @@ impl Draft {
     /// The due times of those who are sent something, in order.
     #[must_use]
     pub fn dues(&self) -> Vec<Timestamp> {
-        let mut dues: Vec<i64> = self.rows.iter().map(|row| row.due).filter(|due| *due != NEVER).collect();
+        let mut dues: Vec<Timestamp> = self.rows.iter().filter_map(Row::due).collect();
         dues.sort_unstable();
-        dues.into_iter().filter_map(|due| Timestamp::from_microsecond(due).ok()).collect()
+        dues
     }
 
     /// The rows in the order of a plan: those who are sent something come first, by due time.
@@ -167,9 +170,8 @@ impl Draft {
         self.rows.sort_unstable();
         let Self { recipients, rows, variants, reasons } = self;
         rows.into_iter().map(move |row| {
-            let due = if row.due == NEVER { None } else { Timestamp::from_microsecond(row.due).ok() };
             let (variant, why) = (variants.get(row.variant.into()).cloned(), reasons.get(row.reason).cloned());
-            let decided = Decided { due, variant, why };
+            let decided = Decided { due: row.due(), variant, why };
             decided.row(&recipients[row.recipient as usize])
         })
     }

@@ -156,13 +156,18 @@ pub struct Asked {
     pub explanation: Explanation,
 }
 
+/// One variant as the rules see it.
+struct Arm {
+    variant: Variant,
+    content: String,
+}
+
 /// A campaign made ready to decide about contacts, on as many threads as there are.
 pub struct Planner {
     brief: Arc<Brief>,
     rules: Arc<Rules>,
     assigner: Option<Assigner>,
-    variants: Vec<Variant>,
-    contents: Vec<String>,
+    arms: Vec<Arm>,
     /// When the plan is made.
     now: Timestamp,
     /// For each time zone that was met, `""` for none, when each variant is meant to leave: few zones stand in many contacts.
@@ -180,14 +185,14 @@ impl Planner {
     #[must_use]
     pub fn new(brief: Arc<Brief>, rules: Arc<Rules>, now: Timestamp) -> Self {
         let Brief { campaign, experiment, recommended } = &*brief;
-        let variants: Vec<Variant> = match campaign.mode {
-            Mode::Test => experiment.variants.clone(),
-            Mode::Recommended => recommended.iter().cloned().collect(),
+        let variants: Vec<&Variant> = match campaign.mode {
+            Mode::Test => experiment.variants.iter().collect(),
+            Mode::Recommended => recommended.iter().collect(),
         };
+        let arm = |variant: &Variant| Arm { variant: variant.clone(), content: content_id(experiment, variant) };
         Self {
             assigner: (campaign.mode == Mode::Test).then(|| Assigner::new(experiment)),
-            contents: variants.iter().map(|variant| content_id(experiment, variant)).collect(),
-            variants,
+            arms: variants.into_iter().map(arm).collect(),
             now,
             clocks: RwLock::default(),
             rules,
@@ -246,7 +251,7 @@ impl Planner {
         };
         let mut chosen = None;
         let refused = person.facts(|contact| {
-            for ((variant, content), due) in self.variants.iter().zip(&self.contents).zip(dues.iter().copied()) {
+            for (Arm { variant, content }, due) in self.arms.iter().zip(dues.iter().copied()) {
                 let mut message = message_facts(campaign, variant, content);
                 message.schedule = Some(Schedule::At(due));
                 let (due, moved) = match ask(contact, &message, &variant.name, due) {
@@ -260,7 +265,7 @@ impl Planner {
             }
             None
         });
-        let (due, moved) = chosen.unwrap_or((self.start(self.now), None));
+        let (due, moved) = chosen.unwrap_or((self.start(entered.unwrap_or(self.now)), None));
         match refused {
             Some(why) => Fate::LeftOut(why),
             None => Fate::Send { variant: assigned.cloned(), due, moved },
@@ -284,8 +289,8 @@ impl Planner {
 
     fn dues_from(&self, meant_for: Timestamp, time_zone: Option<&str>) -> Arc<[Timestamp]> {
         let start = self.start(meant_for);
-        let hour = |variant: &Variant| variant.send_hour.or(self.brief.campaign.send_hour);
-        self.variants.iter().map(|variant| due(start, hour(variant), time_zone)).collect()
+        let hour = |arm: &Arm| arm.variant.send_hour.or(self.brief.campaign.send_hour);
+        self.arms.iter().map(|arm| due(start, hour(arm), time_zone)).collect()
     }
 }
 

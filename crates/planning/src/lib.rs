@@ -15,7 +15,7 @@ pub mod facts;
 pub mod fate;
 
 pub use brief::Brief;
-pub use draft::{Decided, Draft};
+pub use draft::Draft;
 pub use dry_run::{Counts, DryRun, Ruled, done_at};
 pub use error::PlanningError;
 pub use explain::{Explained, explain, plan_row};

@@ -38,16 +38,8 @@ impl Mix {
 
     /// A list in fair order before a large provider: 2 in 100 do not exist, 3 in 100 are put off once, and less of the rest. Round
     /// figures of our own; providers publish none.
-    pub const PROVIDER: Self = Self {
-        unknown: 0.02,
-        full: 0.005,
-        busy: 0.03,
-        busy_times: 1,
-        closing: 0.002,
-        unwanted: 0.003,
-        lost: 0.0005,
-        ..Self::NONE
-    };
+    pub const PROVIDER: Self =
+        Self { unknown: 0.02, full: 0.005, busy: 0.03, closing: 0.002, unwanted: 0.003, lost: 0.0005, ..Self::NONE };
 }
 
 /// What a recipient or mail meets.

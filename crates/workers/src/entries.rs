@@ -13,7 +13,7 @@ use planning::{Brief, Fate, Known, LeftOut, Planner, Sources, plan_row};
 use triggers::{Fact, Trigger};
 use vocabulary::ContactKey;
 
-use crate::planner::{check, place, plan_file, told_and_cut};
+use crate::planner::{Told, check, plan_file};
 use crate::trigger::fact_of;
 use crate::{Config, Parts, WorkerError, contacts};
 
@@ -68,8 +68,9 @@ async fn write(
     let file = plan_file(&config.plans, &row.campaign, &format!("{version}-{}", config.name));
     lake::write_plan(&file, rows.iter().cloned(), Some(now))?;
     let planned_for = brief.recommended.as_ref().map(|variant| variant.name.clone());
-    let slices = told_and_cut(parts, brief, &file).await?.slices;
-    Ok(AddedPlan { version, file, planned_for, slices })
+    let mut told = Told::default();
+    told.take(parts, brief, rows).await?;
+    Ok(AddedPlan { version, file, planned_for, slices: told.slices })
 }
 
 /// What was decided about entries: rows of a plan, those who are sent something first by due time, and the others.
@@ -122,6 +123,11 @@ impl Decided {
             }
         }
     }
+}
+
+/// Where a row stands in its plan: those who are sent something come first, by due time.
+fn place(row: &PlanRow) -> (bool, Option<Timestamp>, ContactKey) {
+    (row.due.is_none(), row.due, row.contact)
 }
 
 /// Somebody of whom the audience knows nothing.

@@ -104,7 +104,10 @@ async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<()
         tokio::task::spawn_blocking(write).await??;
         tracing::info!(campaign = %campaign.campaign, "decided about everybody");
     }
-    let told = told_and_cut(parts, &brief, &file).await?;
+    let mut told = Told::default();
+    for rows in lake::plan_rows(&file)? {
+        told.take(parts, &brief, &rows?).await?;
+    }
     let planned_for = brief.recommended.as_ref().map(|variant| &variant.name);
     parts.control.plan_ready(&campaign.campaign, version, &file.to_string_lossy(), planned_for, &told.slices).await?;
     let Told { recipients, left_out, slices } = told;
@@ -163,6 +166,7 @@ async fn keep_doubts(parts: &Parts, row: &CampaignRow, draft: &mut Draft) -> Res
     Ok(())
 }
 
+/// Decides about everybody in the audience, as the lake knows it now, and notes the segment that was used.
 async fn draw_up(parts: &Parts, brief: &Arc<Brief>, version: u32, now: Timestamp) -> Result<Draft, WorkerError> {
     contacts::publish(parts).await?;
     let stores = Stores { control: parts.control.clone(), lake: parts.lake.clone() };
@@ -173,43 +177,31 @@ async fn draw_up(parts: &Parts, brief: &Arc<Brief>, version: u32, now: Timestamp
     Ok(draft)
 }
 
-/// Where a row stands in its plan: those who are sent something come first, by due time.
-pub(crate) fn place(row: &PlanRow) -> (bool, Option<Timestamp>, ContactKey) {
-    (row.due.is_none(), row.due, row.contact)
-}
-
-/// What a plan came to.
+/// What the rows of a plan came to, in order.
+#[derive(Default)]
 pub(crate) struct Told {
     pub(crate) slices: Vec<NewSlice>,
     recipients: u64,
     left_out: u64,
 }
 
-/// Tells who was assigned what, where the campaign is a test, and cuts the plan into slices.
-pub(crate) async fn told_and_cut(parts: &Parts, brief: &Brief, plan: &Path) -> Result<Told, WorkerError> {
-    let mut told = Told { slices: Vec::new(), recipients: 0, left_out: 0 };
-    let assigner = (brief.campaign.mode == Mode::Test).then(|| Assigner::new(&brief.experiment));
-    let now = parts.clock.now();
-    for rows in lake::plan_rows(plan)? {
-        let rows = rows?;
-        let sent = rows.partition_point(|row| row.due.is_some());
-        for row in &rows[..sent] {
-            told.add(row.due);
-        }
-        told.left_out += (rows.len() - sent) as u64;
-        if let Some(assigner) = &assigner {
-            for some in rows[..sent].chunks(APPEND_EVENTS_MAX) {
-                parts.lake.append(some.iter().map(|row| assignment(brief, assigner, row, now)).collect()).await?;
-            }
-        }
-    }
-    Ok(told)
-}
-
 impl Told {
+    /// Takes the next rows of a plan: tells who was assigned what, where the campaign is a test, and cuts them into slices.
+    pub(crate) async fn take(&mut self, parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> Result<(), WorkerError> {
+        let sent = &rows[..rows.partition_point(|row| row.due.is_some())];
+        if brief.campaign.mode == Mode::Test {
+            record_assignments(parts, brief, sent).await?;
+        }
+        rows.iter().for_each(|row| self.add(row.due));
+        Ok(())
+    }
+
     /// The next row: runs of rows that are due together are a slice, of bounded length.
     fn add(&mut self, due: Option<Timestamp>) {
-        let Some(due) = due else { return };
+        let Some(due) = due else {
+            self.left_out += 1;
+            return;
+        };
         match self.slices.last_mut() {
             Some(slice) if slice.due == due && slice.rows < SLICE_ROWS_MAX => slice.rows += 1,
             _ => self.slices.push(NewSlice { first_row: self.recipients, rows: 1, due }),
@@ -219,8 +211,10 @@ impl Told {
 }
 
 /// Assignments are events like any other; their ids follow from who and what, so that telling them twice is harmless.
-fn assignment(brief: &Brief, assigner: &Assigner, row: &PlanRow, now: Timestamp) -> Event {
-    Event {
+async fn record_assignments(parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> Result<(), WorkerError> {
+    let now = parts.clock.now();
+    let assigner = Assigner::new(&brief.experiment);
+    let event = |row: &PlanRow| Event {
         id: EventId::new(&format!("assignment:{}:{}", brief.experiment.experiment, row.contact))
             .expect("an experiment's id and a contact key fit into an event id"),
         time: now,
@@ -236,7 +230,11 @@ fn assignment(brief: &Brief, assigner: &Assigner, row: &PlanRow, now: Timestamp)
             ..Context::default()
         },
         body: Body::Assignment { planned_at: row.due, propensity: Some(assigner.assign(row.contact).propensity) },
+    };
+    for chunk in rows.chunks(APPEND_EVENTS_MAX) {
+        parts.lake.append(chunk.iter().map(event).collect()).await?;
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -245,7 +243,7 @@ mod tests {
 
     #[test]
     fn slices_hold_what_is_due_together() {
-        let mut told = Told { slices: Vec::new(), recipients: 0, left_out: 0 };
+        let mut told = Told::default();
         for due in std::iter::repeat_n(10, 1_200).chain([20, 20, 30]) {
             told.add(Timestamp::from_second(due).ok());
         }
