@@ -11,9 +11,10 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use vocabulary::{Channel, ContactKey, Timestamp};
 
 use crate::contact_check::{FieldError, check_label, check_text};
-use crate::contacts::{contact_key, json_list, read_sealed};
+use crate::contacts::{contact_key, read_sealed};
 use crate::experiments::from_json;
 use crate::store::{begin, commit, parsed, time};
+use crate::whom::Whom;
 use crate::{Control, ControlError};
 
 /// Consents of one row: each channel with each purpose, given and withdrawn.
@@ -136,22 +137,36 @@ pub(crate) async fn read_consents(
     contacts: &[ContactKey],
     as_of: Option<Timestamp>,
 ) -> Result<HashMap<ContactKey, Vec<ConsentFact>>, ControlError> {
-    // One row of JSON instead of thousands: a plan asks about everybody, and each row costs more than what it says.
-    let rows: String = sqlx::query_scalar(
-        "SELECT json_group_array(json_array(contact_key, channel, purpose, basis, said_at)) FROM consents
-         WHERE contact_key IN (SELECT value FROM json_each($1)) AND ($2 IS NULL OR recorded_at <= $2)",
-    )
-    .bind(json_list(contacts)?)
-    .bind(as_of.map(Timestamp::as_microsecond))
-    .fetch_one(connection)
-    .await
-    .map_err(ControlError::query("reading consents"))?;
-    let rows: Vec<(i64, &str, &str, Option<&str>, i64)> = from_json("consents", &rows)?;
-    let mut found: HashMap<ContactKey, Vec<ConsentFact>> = HashMap::with_capacity(rows.len());
-    for (key, channel, purpose, basis, said_at) in rows {
-        found.entry(contact_key(key)?).or_default().push(fact(channel, purpose, basis, said_at)?);
-    }
+    let mut found: HashMap<ContactKey, Vec<ConsentFact>> = HashMap::with_capacity(contacts.len());
+    for_each_consent(connection, &Whom::listed(contacts)?, as_of, |key, fact| found.entry(key).or_default().push(fact)).await?;
     Ok(found)
+}
+
+/// Tells `each` what these contacts said, or what was stored of it up to a moment, in no order.
+pub(crate) async fn for_each_consent(
+    connection: &mut SqliteConnection,
+    whom: &Whom,
+    as_of: Option<Timestamp>,
+    mut each: impl FnMut(ContactKey, ConsentFact),
+) -> Result<(), ControlError> {
+    // One row of JSON instead of thousands: a plan asks about everybody, and each row costs more than what it says.
+    let query = match whom {
+        Whom::Listed(_) => {
+            "SELECT json_group_array(json_array(contact_key, channel, purpose, basis, said_at)) FROM consents
+             WHERE contact_key IN (SELECT value FROM json_each($1)) AND ($2 IS NULL OR recorded_at <= $2)"
+        }
+        Whom::Between(..) => {
+            "SELECT json_group_array(json_array(contact_key, channel, purpose, basis, said_at)) FROM consents
+             WHERE contact_key BETWEEN $1 AND $2 AND ($3 IS NULL OR recorded_at <= $3)"
+        }
+    };
+    let query = sqlx::query_scalar_with(query, whom.arguments()?).bind(as_of.map(Timestamp::as_microsecond));
+    let rows: String = query.fetch_one(connection).await.map_err(ControlError::query("reading consents"))?;
+    let rows: Vec<(i64, &str, &str, Option<&str>, i64)> = from_json("consents", &rows)?;
+    for (key, channel, purpose, basis, said_at) in rows {
+        each(contact_key(key)?, fact(channel, purpose, basis, said_at)?);
+    }
+    Ok(())
 }
 
 fn fact(channel: &str, purpose: &str, basis: Option<&str>, said_at: i64) -> Result<ConsentFact, ControlError> {

@@ -45,6 +45,7 @@ mod trigger_states;
 mod triggers;
 mod vault;
 mod watcher;
+mod whom;
 
 pub use attributes::{AttributeRow, AttributeType};
 pub use campaigns::{CampaignRow, CampaignState};

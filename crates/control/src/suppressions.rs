@@ -12,6 +12,7 @@ use crate::contact_check::{FieldError, check_note, normal_domain, normalised};
 use crate::contacts::{HANDLES_PER_STATEMENT, handle, in_handles, json_list, open, read_sealed, sealed_after};
 use crate::store::{begin, commit, parsed, time};
 use crate::vault::Handle;
+use crate::whom::Whom;
 use crate::{Control, ControlError};
 
 /// Whom to suppress and why; all or none.
@@ -165,7 +166,7 @@ impl Control {
     /// [`ControlError`] where the file cannot be read.
     pub async fn suppressions(&self, own_id: &str) -> Result<Option<Vec<SuppressionRow>>, ControlError> {
         let Some(key) = self.existing(&[own_id.to_owned()]).await?.first().copied() else { return Ok(None) };
-        let found = read_suppressions(&mut *self.reader().await, &[key]).await?;
+        let found = read_suppressions(&mut *self.reader().await, &Whom::listed(&[key])?).await?;
         Ok(Some(found.into_iter().map(|(_, row)| row).collect()))
     }
 }
@@ -298,16 +299,22 @@ pub(crate) async fn read_suppressed_handles(
 /// The entries about these contacts, oldest first.
 pub(crate) async fn read_suppressions(
     connection: &mut SqliteConnection,
-    contacts: &[ContactKey],
+    whom: &Whom,
 ) -> Result<Vec<(i64, SuppressionRow)>, ControlError> {
-    let rows: Vec<(i64, String, String, Option<String>, i64)> = sqlx::query_as(
-        "SELECT contact_key, reason, channel, note, suppressed_at FROM suppressions
-         WHERE contact_key IN (SELECT value FROM json_each($1)) ORDER BY suppressed_at, reason",
-    )
-    .bind(json_list(contacts)?)
-    .fetch_all(connection)
-    .await
-    .map_err(ControlError::query("reading suppressions"))?;
+    let query = match whom {
+        Whom::Listed(_) => {
+            "SELECT contact_key, reason, channel, note, suppressed_at FROM suppressions
+             WHERE contact_key IN (SELECT value FROM json_each($1)) ORDER BY suppressed_at, reason"
+        }
+        Whom::Between(..) => {
+            "SELECT contact_key, reason, channel, note, suppressed_at FROM suppressions
+             WHERE contact_key BETWEEN $1 AND $2 ORDER BY suppressed_at, reason"
+        }
+    };
+    let rows: Vec<(i64, String, String, Option<String>, i64)> = sqlx::query_as_with(query, whom.arguments()?)
+        .fetch_all(connection)
+        .await
+        .map_err(ControlError::query("reading suppressions"))?;
     let row = |(key, reason, channel, note, at): (i64, String, String, Option<String>, i64)| {
         let channel = if channel.is_empty() { None } else { Some(parsed("a channel", &channel, str::parse)?) };
         let reason = parsed("the reason of a suppression", &reason, str::parse)?;

@@ -126,8 +126,14 @@ impl CapRule {
 
     /// How many sends are less than the window away from a moment, before it or planned after it.
     fn count(&self, scope: &Scope, case: &Case<'_>, at: Timestamp) -> u32 {
-        let near = self.sends(scope, case).filter(|sent| sent.duration_until(at).abs() < self.window.0);
-        u32::try_from(near.count()).unwrap_or(u32::MAX)
+        if case.contact.sends.is_empty() {
+            return 0;
+        }
+        let from = at.checked_sub(self.window.0).unwrap_or(Timestamp::MIN);
+        let to = at.checked_add(self.window.0).unwrap_or(Timestamp::MAX);
+        let near = case.contact.sends.iter().filter(|sent| from < sent.at && sent.at < to);
+        let counted = near.filter(|sent| self.is_counted(scope, sent, case));
+        u32::try_from(counted.count()).unwrap_or(u32::MAX)
     }
 
     fn answer(&self, scope: &Scope, case: &Case<'_>) -> Answer {

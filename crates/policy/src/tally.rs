@@ -79,6 +79,7 @@ impl<'l, L: Log> Tally<'l, L> {
     }
 
     /// Takes an answer. `input` says in words what the rule looked at; it is called only when somebody listens.
+    #[inline]
     pub(crate) fn answer(&mut self, rule: &Rule, answer: Answer, input: impl FnOnce() -> String) {
         self.log.hears(rule, &answer, input);
         match answer {
