@@ -10,6 +10,7 @@ mod story {
     mod one_person;
     mod past_experiment;
     mod permission;
+    mod receipts;
     mod recommendation_moves;
     mod signed_mail;
     mod subscription;

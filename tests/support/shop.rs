@@ -84,9 +84,10 @@ impl Shop {
         Self { server, client, clock, sink, folder, mails, special }
     }
 
-    /// A shop that sends text messages by these gateways, with its sender in every register there is.
+    /// A shop that sends text messages by these gateways, with its sender in every register there is. The value of each secret is
+    /// its name in small letters.
     pub(crate) async fn texting(now: &str, config: &str) -> Self {
-        let sms = gateways::SmsConfig::read(config, &|_| None).unwrap();
+        let sms = gateways::SmsConfig::read(config, &|name| Some(name.to_lowercase())).unwrap();
         Self::open_with(now, SinkConfig::default(), Special { sms, is_registered: true, ..Special::default() }).await
     }
 

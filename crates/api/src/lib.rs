@@ -40,6 +40,7 @@ mod preferences;
 mod preview;
 mod problem;
 mod rates;
+mod receipts;
 mod recommendations;
 mod request;
 mod scan;
@@ -157,6 +158,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             segments::reading(),
             triggers::reading(),
             messages::reading(),
+            receipts::reading(),
             sql::routes(),
             statistics::routes(),
         ];
@@ -186,7 +188,12 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
     vec![
         (
             Access::Open,
-            OpenApiRouter::default().merge(system()).merge(tracking::routes()).merge(forms::open()).merge(preferences::routes()),
+            OpenApiRouter::default()
+                .merge(system())
+                .merge(tracking::routes())
+                .merge(forms::open())
+                .merge(preferences::routes())
+                .merge(receipts::open()),
         ),
         (Access::AnyOf(&[Scope::Collect]), collect::routes().merge(segment::routes())),
         (Access::AnyOf(&[Scope::Read]), read()),

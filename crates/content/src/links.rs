@@ -154,6 +154,12 @@ impl Links {
         format!("{}/f/confirm/{token}", self.base_url)
     }
 
+    /// The address at which a provider tells of the messages of a gateway.
+    #[must_use]
+    pub fn receipts(&self, gateway: &str) -> String {
+        format!("{}/v1/receipts/{}", self.base_url, percent_encoded(gateway))
+    }
+
     /// Whether `url` is one of these links already.
     #[must_use]
     pub fn is_own(&self, url: &str) -> bool {

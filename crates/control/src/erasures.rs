@@ -8,6 +8,7 @@ use vocabulary::{ContactKey, ExperimentId, Timestamp};
 
 use crate::contacts::{forget_handle, json_list, read_sealed};
 use crate::known::ERASURES;
+use crate::receipts::forget_given;
 use crate::store::{begin, bump, commit, stored};
 use crate::{Control, ControlError};
 
@@ -65,6 +66,7 @@ impl Control {
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
         self.forget_handles(&mut transaction, &keys).await?;
+        forget_given(&mut transaction, &json_list(&keys)?).await?;
         for chunk in keys.chunks(CONTACTS_PER_STATEMENT) {
             for delete in [
                 "DELETE FROM contacts WHERE contact_key IN (",
@@ -155,6 +157,7 @@ impl Control {
             .fetch_one(&mut *transaction)
             .await
             .map_err(ControlError::query("erasing messages"))?;
+        forget_given(&mut transaction, &list).await?;
         commit(transaction).await?;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
             .execute(&mut *writer)

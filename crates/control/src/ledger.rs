@@ -16,6 +16,7 @@ use vocabulary::{
 use crate::campaigns::{CampaignState, unknown};
 use crate::contacts::contact_key;
 use crate::experiments::to_json;
+use crate::receipts::{GivenId, note_given};
 use crate::store::{begin, commit, count, parsed, time};
 use crate::{Control, ControlError};
 
@@ -197,6 +198,14 @@ impl Control {
     /// # Errors
     /// [`ControlError`] where the file cannot be written.
     pub async fn settle(&self, settled: &[Settled]) -> Result<u64, ControlError> {
+        self.settle_noting(settled, &[]).await
+    }
+
+    /// The same, and notes in that commit the ids that providers gave some of them, for the receipts that come later.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be written.
+    pub async fn settle_noting(&self, settled: &[Settled], given: &[GivenId]) -> Result<u64, ControlError> {
         let last: BTreeMap<&str, &Settled> = settled.iter().map(|settled| (settled.message_id.as_str(), settled)).collect();
         if last.is_empty() {
             return Ok(0);
@@ -220,6 +229,7 @@ impl Control {
         for (campaign, counts) in &counts {
             move_counts(&mut transaction, campaign, counts).await?;
         }
+        note_given(&mut transaction, given, self.now()).await?;
         commit(transaction).await?;
         Ok(open_count)
     }

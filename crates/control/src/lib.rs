@@ -8,7 +8,7 @@
 //!
 //! Reading order: `store` (the file and who may write), `keys`, `vault`, `contact_check`, `contact_store`,
 //! `contacts`, `consents`, `suppressions`, `permissions`, `known`, `experiments`, `recommendations`,
-//! `segments`, `campaigns`, `slices`, `ledger`, `outbox`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
+//! `segments`, `campaigns`, `slices`, `ledger`, `outbox`, `receipts`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed), `copy` and `restored` (for backups).
 
 mod attributes;
@@ -31,6 +31,7 @@ mod ledger;
 mod outbox;
 mod permissions;
 mod prices;
+mod receipts;
 mod recommendations;
 mod reindex;
 mod restored;
@@ -65,6 +66,7 @@ pub use ledger::{LedgerRow, LedgerState, NewClaim, Progress, Settled, Settlement
 pub use outbox::{Enqueued, NewMessage, OutboxCount, OutboxEnd, OutboxRow, OutboxSent, OutboxState, Recipient, Taken, Told};
 pub use permissions::{Permission, SentRow};
 pub use prices::PriceDrop;
+pub use receipts::{GivenId, PlacedReceipt, Receipt, ReceiptCount, SortedReceipts};
 pub use restored::mark_restored;
 pub use segments::{SegmentRow, SegmentUse};
 pub use slices::{Lease, NewSlice};

@@ -13,6 +13,7 @@ use vocabulary::{Channel, ContactKey, MessageClass, MessageId, MessageTemplate, 
 use crate::contact_check::{FieldError, normalised};
 use crate::contacts::{contact_key, find};
 use crate::experiments::{from_json, to_json};
+use crate::receipts::{GivenId, note_given};
 use crate::store::{begin, commit, count, parsed, time};
 use crate::{Control, ControlError};
 
@@ -415,6 +416,14 @@ impl Control {
     /// # Errors
     /// [`ControlError`] where the file cannot be written.
     pub async fn end_messages(&self, ends: &[OutboxEnd]) -> Result<(), ControlError> {
+        self.end_messages_noting(ends, &[]).await
+    }
+
+    /// The same, and notes in that commit the ids that providers gave some of them, for the receipts that come later.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be written.
+    pub async fn end_messages_noting(&self, ends: &[OutboxEnd], given: &[GivenId]) -> Result<(), ControlError> {
         if ends.is_empty() {
             return Ok(());
         }
@@ -438,6 +447,7 @@ impl Control {
             .await
             .map_err(ControlError::query("ending messages"))?;
         }
+        note_given(&mut transaction, given, now).await?;
         commit(transaction).await
     }
 

@@ -55,6 +55,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (10, include_str!("../migrations/0010_steps.sql")),
     (11, include_str!("../migrations/0011_outbox.sql")),
     (12, include_str!("../migrations/0012_cancelled.sql")),
+    (15, include_str!("../migrations/0015_receipts.sql")),
 ];
 
 /// What control needs to open.
@@ -405,7 +406,7 @@ mod tests {
         let control = world.open().await;
         sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
         let error = Control::open(world.config()).await.err().unwrap();
-        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 12 }), "{error}");
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 15 }), "{error}");
     }
 
     #[tokio::test]

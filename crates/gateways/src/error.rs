@@ -67,7 +67,15 @@ pub enum GatewayError {
     /// A number cannot be sent to. It is not repeated here, because errors are logged.
     #[error("to: {0}")]
     Phone(&'static str),
-    /// A request with receipts is not taken.
+    /// Whoever sent a request with receipts does not prove to be the provider.
+    #[error("receipt for `{gateway}`: {problem}")]
+    Stranger {
+        /// The gateway's name.
+        gateway: String,
+        /// What is wrong. It holds no secret.
+        problem: String,
+    },
+    /// A request with receipts cannot be read.
     #[error("receipt for `{gateway}`: {problem}")]
     Receipt {
         /// The gateway's name.

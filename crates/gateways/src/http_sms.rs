@@ -16,7 +16,7 @@ use crate::sms::{PhoneNumber, SmsGateway, SmsHandOver, SmsMessage, SmsPrice};
 use crate::sms_answer::{Judge, written};
 use crate::sms_config::Senders;
 use crate::sms_exchange::{Answer, client, exchange};
-use crate::sms_receipt::{ReceiptPlan, ReceiptRequest, SmsReceipt};
+use crate::sms_receipt::ReceiptPlan;
 use crate::sms_template::{Fields, Place, Templates};
 use crate::smtp::HandOver;
 
@@ -139,13 +139,5 @@ impl SmsGateway for HttpSms {
             },
         };
         told.cleaned(|text| without_number(&self.plan.templates.hide(text), number.digits()))
-    }
-
-    fn receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<SmsReceipt>, GatewayError> {
-        let plan = self.plan.receipt.as_ref().ok_or_else(|| GatewayError::Receipt {
-            gateway: self.plan.name.clone(),
-            problem: "the gateway has no [gateway.http.receipt]; write it".to_owned(),
-        })?;
-        plan.read(&self.plan.name, request)
     }
 }

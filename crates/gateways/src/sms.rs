@@ -14,7 +14,6 @@ use phonenumber::Mode;
 use vocabulary::{Currency, MessageClass, MessageId};
 
 use crate::error::GatewayError;
-use crate::sms_receipt::{ReceiptRequest, SmsReceipt};
 use crate::smtp::HandOver;
 
 /// How many decimals a price is kept with: providers write `0.0079`, none more than six.
@@ -78,12 +77,6 @@ pub trait SmsGateway: Send + Sync {
     ///
     /// If the future is dropped before it completes, it is not known whether the provider has the message.
     async fn submit(&self, message: &SmsMessage<'_>) -> SmsHandOver;
-
-    /// Reads what the provider tells of messages later, after making sure that it is the provider.
-    ///
-    /// # Errors
-    /// [`GatewayError::Receipt`] when it is not the provider, or cannot be read.
-    fn receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<SmsReceipt>, GatewayError>;
 }
 
 /// A number that can be called: E.164, as its country has given it out.

@@ -13,6 +13,7 @@ use crate::http_sms::{HttpPlan, HttpSms};
 use crate::secrets::SecretOf;
 use crate::sms::{SmsGateway, SmsPrice};
 use crate::sms_config_read::read;
+use crate::sms_receipt::{ReceiptPlan, ReceiptRequest, SmsReceipt};
 use crate::twilio::{Twilio, TwilioPlan};
 
 /// The longest configuration in bytes: hundreds of gateways.
@@ -123,6 +124,47 @@ impl SmsRoute {
     pub fn price(&self, country: Option<&str>, segments: usize) -> Option<SmsPrice> {
         let prices = self.prices.iter().map(|(countries, price)| (countries, *price));
         nearest(prices, country)?.times(segments)
+    }
+
+    /// Whether its provider can tell what became of messages.
+    #[must_use]
+    pub fn takes_receipts(&self) -> bool {
+        self.receipt_proof().is_some()
+    }
+
+    /// By what a receipt proves that it is the provider's; `None` where none is taken.
+    #[must_use]
+    pub fn receipt_proof(&self) -> Option<String> {
+        match &self.way {
+            Way::Http(plan) => plan.receipt.as_ref().map(ReceiptPlan::proof),
+            Way::Twilio(_) => Some("Twilio's signature".to_owned()),
+        }
+    }
+
+    /// What the provider wants to read when its receipts were taken.
+    #[must_use]
+    pub fn receipt_answer(&self) -> &str {
+        match &self.way {
+            Way::Http(plan) => plan.receipt.as_ref().map_or("", |receipt| &receipt.answer),
+            Way::Twilio(_) => "",
+        }
+    }
+
+    /// Reads what the provider tells of messages later, after making sure that it is the provider.
+    ///
+    /// # Errors
+    /// [`GatewayError::Stranger`] when it is not the provider, [`GatewayError::Receipt`] when it cannot be read.
+    pub fn receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<SmsReceipt>, GatewayError> {
+        match &self.way {
+            Way::Twilio(plan) => plan.receipts(request),
+            Way::Http(plan) => match &plan.receipt {
+                Some(receipt) => receipt.read(&self.name, request),
+                None => Err(GatewayError::Stranger {
+                    gateway: self.name.clone(),
+                    problem: "the gateway has no [gateway.http.receipt]; write it".to_owned(),
+                }),
+            },
+        }
     }
 
     /// The way out, with connections of its own.

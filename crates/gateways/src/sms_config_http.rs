@@ -90,6 +90,7 @@ struct RawReceipt {
     error: Option<Text>,
     delivered: Vec<String>,
     failed: Vec<String>,
+    answer: Option<String>,
     secret_header: Option<RawShared>,
     secret_query: Option<RawShared>,
 }
@@ -287,5 +288,6 @@ fn receipt_plan(reader: &Reader<'_>, secrets: &mut Secrets, raw: &Spanned<RawRec
         error: raw.error.as_ref().map(|error| error.get_ref().clone()),
         delivered: raw.delivered.clone(),
         failed: raw.failed.clone(),
+        answer: raw.answer.clone().unwrap_or_default(),
     })
 }

@@ -47,6 +47,7 @@ status = "/status"
 error = "/error"
 delivered = ["DELIVRD"]
 failed = ["UNDELIV"]
+answer = "ACK"
 secret_header = { name = "X-Key", value = "${RECEIPT_KEY}" }
 
 [[gateway]]
@@ -93,6 +94,9 @@ fn a_configuration_with_every_key() {
     assert_eq!(config.routes()[1].price(Some("FR"), 1), None);
     assert_eq!(europe.sender(MessageClass::Marketing, Some("FR")), Some("38000"));
     assert_eq!(europe.sender(MessageClass::Marketing, Some("DE")), Some("SHOP"));
+    assert_eq!((europe.receipt_answer(), config.routes()[1].receipt_answer()), ("ACK", ""));
+    let proofs = config.routes().iter().map(crate::SmsRoute::receipt_proof).collect::<Vec<_>>();
+    assert_eq!(proofs, [Some("the header x-key".to_owned()), Some("Twilio's signature".to_owned())]);
     assert_eq!((europe.messages_per_second(), europe.countries().len()), (Some(20.0), 2));
 }
 
@@ -117,8 +121,8 @@ fn what_is_wrong_is_told_with_its_line() {
     check("sender = \"SHOP\"", "sendr = \"SHOP\"", 7, "unknown field `sendr`");
     check("in_doubt = [500]", "doubt = [500]", 32, "unknown field `doubt`");
     check("\"DE\"]", "\"Germany\"]", 6, "`Germany` is no country");
-    check("kind = \"twilio\"", "kind = \"http\"", 46, "write [gateway.http] below it");
-    check("kind = \"twilio\"", "kind = \"smpp\"", 48, "unknown variant `smpp`");
+    check("kind = \"twilio\"", "kind = \"http\"", 47, "write [gateway.http] below it");
+    check("kind = \"twilio\"", "kind = \"smpp\"", 49, "unknown variant `smpp`");
     check("classes = [\"marketing\"]", "classes = []", 2, "is empty");
     check("timeout_seconds = 60", "timeout_seconds = 0", 9, "write 1 to 300");
     check("messages_per_second = 20.0", "messages_per_second = 0.0", 8, "is not above 0");
@@ -135,10 +139,10 @@ fn what_is_wrong_is_told_with_its_line() {
     check("id = \"/id\"", "id = \"id\"", 34, "is no place in JSON");
     check("secret_header = { name = \"X-Key\", value = \"${RECEIPT_KEY}\" }\n", "", 37, "needs one of `secret_header`");
     check("error = \"/error\"", "error = \"error\"", 41, "mixes places in JSON");
-    check("name = \"world\"", "name = \"europe\"", 46, "an earlier gateway has the same name");
-    check("countries = [\"FR\", \"DE\"]\n", "", 45, "takes marketing to every country already");
-    check("token = \"${TOKEN}\"", "token = \"0123456789\"", 54, "is a secret; write ${NAME}");
-    check("base_url = \"https://api", "base_url = \"http://api", 57, "unencrypted");
+    check("name = \"world\"", "name = \"europe\"", 47, "an earlier gateway has the same name");
+    check("countries = [\"FR\", \"DE\"]\n", "", 46, "takes marketing to every country already");
+    check("token = \"${TOKEN}\"", "token = \"0123456789\"", 55, "is a secret; write ${NAME}");
+    check("base_url = \"https://api", "base_url = \"http://api", 58, "unencrypted");
 }
 
 #[test]

@@ -15,6 +15,8 @@ use crate::sms_answer::written;
 pub const RECEIPT_BYTES_MAX: usize = 1 << 20;
 /// The most receipts in one request.
 pub const RECEIPTS_MAX: usize = 1_000;
+/// As many digits in a row may be a phone number; no provider's code of an error has so many.
+const NUMBER_DIGITS_MIN: usize = 7;
 
 /// Where a message stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,33 @@ pub struct SmsReceipt {
     pub word: String,
     /// The provider's code or text on what went wrong.
     pub error: Option<String>,
+}
+
+impl SmsReceipt {
+    /// The provider's words in one line, without what may be somebody's number.
+    #[must_use]
+    pub fn reply(&self) -> String {
+        let error = self.error.as_ref().map(|error| format!(" {error}")).unwrap_or_default();
+        without_numbers(&format!("{}{error}", self.word))
+    }
+}
+
+/// A text with rows of digits that may be a number left out, whatever stands between the digits.
+fn without_numbers(text: &str) -> String {
+    let is_between = |c: char| matches!(c, ' ' | '-' | '(' | ')' | '.');
+    let (mut output, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        output.push_str(&rest[..at]);
+        let row = &rest[at..];
+        let end = row.find(|c: char| !c.is_ascii_digit() && !is_between(c)).unwrap_or(row.len());
+        let (row, after) = row.split_at(end);
+        let row_trimmed = row.trim_end_matches(is_between);
+        let is_number = row.bytes().filter(u8::is_ascii_digit).count() >= NUMBER_DIGITS_MIN;
+        output.push_str(if is_number { "…" } else { row_trimmed });
+        output.push_str(&row[row_trimmed.len()..]);
+        rest = after;
+    }
+    output + rest
 }
 
 /// A request that claims to hold receipts.
@@ -101,14 +130,25 @@ pub(crate) struct ReceiptPlan {
     pub(crate) error: Option<String>,
     pub(crate) delivered: Vec<String>,
     pub(crate) failed: Vec<String>,
+    /// What the provider wants to read when its receipts were taken.
+    pub(crate) answer: String,
 }
 
 impl ReceiptPlan {
+    /// Where the secret stands, for people.
+    pub(crate) fn proof(&self) -> String {
+        match &self.secret {
+            SharedSecret::Header(name, _) => format!("the header {name}"),
+            SharedSecret::Query(name, _) => format!("the query's field {name}"),
+        }
+    }
+
     /// Reads a request. `gateway` is named in errors.
     pub(crate) fn read(&self, gateway: &str, request: &ReceiptRequest<'_>) -> Result<Vec<SmsReceipt>, GatewayError> {
         let wrong = |problem: &str| GatewayError::Receipt { gateway: gateway.to_owned(), problem: problem.to_owned() };
         if !self.secret.is_in(request) {
-            return Err(wrong("the shared secret is missing or another; give the provider the one of the configuration"));
+            let problem = "the shared secret is missing or another; give the provider the one of the configuration";
+            return Err(GatewayError::Stranger { gateway: gateway.to_owned(), problem: problem.to_owned() });
         }
         if request.body.len() > RECEIPT_BYTES_MAX {
             return Err(wrong("the request is too large; let the provider send fewer receipts at once"));
@@ -165,6 +205,7 @@ mod tests {
             error: Some(if id.starts_with('/') { "/reason" } else { "reason" }.to_owned()),
             delivered: vec!["DELIVRD".to_owned()],
             failed: vec!["UNDELIV".to_owned(), "EXPIRED".to_owned()],
+            answer: String::new(),
         }
     }
 
@@ -201,6 +242,24 @@ mod tests {
     }
 
     #[test]
+    fn words_of_providers_hold_no_numbers() {
+        let check = |word: &str, error: Option<&str>, expect: &str| {
+            let receipt = SmsReceipt {
+                provider_id: "a1".to_owned(),
+                status: ReceiptStatus::Failed,
+                word: word.to_owned(),
+                error: error.map(str::to_owned),
+            };
+            assert_eq!(receipt.reply(), expect);
+        };
+        check("delivered", None, "delivered");
+        check("undelivered", Some("30003"), "undelivered 30003");
+        check("UNDELIV", Some("+33612345678 is unknown (code 7)"), "UNDELIV +… is unknown (code 7)");
+        check("UNDELIV", Some("no 06 12-34.56 78 there"), "UNDELIV no … there");
+        check("EXPIRED", Some("after 72 h, 3 tries"), "EXPIRED after 72 h, 3 tries");
+    }
+
+    #[test]
     fn receipts_of_strangers_are_refused() {
         let by_header = plan("id", "state", None, header());
         let query = SharedSecret::Query("key".to_owned(), Secret("hush hush".to_owned()));
@@ -208,6 +267,7 @@ mod tests {
         let check = |plan: &ReceiptPlan, url: &str, key: Option<&str>, expect: bool| {
             let found = read(plan, url, key, "id=a1&state=DELIVRD");
             assert_eq!(found.is_ok(), expect, "{url} {key:?}");
+            assert!(matches!(found, Ok(_) | Err(GatewayError::Stranger { .. })), "{found:?}");
             assert!(!format!("{found:?} {plan:?}").contains("hush"), "secrets are not told");
         };
         let url = "https://shop.example/receipts";

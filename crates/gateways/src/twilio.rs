@@ -130,19 +130,6 @@ impl Twilio {
             _ => HandOver::Refused { reply, permanent: false },
         })
     }
-
-    /// Whether Twilio made this request: HMAC-SHA1 by the account's token over the address and the sorted fields.
-    fn is_genuine(&self, url: &str, form: &[(String, String)], signature: &str) -> bool {
-        let Ok(signature) = STANDARD.decode(signature) else { return false };
-        let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(self.plan.token.0.as_bytes()) else { return false };
-        mac.update(url.as_bytes());
-        // A field that stands twice with one value is signed once.
-        for (name, value) in form.iter().collect::<BTreeSet<_>>() {
-            mac.update(name.as_bytes());
-            mac.update(value.as_bytes());
-        }
-        mac.verify_slice(&signature).is_ok()
-    }
 }
 
 #[async_trait]
@@ -161,16 +148,34 @@ impl SmsGateway for Twilio {
         };
         told.cleaned(|text| without_number(&self.plan.secrets.hide(text), number.digits()))
     }
+}
 
-    fn receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<SmsReceipt>, GatewayError> {
-        let wrong = |problem: &str| GatewayError::Receipt { gateway: self.plan.name.clone(), problem: problem.to_owned() };
+impl TwilioPlan {
+    /// Whether Twilio made this request: HMAC-SHA1 by the account's token over the address and the sorted fields.
+    fn is_genuine(&self, url: &str, form: &[(String, String)], signature: &str) -> bool {
+        let Ok(signature) = STANDARD.decode(signature) else { return false };
+        let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(self.token.0.as_bytes()) else { return false };
+        mac.update(url.as_bytes());
+        // A field that stands twice with one value is signed once.
+        for (name, value) in form.iter().collect::<BTreeSet<_>>() {
+            mac.update(name.as_bytes());
+            mac.update(value.as_bytes());
+        }
+        mac.verify_slice(&signature).is_ok()
+    }
+
+    /// Reads a callback. The address that Twilio signed is the one it was told to call, whatever led the request here.
+    pub(crate) fn receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<SmsReceipt>, GatewayError> {
+        let wrong = |problem: &str| GatewayError::Receipt { gateway: self.name.clone(), problem: problem.to_owned() };
         if request.body.len() > RECEIPT_BYTES_MAX {
             return Err(wrong("the request is too large to be one of Twilio's"));
         }
         let form = request.form();
         let signature = (request.header)("x-twilio-signature").unwrap_or_default();
-        if !self.is_genuine(request.url, &form, &signature) {
-            return Err(wrong("X-Twilio-Signature does not fit; give the address that Twilio calls and the account's token"));
+        let mut urls = self.status_callback.as_deref().into_iter().chain([request.url]);
+        if !urls.any(|url| self.is_genuine(url, &form, &signature)) {
+            let problem = "X-Twilio-Signature does not fit; give the address that Twilio calls and the account's token";
+            return Err(GatewayError::Stranger { gateway: self.name.clone(), problem: problem.to_owned() });
         }
         let field =
             |name: &str| form.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.clone());
@@ -189,8 +194,8 @@ impl SmsGateway for Twilio {
 mod tests {
     use super::*;
 
-    fn twilio(token: &str) -> Twilio {
-        let plan = TwilioPlan {
+    fn twilio(token: &str) -> TwilioPlan {
+        TwilioPlan {
             name: "main".to_owned(),
             base_url: BASE_URL.to_owned(),
             account: "AC1".to_owned(),
@@ -200,8 +205,7 @@ mod tests {
             senders: Senders::default(),
             secrets: Secrets::default(),
             timeout_seconds: 1,
-        };
-        Twilio::open(&Arc::new(plan)).expect("HTTPS can be set up")
+        }
     }
 
     /// The example of Twilio's documentation: a call, whose signature is made the same way.
@@ -229,6 +233,17 @@ mod tests {
         let signature = STANDARD.encode(mac.finalize().into_bytes());
         let header = |name: &str| (name == "x-twilio-signature").then(|| signature.clone());
         twilio.receipts(&ReceiptRequest { url: "https://shop.example/twilio", header: &header, body: form.as_bytes() })
+    }
+
+    #[test]
+    fn the_address_that_twilio_was_told_counts_behind_a_proxy() {
+        let header = |name: &str| (name == "x-twilio-signature").then(|| SIGNATURE.to_owned());
+        let request = ReceiptRequest { url: "http://127.0.0.1:8080/v1/receipts/main", header: &header, body: FORM.as_bytes() };
+        let stranger = |plan: TwilioPlan| matches!(plan.receipts(&request), Err(GatewayError::Stranger { .. }));
+        assert!(stranger(twilio("12345")));
+        let told = || TwilioPlan { status_callback: Some(URL.to_owned()), ..twilio("12345") };
+        assert!(!stranger(told()), "it is genuine, though no receipt");
+        assert!(stranger(TwilioPlan { token: Secret("12346".to_owned()), ..told() }));
     }
 
     #[test]

@@ -45,6 +45,14 @@ pub(crate) enum MessageCommand {
     },
     /// How many messages of the last month are in each state.
     List,
+    /// Where the providers of text messages tell what became of them, and receipts that nobody could place.
+    #[command(
+        after_help = "Enter each address at its provider, as the one for delivery receipts (status callbacks). A receipt becomes a row of \
+                            the table deliveries:\n  sendlab sql \"select provider, status, count(*) from deliveries where channel = 'sms' \
+                            group by 1, 2\"\nwaiting: came before its message was known; within an hour it is placed, or counts as unknown: \
+                            about a message that nobody here sent."
+    )]
+    Receipts,
 }
 
 #[derive(Debug, Args)]
@@ -104,6 +112,7 @@ pub(crate) async fn messages(client: &Client, command: MessageCommand) -> anyhow
     match command {
         MessageCommand::Send(args) => show(&send(client, *args).await?),
         MessageCommand::Show { id } => show(&client.get(&format!("/v1/messages/{}", segment(&id))).await?),
+        MessageCommand::Receipts => receipts(client).await?,
         MessageCommand::List => {
             let counts = client.get("/v1/messages").await?;
             let counts = counts.as_array().map_or(&[][..], Vec::as_slice);
@@ -129,6 +138,23 @@ async fn send(client: &Client, args: SendArgs) -> anyhow::Result<Value> {
     let to: Map<String, Value> = given.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?.into()))).collect();
     let message = json!({ "id": id, "template": template, "to": to, "data": data, "language": language, "country": country });
     client.send(Method::POST, "/v1/messages", "application/json", message.to_string().into_bytes()).await
+}
+
+async fn receipts(client: &Client) -> anyhow::Result<()> {
+    let gateways = client.get("/v1/receipts").await?;
+    let gateways = gateways.as_array().map_or(&[][..], Vec::as_slice);
+    if gateways.is_empty() {
+        say("There are no gateways for text messages. `sendlab serve --sms data/samples/sms.toml` has some.");
+        return Ok(());
+    }
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let row = |row: &Value| {
+        let url = row["url"].as_str().unwrap_or("none: write [gateway.http.receipt]").to_owned();
+        vec![text(&row["gateway"]), url, text(&row["proof"]), count(&row["waiting"]), count(&row["unknown"])]
+    };
+    let rows: Vec<_> = gateways.iter().map(row).collect();
+    table(&["gateway", "address to enter at the provider", "proved by", "waiting", "unknown"], &rows);
+    Ok(())
 }
 
 fn value(pair: &str) -> anyhow::Result<(String, Value)> {

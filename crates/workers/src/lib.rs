@@ -18,6 +18,7 @@ mod lander;
 mod name;
 mod outbox;
 mod planner;
+mod receipts;
 mod scorer;
 mod sender;
 mod told;
@@ -233,6 +234,7 @@ impl Workers {
         self.start_senders(&sending, config).await?;
         self.spawn(planner::run(parts.clone(), config.clone(), stop.clone()));
         self.spawn(scorer::run(parts.clone(), stop.clone()));
+        self.spawn(receipts::run(parts.clone(), stop.clone()));
         self.spawn(trigger::run(parts.clone(), stop.clone()));
         if let Some(smtp) = config.smtp_of(MessageClass::Verification) {
             self.spawn(confirmer::run(sending.clone(), smtp.clone(), stop.clone()));

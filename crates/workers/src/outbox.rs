@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use content::{Data, Library, RenderContext, TEMPLATE_COPY};
-use control::{OutboxEnd, OutboxSent, OutboxState, Permission, RecipientRow, Taken};
+use control::{GivenId, OutboxEnd, OutboxSent, OutboxState, Permission, RecipientRow, Taken};
 use gateways::{Envelope, HandOver, MailParts};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use planning::Person;
@@ -348,6 +348,8 @@ fn against(parts: &Sending, out: &Outgoing, text: &str, now: Timestamp) -> Resul
 #[derive(Default)]
 struct Ended {
     ends: Vec<OutboxEnd>,
+    /// What providers call some of them.
+    given: Vec<GivenId>,
     events: Vec<Event>,
 }
 
@@ -365,6 +367,7 @@ impl Ended {
             return self.refuse(&taken, market, &why, at);
         }
         let again = |pause: SignedDuration| at.checked_add(pause).unwrap_or(at);
+        self.given.extend(sent.given_id(&taken.row.message_id));
         let message = Tells::Message { cost: sent.cost, provider: sent.provider };
         match sent.hand_over {
             HandOver::Accepted { reply } => {
@@ -398,7 +401,7 @@ impl Ended {
     /// First the log, then the store: a crash in between is settled from the log. Doing it twice is harmless.
     async fn tell(&self, parts: &Sending) -> Result<(), WorkerError> {
         parts.journal.append(self.events.clone()).await?;
-        parts.control.end_messages(&self.ends).await?;
+        parts.control.end_messages_noting(&self.ends, &self.given).await?;
         Ok(())
     }
 }

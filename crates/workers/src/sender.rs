@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use content::{ContentError, Data, Library, RenderContext, Tracking};
-use control::{CampaignState, Lease, LedgerRow, Settled, Settlement};
+use control::{CampaignState, GivenId, Lease, LedgerRow, Settled, Settlement};
 use gateways::{Envelope, HandOver, ListHeaders, MailParts, Pace};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use lake::PlanRow;
@@ -376,6 +376,8 @@ type Tries = Mutex<HashMap<MessageId, u32>>;
 #[derive(Default)]
 struct Ended {
     settled: Vec<Settled>,
+    /// What providers call some of them.
+    given: Vec<GivenId>,
     events: Vec<Event>,
     /// To be tried again.
     release: Vec<MessageId>,
@@ -393,6 +395,7 @@ impl Ended {
         if let Some(why) = out.dropped.take() {
             return self.drop_message(message_id, out.planned.clone(), why, at);
         }
+        self.given.extend(sent.given_id(&message_id));
         let (outcome, reply) = match sent.hand_over {
             HandOver::Accepted { reply } => (Settlement::Accepted, reply),
             HandOver::Refused { reply, permanent } if permanent || exhausted(tries, &message_id) => (Settlement::Refused, reply),
@@ -444,7 +447,7 @@ impl Ended {
     /// First the log, then the ledger: a crash in between is settled from the log. Doing it twice is harmless.
     async fn tell(&self, parts: &Sending) -> Result<(), WorkerError> {
         parts.journal.append(self.events.clone()).await?;
-        parts.control.settle(&self.settled).await?;
+        parts.control.settle_noting(&self.settled, &self.given).await?;
         parts.control.release(&self.release).await?;
         Ok(())
     }

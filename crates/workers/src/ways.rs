@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use content::Segments;
+use control::GivenId;
 use futures::StreamExt as _;
 use gateways::{
     Envelope, GatewayError, HandOver, PhoneNumber, SmsConfig, SmsGateway, SmsMessage, SmsPrice, SmtpConfig, SmtpLane,
@@ -24,11 +25,22 @@ pub(crate) struct Sent {
     pub(crate) provider: Option<Provider>,
     /// What it costs, where that is known.
     pub(crate) cost: Option<Money>,
+    /// The provider's id for it, where its receipts will name one.
+    pub(crate) provider_id: Option<String>,
+}
+
+impl Sent {
+    /// What the provider calls a message of ours, for its receipts.
+    pub(crate) fn given_id(&self, message_id: &MessageId) -> Option<GivenId> {
+        let (gateway, provider_id) = self.provider.as_ref().zip(self.provider_id.as_ref())?;
+        let (gateway, provider_id) = (gateway.as_str().to_owned(), provider_id.clone());
+        Some(GivenId { gateway, provider_id, message_id: message_id.clone() })
+    }
 }
 
 impl From<HandOver> for Sent {
     fn from(hand_over: HandOver) -> Self {
-        Self { hand_over, provider: None, cost: None }
+        Self { hand_over, provider: None, cost: None, provider_id: None }
     }
 }
 
@@ -140,6 +152,7 @@ impl Texts {
             hand_over: answer.hand_over,
             provider: Provider::new(route.name()).ok(),
             cost: price.map(|price| rounded(price, id)),
+            provider_id: answer.provider_id.filter(|_| route.takes_receipts()),
         }
     }
 
