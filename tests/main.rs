@@ -14,6 +14,7 @@ mod story {
     mod recommendation_moves;
     mod signed_mail;
     mod subscription;
+    mod test_sends;
     mod triggered_mail;
     mod triggers;
     mod winner_reaches_sender;

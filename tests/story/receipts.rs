@@ -24,13 +24,20 @@ print(base64.b64encode(hmac.new(token.encode(), data.encode(), hashlib.sha1).dig
 
 /// Providers of text messages: one with a JSON gateway, and Twilio.
 #[derive(Default)]
-struct Providers {
+pub(super) struct Providers {
     /// The numbers that the first one took, in order; the n-th message has the id `sm-n`, from 0.
     taken: Mutex<Vec<String>>,
     /// Where the first one tells of deliveries, as soon as that is known.
     receipts: OnceLock<String>,
     /// To whom messages are delivered before the gateway has answered.
     quick: Option<&'static str>,
+}
+
+impl Providers {
+    /// To which numbers the first one took messages.
+    pub(super) fn numbers(&self) -> Vec<String> {
+        self.taken.lock().unwrap().clone()
+    }
 }
 
 async fn take(State(providers): State<Arc<Providers>>, body: String) -> (StatusCode, String) {
@@ -53,7 +60,7 @@ async fn twilio() -> (StatusCode, String) {
     (StatusCode::CREATED, json!({ "sid": "SM1", "status": "queued" }).to_string())
 }
 
-async fn providers(quick: &'static str) -> (String, Arc<Providers>) {
+pub(super) async fn providers(quick: &'static str) -> (String, Arc<Providers>) {
     let state = Arc::new(Providers { quick: Some(quick), ..Providers::default() });
     let router = Router::new().route("/messages", post(take)).route("/2010-04-01/Accounts/AC1/Messages.json", post(twilio));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -64,7 +71,7 @@ async fn providers(quick: &'static str) -> (String, Arc<Providers>) {
 }
 
 /// Tells receipts as the first provider does; the answer's status and text.
-async fn tell(url: &str, secret: Option<&str>, receipts: Value) -> (u16, String) {
+pub(super) async fn tell(url: &str, secret: Option<&str>, receipts: Value) -> (u16, String) {
     let mut request = reqwest::Client::new().post(url).body(json!({ "results": receipts }).to_string());
     if let Some(secret) = secret {
         request = request.header("X-Key", secret);
@@ -73,7 +80,7 @@ async fn tell(url: &str, secret: Option<&str>, receipts: Value) -> (u16, String)
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-fn config(url: &str) -> String {
+pub(super) fn config(url: &str) -> String {
     format!(
         "[[gateway]]\nname = \"asia\"\nkind = \"http\"\nclasses = [\"transactional\"]\nsender = \"SHOP\"\n\
          [gateway.http]\nurl = \"{url}/messages\"\njson = '{{\"to\": \"{{{{ to }}}}\", \"text\": \"{{{{ text }}}}\"}}'\n\

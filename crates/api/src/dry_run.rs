@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use vocabulary::{CampaignId, Channel, ContactKey, Currency, VariantName};
 
 use crate::Parts;
-use crate::preview::{rendered, route_and_price, unmade};
+use crate::preview::{Reading, rendered, route_and_price, unmade};
 use crate::problem::Problem;
 use crate::request::{Id, Params};
 use crate::views::ErrorBody;
@@ -232,7 +232,9 @@ async fn cost(
         let assigned = sample.get(&contact.key).and_then(Option::as_ref);
         let variant = assigned.and_then(|name| brief.experiment.variant(name)).or(brief.recommended.as_ref());
         let price = variant.and_then(|variant| {
-            let text = rendered(parts, &library, campaign, variant, contact, None).ok()?.text;
+            let reading = Reading { library: &library, campaign, variant, contact };
+            let message_id = content::message_id(&campaign.campaign, contact.key, None);
+            let text = rendered(parts, &reading, &message_id, None).ok()?.text;
             route_and_price(parts, campaign, contact, Segments::of(&text).segments).1
         });
         match price {

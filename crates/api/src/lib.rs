@@ -51,6 +51,7 @@ mod serve;
 mod sql;
 mod statistics;
 mod suppressions;
+mod test_sends;
 mod times;
 mod tracking;
 mod triggers;
@@ -175,6 +176,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             experiments::managing(),
             recommendations::managing(),
             campaigns::managing(),
+            test_sends::routes(),
             explanations::routes(),
             segments::managing(),
             triggers::managing(),

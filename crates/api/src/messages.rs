@@ -182,7 +182,7 @@ async fn tell(
     }
 }
 
-fn gateway_hint(channel: Channel) -> &'static str {
+pub(crate) fn gateway_hint(channel: Channel) -> &'static str {
     match channel {
         Channel::Email => "start the server with --smtp HOST:PORT",
         Channel::Sms => "name one in a file and start the server with --sms FILE",

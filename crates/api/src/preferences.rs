@@ -19,6 +19,7 @@ use crate::forms::ip_of;
 use crate::pages::{Page, Texts, not_found};
 use crate::problem::Problem;
 use crate::request::PathText;
+use crate::tracking::of_no_message;
 
 /// Where consents come from that are given here.
 const SOURCE: &str = "the preference centre";
@@ -48,6 +49,14 @@ async fn whose(parts: &Parts, token: &str) -> Result<Option<(Contact, Permission
     Ok(Some((contact, permission)))
 }
 
+/// The page where a link leads to nobody: that of a test, or of no message at all.
+async fn of_nobody(parts: &Parts, token: &str) -> Result<Response, Problem> {
+    match parts.links.read(LinkKind::Preferences, token) {
+        Ok(link) => of_no_message(parts, &link.message_id).await,
+        Err(_) => Ok(not_found("link")),
+    }
+}
+
 fn page(contact: &Contact, permission: &Permission, is_saved: bool) -> Response {
     let texts = Texts::of(contact.profile.language.as_deref());
     let choice = |channel: &Channel| {
@@ -73,7 +82,7 @@ fn page(contact: &Contact, permission: &Permission, is_saved: bool) -> Response 
 async fn show(State(parts): State<Arc<Parts>>, PathText(token): PathText) -> Result<Response, Problem> {
     Ok(match whose(&parts, &token).await? {
         Some((contact, permission)) => page(&contact, &permission, false),
-        None => not_found("link"),
+        None => of_nobody(&parts, &token).await?,
     })
 }
 
@@ -93,7 +102,7 @@ async fn choose(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let Some((contact, permission)) = whose(&parts, &token).await? else { return Ok(not_found("link")) };
+    let Some((contact, permission)) = whose(&parts, &token).await? else { return of_nobody(&parts, &token).await };
     let fields = String::from_utf8_lossy(&body);
     let wanted = |channel: Channel| fields.split('&').any(|field| field.split('=').next() == Some(channel.as_str()));
     for channel in contact.channels.iter().copied() {

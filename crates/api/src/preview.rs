@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vocabulary::{Campaign, CampaignId, Channel, Contact, ContactKey, Experiment, Variant};
+use vocabulary::{Campaign, CampaignId, Channel, Contact, ContactKey, Experiment, MessageId, Variant};
 
 use crate::Parts;
 use crate::problem::Problem;
@@ -161,34 +161,51 @@ async fn preview(
     Params(asked): Params<PreviewAsk>,
 ) -> Result<Json<PreviewView>, Problem> {
     let campaign = crate::campaigns::known(&parts, &id).await?.campaign;
-    let experiment = parts.control.experiment(&campaign.experiment).await?;
-    let experiment =
-        experiment.ok_or_else(|| Problem::not_found("experiment", campaign.experiment.as_str(), "store it first"))?;
+    let experiment = asked_experiment(&parts, &campaign).await?;
     let variant = variant(&experiment, asked.variant.as_deref())?;
     let now = parts.clock.now();
     let contact = reader(&parts, asked.contact.as_deref(), now).await?;
     let library = Library::compile(&campaign.content, campaign.channel).map_err(unmade)?;
-    let rendered = rendered(&parts, &library, &campaign, variant, &contact, asked.language.as_deref());
+    let reading = Reading { library: &library, campaign: &campaign, variant, contact: &contact };
+    let message_id = content::message_id(&campaign.campaign, contact.key, None);
+    let rendered = rendered(&parts, &reading, &message_id, asked.language.as_deref());
     let languages = library.languages(variant.copy_name()).map_err(unmade)?;
     Ok(Json(view(&parts, &campaign, variant, &contact, rendered.map_err(unmade)?, languages)))
 }
 
-/// The message that a contact would get of a variant, in their language or in that of a tag.
+/// The experiment of a campaign.
+pub(crate) async fn asked_experiment(parts: &Parts, campaign: &Campaign) -> Result<Experiment, Problem> {
+    let experiment = parts.control.experiment(&campaign.experiment).await?;
+    experiment.ok_or_else(|| Problem::not_found("experiment", campaign.experiment.as_str(), "store it first"))
+}
+
+/// Which message is made for whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    /// The campaign's copies, compiled.
+    pub(crate) library: &'a Library,
+    /// The campaign.
+    pub(crate) campaign: &'a Campaign,
+    /// The variant.
+    pub(crate) variant: &'a Variant,
+    /// Who reads it.
+    pub(crate) contact: &'a Contact,
+}
+
+/// The message that a contact would get of a variant, in their language or in that of a tag. Its own links name `message_id`.
 pub(crate) fn rendered(
     parts: &Parts,
-    library: &Library,
-    campaign: &Campaign,
-    variant: &Variant,
-    contact: &Contact,
+    reading: &Reading<'_>,
+    message_id: &MessageId,
     language: Option<&str>,
 ) -> Result<Rendered, ContentError> {
-    let message_id = content::message_id(&campaign.campaign, contact.key, None);
+    let Reading { library, campaign, variant, contact } = *reading;
     let context = RenderContext {
         contact,
         campaign: campaign.campaign.as_str(),
         variant: variant.name.as_str(),
-        unsubscribe_url: &parts.links.unsubscribe(&message_id),
-        preferences_url: &parts.links.preferences(&message_id),
+        unsubscribe_url: &parts.links.unsubscribe(message_id),
+        preferences_url: &parts.links.preferences(message_id),
         data: &Data::default(),
         now: parts.clock.now(),
     };
@@ -214,7 +231,7 @@ pub(crate) fn unmade(error: ContentError) -> Problem {
     Problem::unprocessable("cannot_render", error.to_string(), "correct the copy, or ask for another contact or language")
 }
 
-fn variant<'e>(experiment: &'e Experiment, name: Option<&str>) -> Result<&'e Variant, Problem> {
+pub(crate) fn variant<'e>(experiment: &'e Experiment, name: Option<&str>) -> Result<&'e Variant, Problem> {
     let found = match name {
         Some(name) => experiment.variants.iter().find(|variant| variant.name.as_str() == name),
         None => experiment.variants.first(),
@@ -227,7 +244,7 @@ fn variant<'e>(experiment: &'e Experiment, name: Option<&str>) -> Result<&'e Var
 }
 
 /// The contact, or somebody of whom nothing is known.
-async fn reader(parts: &Parts, own_id: Option<&str>, now: Timestamp) -> Result<Contact, Problem> {
+pub(crate) async fn reader(parts: &Parts, own_id: Option<&str>, now: Timestamp) -> Result<Contact, Problem> {
     let Some(own_id) = own_id else { return Ok(Contact::new(ContactKey::from_random(1), now)) };
     let key = parts.control.existing(&[own_id.to_owned()]).await?.pop().ok_or_else(Problem::no_contact)?;
     let row = parts.control.recipients(&[key]).await?.pop().ok_or_else(Problem::no_contact)?;

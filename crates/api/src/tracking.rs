@@ -13,7 +13,7 @@ use control::LedgerRow;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vocabulary::world::to_micros;
-use vocabulary::{Body, Channel, ContactKey, Context, Event, EventId, FeedbackKind, Timestamp};
+use vocabulary::{Body, Channel, ContactKey, Context, Event, EventId, FeedbackKind, MessageId, Timestamp};
 
 use crate::Parts;
 use crate::line::TEXT_BYTES_MAX;
@@ -127,7 +127,7 @@ async fn unsubscribe(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Ok(link) = parts.links.read(LinkKind::Unsubscribe, &token) else { return Ok(not_ours()) };
-    let Some(row) = parts.control.message(&link.message_id).await? else { return Ok(not_ours()) };
+    let Some(row) = parts.control.message(&link.message_id).await? else { return of_no_message(&parts, &link.message_id).await };
     // Senders obey this from here on; the event below is for the statistics and may be told again.
     parts.control.unsubscribe(row.contact, Channel::Email, "the link of a message").await?;
     let seen = Seen::new(&parts, &Method::POST, &headers);
@@ -137,6 +137,16 @@ async fn unsubscribe(
     parts.lake.append(vec![event(id, &row, body, seen.now)]).await?;
     let texts = texts_for(&parts, Some(row.contact)).await?;
     Ok(Page::new(&texts.language, &texts.unsubscribed, &format!("<p>{}</p>", texts.unsubscribed_text)).response())
+}
+
+/// The page behind a link of a message that is in no ledger: one that was a test, else one of nobody.
+pub(crate) async fn of_no_message(parts: &Parts, message: &MessageId) -> Result<Response, Problem> {
+    if !parts.control.is_test(message).await? {
+        return Ok(not_ours());
+    }
+    // Its reader is whoever writes the campaign.
+    let content = "<p>This link is in a test message. In a real one it does what it says; here nothing was changed.</p>";
+    Ok(Page::new("en", "Test message", content).response())
 }
 
 /// Who asked, and when.
@@ -163,6 +173,8 @@ impl Seen {
 async fn record(parts: &Parts, link: &Link, seen: Seen, body: impl FnOnce(&LedgerRow, &Seen) -> Body) {
     let row = match parts.control.message(&link.message_id).await {
         Ok(Some(row)) => row,
+        // Of a test nothing is kept.
+        Ok(None) if matches!(parts.control.is_test(&link.message_id).await, Ok(true)) => return,
         Ok(None) => {
             return tracing::warn!(message = %link.message_id, "a link of a message that is not in the ledger was followed");
         }

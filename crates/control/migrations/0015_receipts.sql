@@ -1,3 +1,8 @@
+-- Test messages wait in the outbox too: which campaign and variant they show. Their template is empty.
+ALTER TABLE outbox ADD COLUMN test_campaign TEXT;
+ALTER TABLE outbox ADD COLUMN test_variant TEXT;
+CREATE INDEX outbox_tests ON outbox (test_campaign, told_at) WHERE test_campaign IS NOT NULL;
+
 -- The ids that providers gave messages they took, by which their receipts speak of them later.
 CREATE TABLE given_ids (
     gateway     TEXT   NOT NULL,

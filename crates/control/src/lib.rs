@@ -8,7 +8,7 @@
 //!
 //! Reading order: `store` (the file and who may write), `keys`, `vault`, `contact_check`, `contact_store`,
 //! `contacts`, `consents`, `suppressions`, `permissions`, `known`, `experiments`, `recommendations`,
-//! `segments`, `campaigns`, `slices`, `ledger`, `outbox`, `receipts`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
+//! `segments`, `campaigns`, `slices`, `ledger`, `outbox`, `test_sends`, `receipts`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed), `copy` and `restored` (for backups).
 
 mod attributes;
@@ -40,6 +40,7 @@ mod slices;
 mod store;
 mod subscriptions;
 mod suppressions;
+mod test_sends;
 #[cfg(test)]
 mod testing;
 mod trigger_states;
@@ -73,5 +74,6 @@ pub use slices::{Lease, NewSlice};
 pub use store::{Control, ControlConfig, change_master_key};
 pub use subscriptions::Unsent;
 pub use suppressions::{NewSuppression, SuppressionRow};
+pub use test_sends::{MadeMessage, NewTest, TestRow};
 pub use trigger_states::{Evaluation, FiringRow, StoredState};
 pub use triggers::{Cursor, TriggerCounts, TriggerRow};

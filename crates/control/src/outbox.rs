@@ -15,6 +15,7 @@ use crate::contacts::{contact_key, find};
 use crate::experiments::{from_json, to_json};
 use crate::receipts::{GivenId, note_given};
 use crate::store::{begin, commit, count, parsed, time};
+use crate::test_sends::MadeMessage;
 use crate::{Control, ControlError};
 
 /// Settled messages are remembered for so long: who tells one again within that time is told what became of it.
@@ -24,7 +25,7 @@ const FORGOTTEN_AT_ONCE: i64 = 100;
 /// The longest reply that is kept, in bytes.
 const REPLY_BYTES_MAX: usize = 1_000;
 /// For what the addresses and values are sealed.
-const PURPOSE: &str = "outbox";
+pub(crate) const SEALED_FOR: &str = "outbox";
 
 /// To whom a message goes. It has no `Debug`, so that no address is logged by accident.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,11 +75,11 @@ words!(
 pub struct OutboxRow {
     /// Its id here, as in the events about it.
     pub message_id: MessageId,
-    /// Verification or transactional.
+    /// Verification or transactional; of a test its campaign's.
     pub class: MessageClass,
     /// By which channel.
     pub channel: Channel,
-    /// The template it is made of.
+    /// The template it is made of; empty for a test.
     pub template: String,
     /// To whom; a key of its own where the address is no contact's.
     pub contact: ContactKey,
@@ -116,6 +117,9 @@ pub struct Told {
     pub country: Option<String>,
     /// What the template calls `data`.
     pub data: Value,
+    /// The message itself, where it was made when it was told: a test of a campaign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<MadeMessage>,
 }
 
 /// How a message that was taken ended.
@@ -241,7 +245,7 @@ impl Control {
         };
         let asked = to_json("a message", &(&template.template, &new.to, &new.language, &new.country, &new.data))?;
         let request = self.vault.derive(&format!("outbox request {asked}"));
-        let sealed = self.vault.seal_for(PURPOSE, self.ids.as_ref(), &to_json("a message", &told)?);
+        let sealed = self.vault.seal_for(SEALED_FOR, self.ids.as_ref(), &to_json("a message", &told)?);
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
         if let Some((known, stored)) = read_one(&mut transaction, &row.message_id).await? {
@@ -266,6 +270,7 @@ impl Control {
             language: new.language.clone(),
             country: new.country.clone(),
             data: new.data.clone(),
+            made: None,
         };
         match &new.to {
             Recipient::Contact(own_id) => {
@@ -305,13 +310,15 @@ impl Control {
         Ok(found.map(|(row, _)| row))
     }
 
-    /// How many messages of each class are in each state, of those that are remembered.
+    /// How many messages of each class are in each state, of those that are remembered, tests left out.
     ///
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
     pub async fn outbox_counts(&self) -> Result<Vec<OutboxCount>, ControlError> {
         let rows: Vec<(String, String, i64)> =
-            sqlx::query_as("SELECT class, state, count(*) FROM outbox GROUP BY class, state ORDER BY class, state")
+            sqlx::query_as(
+                "SELECT class, state, count(*) FROM outbox WHERE test_campaign IS NULL GROUP BY class, state ORDER BY class, state",
+            )
                 .fetch_all(&mut *self.reader().await)
                 .await
                 .map_err(ControlError::query("counting messages"))?;
@@ -454,7 +461,7 @@ impl Control {
     fn opened(&self, row: Row) -> Result<Taken, ControlError> {
         let contact = contact_key(row.contact_key)?;
         let sealed = row.sealed.as_deref().unwrap_or_default();
-        let text = self.vault.open_for(PURPOSE, sealed).ok_or(ControlError::Unsealed { contact })?;
+        let text = self.vault.open_for(SEALED_FOR, sealed).ok_or(ControlError::Unsealed { contact })?;
         Ok(Taken { told: from_json("a message", &text)?, row: row.read()? })
     }
 }
@@ -488,7 +495,7 @@ async fn insert(
 }
 
 /// Forgets messages that were settled long ago.
-async fn forget_old(connection: &mut SqliteConnection, now: Timestamp) -> Result<(), ControlError> {
+pub(crate) async fn forget_old(connection: &mut SqliteConnection, now: Timestamp) -> Result<(), ControlError> {
     let before = now.checked_sub(jiff::SignedDuration::from_hours(24 * REMEMBERED_DAYS)).unwrap_or(now);
     sqlx::query(
         "DELETE FROM outbox WHERE message_id IN (SELECT message_id FROM outbox WHERE settled_at < $1 ORDER BY settled_at LIMIT $2)",
@@ -512,7 +519,7 @@ async fn read_one(connection: &mut SqliteConnection, id: &MessageId) -> Result<O
 }
 
 #[derive(Clone, sqlx::FromRow)]
-struct Row {
+pub(crate) struct Row {
     message_id: String,
     request: Vec<u8>,
     class: String,
@@ -529,7 +536,7 @@ struct Row {
 }
 
 impl Row {
-    fn read(self) -> Result<OutboxRow, ControlError> {
+    pub(crate) fn read(self) -> Result<OutboxRow, ControlError> {
         Ok(OutboxRow {
             message_id: parsed("a message's id", &self.message_id, MessageId::new)?,
             class: parsed("a class of messages", &self.class, str::parse)?,

@@ -111,7 +111,8 @@ impl PlacedReceipt {
 }
 
 impl Control {
-    /// Finds the messages that receipts are about. Those of people who were erased are known no more.
+    /// Finds the messages that receipts are about. Those of people who were erased are known no more, and those of tests are known but
+    /// count nowhere, so they are left out.
     ///
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
@@ -119,7 +120,8 @@ impl Control {
         let pairs: Vec<_> = receipts.iter().map(|receipt| (&receipt.gateway, &receipt.provider_id)).collect();
         let rows: Vec<Row> = sqlx::query_as(
             "SELECT v.key AS place, g.message_id, g.contact_key, l.campaign_id, l.experiment_id, l.variant, l.market,
-                 l.recommendation_id, coalesce(l.channel, o.channel) AS channel
+                 l.recommendation_id, coalesce(l.channel, o.channel) AS channel,
+                 o.test_campaign IS NOT NULL AS is_test
              FROM json_each($1) v
              JOIN given_ids g ON g.gateway = v.value ->> 0 AND g.provider_id = v.value ->> 1
              LEFT JOIN ledger l ON l.message_id = g.message_id
@@ -131,18 +133,19 @@ impl Control {
         .fetch_all(&mut *self.reader().await)
         .await
         .map_err(ControlError::query("looking for the messages of receipts"))?;
-        let mut found: Vec<Option<(ContactKey, Context)>> = vec![None; receipts.len()];
+        let mut found: Vec<Found> = vec![Found::Nothing; receipts.len()];
         for row in rows {
             let place = usize::try_from(row.place).unwrap_or(usize::MAX);
             if let Some((slot, receipt)) = found.get_mut(place).zip(receipts.get(place)) {
-                *slot = Some(row.read(&receipt.gateway)?);
+                *slot = if row.is_test { Found::Test } else { row.read(&receipt.gateway)? };
             }
         }
         let mut sorted = SortedReceipts::default();
         for (receipt, found) in receipts.into_iter().zip(found) {
             match found {
-                Some((contact, context)) => sorted.placed.push(PlacedReceipt { receipt, contact, context }),
-                None => sorted.unplaced.push(receipt),
+                Found::Message(contact, context) => sorted.placed.push(PlacedReceipt { receipt, contact, context }),
+                Found::Nothing => sorted.unplaced.push(receipt),
+                Found::Test => {}
             }
         }
         Ok(sorted)
@@ -334,6 +337,14 @@ async fn count_unknown(connection: &mut SqliteConnection, gateway: &str, receipt
     Ok(())
 }
 
+/// What a receipt is about.
+#[derive(Clone)]
+enum Found {
+    Nothing,
+    Message(ContactKey, Context),
+    Test,
+}
+
 /// The message of a receipt.
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -346,10 +357,11 @@ struct Row {
     market: Option<String>,
     recommendation_id: Option<String>,
     channel: Option<String>,
+    is_test: bool,
 }
 
 impl Row {
-    fn read(self, gateway: &str) -> Result<(ContactKey, Context), ControlError> {
+    fn read(self, gateway: &str) -> Result<Found, ControlError> {
         let campaign = |text: &str| parsed("a campaign's id", text, CampaignId::new);
         let experiment = |text: &str| parsed("an experiment's id", text, ExperimentId::new);
         let variant = |text: &str| parsed("a variant's name", text, VariantName::new);
@@ -365,7 +377,7 @@ impl Row {
             provider: Provider::new(gateway).ok(),
             recommendation_id: self.recommendation_id.as_deref().map(recommendation).transpose()?,
         };
-        Ok((contact_key(self.contact_key)?, context))
+        Ok(Found::Message(contact_key(self.contact_key)?, context))
     }
 }
 

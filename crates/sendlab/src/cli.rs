@@ -20,6 +20,7 @@ pub(crate) use crate::mail_server::SmtpArgs;
 pub(crate) use crate::message_command::{MessageCommand, TemplateCommand};
 pub(crate) use crate::send_command::SendingArgs;
 pub(crate) use crate::sink_command::SinkArgs;
+pub(crate) use crate::test_send_command::TestSendArgs;
 
 /// Amounts are compared in this currency where nothing else is said.
 pub const BASE_CURRENCY_DEFAULT: &str = "USD";
@@ -503,6 +504,9 @@ pub(crate) enum CampaignCommand {
         #[arg(long, value_name = "NUMBER")]
         per_second: Option<f64>,
     },
+    /// Send the real message of a variant to your own addresses, before anybody else gets it.
+    #[command(after_help = crate::test_send_command::HELP)]
+    TestSend(TestSendArgs),
     /// Plan it and send it.
     Start {
         /// The campaign.

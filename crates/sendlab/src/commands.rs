@@ -22,7 +22,7 @@ use crate::print::{self, say};
 use crate::server::{Server, Settings};
 use crate::{
     SystemClock, SystemIds, analyze, bench_codes, bench_plan, bench_smtp, certify, demo, dkim_command, import, import_rows,
-    lake_command, mail_server, master_key, message_command, send_command, sink_command, stats_command,
+    lake_command, mail_server, master_key, message_command, send_command, sink_command, stats_command, test_send_command,
 };
 
 /// How often a followed campaign is asked how far it is.
@@ -314,6 +314,7 @@ async fn campaign(session: &Session, command: CampaignCommand) -> anyhow::Result
             let body = serde_json::to_vec(&json!({ "per_second": per_second }))?;
             print::dry_run(&client.send(Method::POST, &path, "application/json", body).await?);
         }
+        CampaignCommand::TestSend(args) => test_send_command::run(session, args).await?,
         CampaignCommand::Start { campaign } => {
             if session.is_own() {
                 bail!(

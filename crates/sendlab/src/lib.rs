@@ -33,6 +33,7 @@ mod send_command;
 pub mod server;
 mod sink_command;
 mod stats_command;
+mod test_send_command;
 mod world;
 
 pub use client::Client;

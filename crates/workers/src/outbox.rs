@@ -1,5 +1,6 @@
 //! Hands over messages to one person, such as codes and receipts. Verification and transactional messages have lanes of their own,
-//! beside those of campaigns, so that none waits for another.
+//! beside those of campaigns, so that none waits for another. So do tests of campaigns, in the class of their campaign: they are made
+//! already, and the lake hears nothing of them.
 //!
 //! The order of steps is the sender's: taken durably, noted as begun, handed over, told to the lake, ended. What is in doubt after a
 //! lost reply or a crash depends on the class: a code is sent again, because one that did not come keeps somebody out, and one that
@@ -9,9 +10,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use content::{Data, Library, RenderContext, TEMPLATE_COPY};
-use control::{GivenId, OutboxEnd, OutboxSent, OutboxState, Permission, RecipientRow, Taken};
-use gateways::{Envelope, HandOver, MailParts};
+use content::{Data, Library, RenderContext, Rendered, TEMPLATE_COPY};
+use control::{GivenId, MadeMessage, OutboxEnd, OutboxSent, OutboxState, Permission, RecipientRow, Taken};
+use gateways::{Envelope, HandOver, ListHeaders, MailParts};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use planning::Person;
 use policy::{Decision, MessageFacts, SENDS_HOURS, SentFact};
@@ -47,7 +48,8 @@ const TRANSACTIONAL_PAUSE_MAX: SignedDuration = SignedDuration::from_mins(60);
 const UNREACHED_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
 /// The classes that have lanes here.
-pub(crate) const CLASSES: [MessageClass; 2] = [MessageClass::Verification, MessageClass::Transactional];
+pub(crate) const CLASSES: [MessageClass; 3] =
+    [MessageClass::Verification, MessageClass::Transactional, MessageClass::Marketing];
 
 enum Wake {
     Tick,
@@ -71,7 +73,7 @@ pub(crate) async fn recover(parts: &Sending, config: &Config) -> Result<Arc<Begu
         } else if is_unbegun {
             (OutboxState::Waiting, None)
         } else {
-            doubts.push(event(&taken, None, now, Tells::Delivery(DeliveryStatus::InDoubt, FOUND)));
+            doubts.extend(event(&taken, None, now, Tells::Delivery(DeliveryStatus::InDoubt, FOUND)));
             (in_doubt(row.class), Some(FOUND.to_owned()))
         };
         ends.push(OutboxEnd { message_id: row.message_id.clone(), state, next_at: now, reply });
@@ -137,10 +139,27 @@ struct Compiled {
     library: Library,
 }
 
+/// What a message is made of.
+enum Source {
+    Template(Arc<Compiled>),
+    /// It is made already.
+    Made(MadeMessage),
+}
+
+impl Source {
+    /// The sender's mailbox.
+    fn from(&self) -> &str {
+        match self {
+            Self::Template(compiled) => &compiled.template.from,
+            Self::Made(made) => &made.from,
+        }
+    }
+}
+
 /// A message on its way.
 struct Outgoing {
     taken: Taken,
-    compiled: Arc<Compiled>,
+    source: Source,
     recipient: RecipientRow,
     address: String,
     permission: Permission,
@@ -195,7 +214,7 @@ impl Lane {
             }
             let is_restored = self.parts.control.restored_at().is_some_and(|moment| taken.row.told_at <= moment);
             if is_restored && self.class != MessageClass::Verification {
-                ended.events.push(event(taken, None, now, Tells::Delivery(DeliveryStatus::InDoubt, RESTORED)));
+                ended.events.extend(event(taken, None, now, Tells::Delivery(DeliveryStatus::InDoubt, RESTORED)));
                 ended.end(taken, OutboxState::InDoubt, now, Some(RESTORED.to_owned()));
                 continue;
             }
@@ -219,11 +238,8 @@ impl Lane {
     async fn prepare(&mut self, taken: &Taken) -> Result<Result<Outgoing, String>, WorkerError> {
         let control = self.parts.control.clone();
         let row = &taken.row;
-        let Some(template) = control.template(&row.template).await? else {
-            return Ok(Err(format!("there is no template `{}` any more", row.template)));
-        };
-        let compiled = match self.compiled(template) {
-            Ok(compiled) => compiled,
+        let source = match self.source(taken).await? {
+            Ok(source) => source,
             Err(why) => return Ok(Err(why)),
         };
         let known = control.recipients(&[row.contact]).await?.pop();
@@ -246,7 +262,19 @@ impl Lane {
         let since = self.parts.clock.now().checked_sub(SENDS_HOURS.hours()).unwrap_or(row.told_at);
         let sends = control.sent_beside(row, since).await?;
         let (taken, data) = (taken.clone(), Data::new(&taken.told.data));
-        Ok(Ok(Outgoing { taken, compiled, recipient, address, permission, sends, data, against: None }))
+        Ok(Ok(Outgoing { taken, source, recipient, address, permission, sends, data, against: None }))
+    }
+
+    /// What it is made of; or why there is nothing.
+    async fn source(&mut self, taken: &Taken) -> Result<Result<Source, String>, WorkerError> {
+        if let Some(made) = &taken.told.made {
+            return Ok(Ok(Source::Made(made.clone())));
+        }
+        let name = &taken.row.template;
+        let Some(template) = self.parts.control.template(name).await? else {
+            return Ok(Err(format!("there is no template `{name}` any more")));
+        };
+        Ok(self.compiled(template).map(Source::Template))
     }
 
     /// The template made ready; made anew when it was changed.
@@ -263,7 +291,7 @@ impl Lane {
     /// `first` is the place of the first of them among all that are told together.
     async fn hand_over(&mut self, mut batch: Vec<Outgoing>, first: usize, ended: &mut Ended) {
         let envelope = |out: &Outgoing| {
-            let from = gateways::mailbox_address(&out.compiled.template.from).unwrap_or_default();
+            let from = gateways::mailbox_address(out.source.from()).unwrap_or_default();
             Envelope { from, to: out.address.clone() }
         };
         let envelopes: Vec<Envelope> = batch.iter().map(envelope).collect();
@@ -303,7 +331,26 @@ fn stranger(taken: &Taken) -> RecipientRow {
 
 /// The bytes of the mail or of the text message; or why the rules or the template are against it.
 fn made(parts: &Sending, out: &Outgoing) -> Result<Vec<u8>, String> {
-    let Compiled { template, library } = &*out.compiled;
+    match &out.source {
+        Source::Template(compiled) => filled_in(parts, out, compiled),
+        Source::Made(made) => as_made(parts, out, made),
+    }
+}
+
+/// A test of a campaign. The words were its author's to look at; what forbids any message to the address still holds.
+fn as_made(parts: &Sending, out: &Outgoing, made: &MadeMessage) -> Result<Vec<u8>, String> {
+    against(parts, out, None, parts.clock.now())?;
+    if out.taken.row.channel != Channel::Email {
+        return Ok(made.text.clone().into_bytes());
+    }
+    let MadeMessage { subject, html, text, list, unsubscribe_url, .. } = made.clone();
+    let rendered = Rendered { subject, html, text, ..Rendered::default() };
+    let list = ListHeaders { unsubscribe_url: &unsubscribe_url, list_id: &list, feedback_id: &list };
+    signed(parts, out, &rendered, Some(list))
+}
+
+fn filled_in(parts: &Sending, out: &Outgoing, compiled: &Compiled) -> Result<Vec<u8>, String> {
+    let Compiled { template, library } = compiled;
     let (row, now) = (&out.taken.row, parts.clock.now());
     let (unsubscribe_url, preferences_url) = (String::new(), parts.links.preferences(&row.message_id));
     let context = RenderContext {
@@ -316,28 +363,29 @@ fn made(parts: &Sending, out: &Outgoing) -> Result<Vec<u8>, String> {
         now,
     };
     let rendered = library.render(TEMPLATE_COPY, &context).map_err(|error| error.to_string())?;
-    against(parts, out, &format!("{}\n{}", rendered.subject, rendered.text), now)?;
+    against(parts, out, Some(&format!("{}\n{}", rendered.subject, rendered.text)), now)?;
     if row.channel != Channel::Email {
         return Ok(rendered.text.into_bytes());
     }
-    let parts_of_mail = MailParts {
-        from: &template.from,
-        to: &out.address,
-        message_id: &row.message_id,
-        date: now,
-        rendered: &rendered,
-        list: None,
-    };
-    let mail = gateways::mime(&parts_of_mail).and_then(|bytes| parts.dkim.sign(&template.from, bytes));
+    signed(parts, out, &rendered, None)
+}
+
+fn signed(parts: &Sending, out: &Outgoing, rendered: &Rendered, list: Option<ListHeaders<'_>>) -> Result<Vec<u8>, String> {
+    let from = out.source.from();
+    let (message_id, date) = (&out.taken.row.message_id, parts.clock.now());
+    let parts_of_mail = MailParts { from, to: &out.address, message_id, date, rendered, list };
+    let mail = gateways::mime(&parts_of_mail).and_then(|bytes| parts.dkim.sign(from, bytes));
     mail.map_err(|error| error.to_string())
 }
 
 /// What the rules have against it. What they would only put off goes now: nobody plans when a code is asked for.
-fn against(parts: &Sending, out: &Outgoing, text: &str, now: Timestamp) -> Result<(), String> {
+fn against(parts: &Sending, out: &Outgoing, text: Option<&str>, now: Timestamp) -> Result<(), String> {
     let fact = |sent: &OutboxSent| SentFact { at: sent.at, channel: sent.channel, class: sent.class, content: None };
     let sends: Vec<SentFact<'_>> = out.sends.iter().map(fact).collect();
     let person = Person::of(&out.recipient.contact, &out.permission, &sends);
-    let message = MessageFacts { text: Some(text), ..MessageFacts::new(out.taken.row.class, out.taken.row.channel) };
+    // Who asks for a test has agreed to it, whatever the class of the real one needs.
+    let class = if out.taken.told.made.is_some() { MessageClass::Transactional } else { out.taken.row.class };
+    let message = MessageFacts { text, ..MessageFacts::new(class, out.taken.row.channel) };
     match person.facts(|contact| parts.rules.current().decide(contact, &message, now)) {
         Decision::Permit | Decision::Defer { .. } => Ok(()),
         Decision::Refuse { why } => Err(why.to_string()),
@@ -371,8 +419,8 @@ impl Ended {
         let message = Tells::Message { cost: sent.cost, provider: sent.provider };
         match sent.hand_over {
             HandOver::Accepted { reply } => {
-                self.events.push(event(&taken, market, at, message));
-                self.events.push(event(&taken, market, at, Tells::Delivery(DeliveryStatus::Accepted, &reply)));
+                self.events.extend(event(&taken, market, at, message));
+                self.events.extend(event(&taken, market, at, Tells::Delivery(DeliveryStatus::Accepted, &reply)));
                 self.end(&taken, OutboxState::Accepted, at, Some(reply));
             }
             HandOver::Refused { reply, permanent: true } => self.refuse(&taken, market, &reply, at),
@@ -382,15 +430,15 @@ impl Ended {
             HandOver::Late => self.end(&taken, OutboxState::Waiting, at, None),
             HandOver::NotSent { why } => self.end(&taken, OutboxState::Waiting, again(UNREACHED_PAUSE), Some(why)),
             HandOver::InDoubt { why } => {
-                self.events.push(event(&taken, market, at, message));
-                self.events.push(event(&taken, market, at, Tells::Delivery(DeliveryStatus::InDoubt, &why)));
+                self.events.extend(event(&taken, market, at, message));
+                self.events.extend(event(&taken, market, at, Tells::Delivery(DeliveryStatus::InDoubt, &why)));
                 self.end(&taken, in_doubt(taken.row.class), again(pause(&taken)), Some(why));
             }
         }
     }
 
     fn refuse(&mut self, taken: &Taken, market: Option<&str>, why: &str, at: Timestamp) {
-        self.events.push(event(taken, market, at, Tells::Delivery(DeliveryStatus::Refused, why)));
+        self.events.extend(event(taken, market, at, Tells::Delivery(DeliveryStatus::Refused, why)));
         self.end(taken, OutboxState::Refused, at, Some(why.to_owned()));
     }
 
@@ -420,7 +468,11 @@ fn delivery_event(message: &MessageId, tries: u64, status: DeliveryStatus) -> Ev
     EventId::new(&format!("delivery:{message}:{tries}:{status}")).expect("a message id and two words fit into an event id")
 }
 
-fn event(taken: &Taken, market: Option<&str>, at: Timestamp, tells: Tells<'_>) -> Event {
+/// What the lake hears of it; nothing of a test.
+fn event(taken: &Taken, market: Option<&str>, at: Timestamp, tells: Tells<'_>) -> Option<Event> {
+    if taken.told.made.is_some() {
+        return None;
+    }
     let row = &taken.row;
     let mut provider = (row.channel == Channel::Email).then(|| Provider::new("smtp").expect("a word is an id"));
     let (id, body) = match tells {
@@ -441,5 +493,5 @@ fn event(taken: &Taken, market: Option<&str>, at: Timestamp, tells: Tells<'_>) -
         provider,
         ..Context::default()
     };
-    Event { id, time: at, received_at: at, contact: row.contact, time_doubt: None, context, body }
+    Some(Event { id, time: at, received_at: at, contact: row.contact, time_doubt: None, context, body })
 }
