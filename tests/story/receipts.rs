@@ -136,7 +136,8 @@ async fn a_provider_tells_what_became_of_a_campaigns_text_messages() {
     assert_eq!(tell(&receipts, Some("secret"), json!([{ "state": "DELIVRD" }])).await.0, 422);
     assert_eq!(tell(&format!("{receipts}s"), Some("secret"), failed).await.0, 404);
 
-    let query = "SELECT c.country, d.status, d.reply, d.provider, d.campaign_id, d.experiment_id, d.variant IN ('a', 'b') AS counts
+    let query =
+        "SELECT c.country, d.status, d.reply, d.provider, d.campaign_id, d.experiment_id, d.variant IN ('a', 'b') AS counts
                  FROM deliveries d JOIN contacts c USING (contact_key) WHERE d.status <> 'accepted' ORDER BY c.country";
     // The one that came before its message was known is told as soon as it is.
     let rows = until("both receipts to be told", async || {
@@ -148,15 +149,16 @@ async fn a_provider_tells_what_became_of_a_campaigns_text_messages() {
         json!({ "country": country, "status": status, "reply": reply, "provider": "asia", "campaign_id": "c", "experiment_id": "e",
             "counts": true })
     };
-    let expect =
-        json!([row("AE", "bounced", "UNDELIV +… is switched off, code 27"), row("HK", "delivered", "DELIVRD")]);
+    let expect = json!([row("AE", "bounced", "UNDELIV +… is switched off, code 27"), row("HK", "delivered", "DELIVRD")]);
     assert_eq!(json!(rows), expect);
     let outcomes = "SELECT count(delivered_at) AS delivered, count(*) FILTER (WHERE bounced) AS bounced FROM message_outcomes";
     assert_eq!(json!(sql(&shop.client, outcomes).await), json!([{ "delivered": 1, "bounced": 1 }]));
 
-    let listed = shop.client.get("/v1/receipts").await.unwrap();
     let asia = json!({ "gateway": "asia", "url": receipts, "proof": "the header x-key", "waiting": 1, "unknown": 0 });
-    assert_eq!(listed[0], asia, "what nobody knows waits: {listed}");
+    until("only the receipt of nobody's message to wait", async || {
+        (shop.client.get("/v1/receipts").await.ok()?[0] == asia).then_some(())
+    })
+    .await;
     shop.pass(61);
     until("the receipt of a stranger's message to be given up", async || {
         let listed = shop.client.get("/v1/receipts").await.ok()?;
@@ -170,7 +172,8 @@ async fn a_provider_tells_what_became_of_a_campaigns_text_messages() {
 async fn twilio_tells_what_became_of_a_code() {
     let (url, _) = providers("").await;
     let shop = Shop::texting("2026-03-02T12:30:00Z", &config(&url)).await;
-    let template = json!({ "template": "code", "class": "verification", "channel": "sms", "content": { "text": "Code {{ data.code }}" } });
+    let template =
+        json!({ "template": "code", "class": "verification", "channel": "sms", "content": { "text": "Code {{ data.code }}" } });
     shop.send(Method::PUT, "/v1/templates", &template).await;
     let message = json!({ "id": "code-1", "template": "code", "to": { "phone": "+85251234567" }, "data": { "code": "482913" } });
     shop.send(Method::POST, "/v1/messages", &message).await;
@@ -181,9 +184,7 @@ async fn twilio_tells_what_became_of_a_code() {
     .await;
     let url = format!("{}/v1/receipts/codes", shop.client.url());
     let form = "AccountSid=AC1&From=%2B14155552671&MessageSid=SM1&MessageStatus=undelivered&ErrorCode=30005&To=%2B85251234567";
-    let signed = |url: &str, token: &str| {
-        run(Command::new(python()).args(["-c", SIGN, url, token, form])).trim().to_owned()
-    };
+    let signed = |url: &str, token: &str| run(Command::new(python()).args(["-c", SIGN, url, token, form])).trim().to_owned();
     let call = async |signature: String| {
         let request = reqwest::Client::new().post(&url).header("X-Twilio-Signature", signature).body(form);
         request.header("Content-Type", "application/x-www-form-urlencoded").send().await.unwrap().status().as_u16()

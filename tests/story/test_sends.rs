@@ -34,7 +34,8 @@ async fn campaign(shop: &Shop, id: &str) {
         "locales": { "zh-Hant": { "subject": "特賣", "html": body("您好") }, "pt-BR": { "subject": "Ofertas", "html": body("Olá") } },
     });
     let plain = json!({ "subject": "Plain", "html": body("Hi") });
-    let campaign = json!({ "campaign": id, "experiment": "e", "from": "Shop <news@shop.example>", "content": { "a": plain, "b": copy } });
+    let campaign =
+        json!({ "campaign": id, "experiment": "e", "from": "Shop <news@shop.example>", "content": { "a": plain, "b": copy } });
     shop.send(Method::PUT, "/v1/campaigns", &campaign).await;
 }
 
@@ -152,7 +153,8 @@ async fn a_text_message_is_tested_by_the_gateway_of_its_class() {
     let shop = Shop::texting("2026-03-02T12:30:00Z", &config).await;
     shop.experiment("e", [None; 2]).await;
     let copy = json!({ "text": "Shop: all half price. Reply STOP to end" });
-    let campaign = json!({ "campaign": "c", "experiment": "e", "channel": "sms", "from": "", "content": { "a": copy, "b": copy } });
+    let campaign =
+        json!({ "campaign": "c", "experiment": "e", "channel": "sms", "from": "", "content": { "a": copy, "b": copy } });
     shop.send(Method::PUT, "/v1/campaigns", &campaign).await;
     let told = shop.send(Method::POST, "/v1/campaigns/c/test-sends", &json!({ "to": ["+49 1512 3456789"] })).await;
     assert_eq!((&told["subject"], &told["sent"][0]["to"]), (&Value::Null, &json!("+4915123456789")));

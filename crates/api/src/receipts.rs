@@ -101,13 +101,7 @@ async fn tell(
 }
 
 /// What the provider says, if it is the provider.
-fn read(
-    parts: &Parts,
-    route: &SmsRoute,
-    uri: &Uri,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Vec<SmsReceipt>, Problem> {
+fn read(parts: &Parts, route: &SmsRoute, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Vec<SmsReceipt>, Problem> {
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let url = format!("{}{query}", parts.links.receipts(route.name()));
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);

@@ -315,13 +315,12 @@ impl Control {
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
     pub async fn outbox_counts(&self) -> Result<Vec<OutboxCount>, ControlError> {
-        let rows: Vec<(String, String, i64)> =
-            sqlx::query_as(
-                "SELECT class, state, count(*) FROM outbox WHERE test_campaign IS NULL GROUP BY class, state ORDER BY class, state",
-            )
-                .fetch_all(&mut *self.reader().await)
-                .await
-                .map_err(ControlError::query("counting messages"))?;
+        let rows: Vec<(String, String, i64)> = sqlx::query_as(
+            "SELECT class, state, count(*) FROM outbox WHERE test_campaign IS NULL GROUP BY class, state ORDER BY class, state",
+        )
+        .fetch_all(&mut *self.reader().await)
+        .await
+        .map_err(ControlError::query("counting messages"))?;
         let read = |(class, state, messages): (String, String, i64)| {
             let class = parsed("a class of messages", &class, str::parse)?;
             Ok(OutboxCount { class, state: parsed("a message's state", &state, str::parse)?, messages: count(messages)? })

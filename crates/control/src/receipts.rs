@@ -274,11 +274,7 @@ impl Control {
 
 /// Notes the ids that providers gave these messages, beside their settlement and in its transaction, and forgets old ones. Messages
 /// that nobody knows any more are passed over. An id that is given anew means the newer message.
-pub(crate) async fn note_given(
-    connection: &mut SqliteConnection,
-    given: &[GivenId],
-    now: Timestamp,
-) -> Result<(), ControlError> {
+pub(crate) async fn note_given(connection: &mut SqliteConnection, given: &[GivenId], now: Timestamp) -> Result<(), ControlError> {
     let rows: Vec<_> = given
         .iter()
         .filter(|given| given.provider_id.len() <= PROVIDER_ID_BYTES_MAX)

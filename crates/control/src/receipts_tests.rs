@@ -92,8 +92,7 @@ async fn ids_are_forgotten_after_two_weeks_and_with_the_person() {
     let first = ContactKey::from_i64(1).unwrap();
     control.forget_messages(&[first]).await.unwrap();
     assert!(placed(&control, "p1").await.is_none() && placed(&control, "p2").await.is_some());
-    let rows: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM given_ids").fetch_one(&mut *control.reader().await).await.unwrap();
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM given_ids").fetch_one(&mut *control.reader().await).await.unwrap();
     assert_eq!(rows, 1);
     world.clock.set(at(KNOWN_DAYS * 86_400));
     settle(&control, &[(3, "p3")]).await;

@@ -130,14 +130,13 @@ impl Control {
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
     pub async fn tests_of(&self, campaign: &CampaignId) -> Result<Vec<TestRow>, ControlError> {
-        let rows: Vec<TestedRow> = sqlx::query_as(
-            "SELECT * FROM outbox WHERE test_campaign = $1 ORDER BY told_at DESC, message_id LIMIT $2",
-        )
-        .bind(campaign.as_str())
-        .bind(LISTED_MAX)
-        .fetch_all(&mut *self.reader().await)
-        .await
-        .map_err(ControlError::query("reading test messages"))?;
+        let rows: Vec<TestedRow> =
+            sqlx::query_as("SELECT * FROM outbox WHERE test_campaign = $1 ORDER BY told_at DESC, message_id LIMIT $2")
+                .bind(campaign.as_str())
+                .bind(LISTED_MAX)
+                .fetch_all(&mut *self.reader().await)
+                .await
+                .map_err(ControlError::query("reading test messages"))?;
         rows.into_iter().map(|row| Ok(TestRow { variant: row.test_variant, row: row.row.read()? })).collect()
     }
 
@@ -146,12 +145,11 @@ impl Control {
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
     pub async fn is_test(&self, id: &MessageId) -> Result<bool, ControlError> {
-        let found: Option<i64> =
-            sqlx::query_scalar("SELECT 1 FROM outbox WHERE message_id = $1 AND test_campaign IS NOT NULL")
-                .bind(id.as_str())
-                .fetch_optional(&mut *self.reader().await)
-                .await
-                .map_err(ControlError::query("looking for a test message"))?;
+        let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM outbox WHERE message_id = $1 AND test_campaign IS NOT NULL")
+            .bind(id.as_str())
+            .fetch_optional(&mut *self.reader().await)
+            .await
+            .map_err(ControlError::query("looking for a test message"))?;
         Ok(found.is_some())
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::response::Json;
 use axum::routing::{get, post};
 use clap::{Args, ValueEnum};
@@ -46,6 +47,13 @@ pub(crate) struct SinkArgs {
     /// Share of mails that are kept and never answered for.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     lost: Option<f64>,
+    /// Tell at this address that each text message was delivered, as a provider does: a POST of {"id": "sink-1", "status":
+    /// "delivered"}. It is the one that `sendlab message receipts` shows.
+    #[arg(long, value_name = "URL")]
+    receipts: Option<reqwest::Url>,
+    /// The header that proves it, as [gateway.http.receipt] of the gateway names it.
+    #[arg(long, value_name = "NAME=VALUE", requires = "receipts", value_parser = header)]
+    receipts_header: Option<(HeaderName, HeaderValue)>,
     /// Which addresses meet what.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -64,7 +72,39 @@ fn share(text: &str) -> Result<f64, String> {
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(format!("{share} is no share; write a number from 0 to 1")) }
 }
 
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let read = |(name, value): (&str, &str)| Some((name.trim().parse().ok()?, value.trim().parse().ok()?));
+    text.split_once('=').and_then(read).ok_or_else(|| "is no header; write NAME=VALUE, such as X-Key=secret".to_owned())
+}
+
+/// Where receipts are told.
+struct Receipts {
+    client: reqwest::Client,
+    url: reqwest::Url,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Receipts {
+    /// Tells that a message was delivered.
+    async fn tell(&self, id: &str) {
+        let body = json!({ "id": id, "status": "delivered" }).to_string();
+        let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(body);
+        if let Some((name, value)) = &self.header {
+            request = request.header(name, value);
+        }
+        let told = request.send().await.and_then(reqwest::Response::error_for_status);
+        if let Err(error) = told {
+            note(&format!("The receipt of {id} was not taken: {error}"));
+        }
+    }
+}
+
 impl SinkArgs {
+    fn receipts(&self) -> Option<Arc<Receipts>> {
+        let url = self.receipts.clone()?;
+        Some(Arc::new(Receipts { client: reqwest::Client::new(), url, header: self.receipts_header.clone() }))
+    }
+
     fn mix(&self) -> Mix {
         let mix = match self.answers {
             Answers::All => Mix::NONE,
@@ -85,6 +125,7 @@ struct Http {
     sink: Sink,
     texts: AtomicU64,
     latency: Duration,
+    receipts: Option<Arc<Receipts>>,
 }
 
 pub(crate) async fn run(args: &SinkArgs) -> anyhow::Result<()> {
@@ -94,7 +135,7 @@ pub(crate) async fn run(args: &SinkArgs) -> anyhow::Result<()> {
     let (sink, mut mails) = Sink::start(config).await.with_context(|| taken("mail", "--smtp"))?;
     let listener = TcpListener::bind(args.http).await.with_context(|| taken("text messages", "--http"))?;
     let (smtp, http) = (sink.address(), listener.local_addr()?);
-    let state = Arc::new(Http { sink, texts: AtomicU64::new(0), latency });
+    let state = Arc::new(Http { sink, texts: AtomicU64::new(0), latency, receipts: args.receipts() });
     let router = Router::new().route("/counts", get(counts)).route("/{*path}", post(text)).with_state(state.clone());
     say(&format!("Mail is taken at {smtp}, text messages at http://{http}/ (any path), and nothing is delivered."));
     say(&format!("Counts: http://{http}/counts    Try: sendlab serve --smtp {smtp}    Stop: Ctrl-C"));
@@ -141,6 +182,10 @@ async fn text(State(state): State<Arc<Http>>) -> Json<Value> {
         tokio::time::sleep(state.latency).await;
     }
     let id = format!("sink-{}", state.texts.fetch_add(1, Ordering::Relaxed) + 1);
+    if let Some(receipts) = state.receipts.clone() {
+        let id = id.clone();
+        tokio::spawn(async move { receipts.tell(&id).await });
+    }
     Json(json!({ "id": id, "sid": id, "message_id": id, "status": "queued" }))
 }
 
@@ -153,6 +198,15 @@ mod tests {
         assert_eq!(share("0.5"), Ok(0.5));
         for wrong in ["-0.1", "1.1", "NaN", "half"] {
             assert!(share(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn headers_are_checked() {
+        let (name, value) = header("X-Key = a=b").unwrap();
+        assert_eq!((name.as_str(), value.to_str().unwrap()), ("x-key", "a=b"));
+        for wrong in ["X-Key", "X Key=a", "X-Key=a\nb"] {
+            assert!(header(wrong).is_err(), "{wrong:?}");
         }
     }
 }

@@ -44,9 +44,7 @@ pub(crate) struct TestSendArgs {
 
 pub(crate) async fn run(session: &Session, args: TestSendArgs) -> anyhow::Result<()> {
     if session.is_own() {
-        bail!(
-            "no server runs on this data folder; start one that can send, in another terminal: sendlab serve --smtp HOST:PORT"
-        );
+        bail!("no server runs on this data folder; start one that can send, in another terminal: sendlab serve --smtp HOST:PORT");
     }
     let path = format!("/v1/campaigns/{}/test-sends", segment(&args.campaign));
     let TestSendArgs { variant, locale, contact, to, .. } = args;

@@ -48,8 +48,7 @@ const TRANSACTIONAL_PAUSE_MAX: SignedDuration = SignedDuration::from_mins(60);
 const UNREACHED_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
 /// The classes that have lanes here.
-pub(crate) const CLASSES: [MessageClass; 3] =
-    [MessageClass::Verification, MessageClass::Transactional, MessageClass::Marketing];
+pub(crate) const CLASSES: [MessageClass; 3] = [MessageClass::Verification, MessageClass::Transactional, MessageClass::Marketing];
 
 enum Wake {
     Tick,
