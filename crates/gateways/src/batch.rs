@@ -13,12 +13,13 @@ pub(crate) struct Batch<'a> {
     content: &'a mut Content<'a>,
     results: Vec<Option<HandOver>>,
     settled: usize,
+    turned_away: Vec<usize>,
     begin_until: Option<Instant>,
 }
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(envelopes: &'a [Envelope], begin_until: Option<Instant>, content: &'a mut Content<'a>) -> Self {
-        Self { envelopes, content, results: vec![None; envelopes.len()], settled: 0, begin_until }
+        Self { envelopes, content, results: vec![None; envelopes.len()], settled: 0, turned_away: Vec::new(), begin_until }
     }
 
     /// Whether it is too late to begin another message.
@@ -59,6 +60,15 @@ impl<'a> Batch<'a> {
         while let Some(index) = self.first_unsettled_but(None) {
             self.settle(index, outcome.clone());
         }
+    }
+
+    /// Notes that a connection ended with 421 where this message should have begun.
+    pub(crate) fn turn_away(&mut self, index: usize) {
+        self.turned_away.push(index);
+    }
+
+    pub(crate) fn take_turned_away(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.turned_away)
     }
 
     pub(crate) fn into_results(self) -> Vec<HandOver> {

@@ -5,7 +5,7 @@
 //! may have the whole message.
 //!
 //! Reading order: [`mime`] (a rendered copy becomes the bytes of a mail), [`dkim`] (and is signed), [`smtp`] (the lane that sends them), `session`
-//! (one connection), `wire` (the bytes below it). Beside it [`sms`] (what a way out for text messages does), [`sms_config`] (which
+//! (one connection), `wire` (the bytes below it), [`pace`] (how fast destinations take them). Beside it [`sms`] (what a way out for text messages does), [`sms_config`] (which
 //! one is taken), `http_sms` (any provider, by templates), [`sms_receipt`] (what it tells later), `twilio`.
 
 mod batch;
@@ -14,6 +14,7 @@ pub mod error;
 mod http_sms;
 pub mod mime;
 pub mod pace;
+pub mod put_off;
 mod secrets;
 mod session;
 pub mod sms;
@@ -31,7 +32,7 @@ mod wire;
 pub use dkim::{Dkim, DkimKey, DkimKind, new_dkim_key};
 pub use error::GatewayError;
 pub use mime::{ListHeaders, MailParts, mailbox_address, mime};
-pub use pace::Pace;
+pub use pace::{Destinations, Pace};
 pub use session::{CONNECTION_SECONDS_MAX, IDLE_SECONDS_MAX};
 pub use sms::{PhoneNumber, SmsGateway, SmsHandOver, SmsMessage, SmsPrice};
 pub use sms_config::{SmsConfig, SmsRoute};

@@ -209,7 +209,15 @@ impl Session {
         }
         let (Some(index), Some(commands)) = (next, commands) else { return Ok(Head::Nothing) };
         self.messages_left -= 1;
-        let answers = self.answers(&mut group, &commands).await?;
+        let answers = match self.answers(&mut group, &commands).await {
+            Ok(answers) => answers,
+            Err(lost) => {
+                if lost.why.starts_with("421") {
+                    batch.turn_away(index);
+                }
+                return Err(lost);
+            }
+        };
         match self.decided(answers)? {
             Ok(()) => self.content(index, batch),
             Err((refusal, head)) => {

@@ -135,13 +135,14 @@ pub enum HandOver {
 pub struct SmtpLane {
     config: SmtpConfig,
     parked: Option<Session>,
+    turned_away: Vec<usize>,
 }
 
 impl SmtpLane {
     /// A lane to the server of `config`. It connects when there is something to send.
     #[must_use]
     pub fn new(config: SmtpConfig) -> Self {
-        Self { config, parked: None }
+        Self { config, parked: None, turned_away: Vec::new() }
     }
 
     /// Hands over messages in order and says of each what became of it.
@@ -195,7 +196,15 @@ impl SmtpLane {
                 }
             }
         }
+        self.turned_away = batch.take_turned_away();
         batch.into_results()
+    }
+
+    /// The messages of the last call to whose envelopes the server said 421, which ends the connection; each as often as it did. They
+    /// were tried again on another, and how that ended is in the results.
+    #[must_use]
+    pub fn turned_away(&self) -> &[usize] {
+        &self.turned_away
     }
 
     /// Ends the connection, if there is one.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use content::{ContentError, Data, Library, RenderContext, Tracking};
 use control::{CampaignState, GivenId, Lease, LedgerRow, Settled, Settlement};
+use gateways::put_off::is_about_load;
 use gateways::{Envelope, HandOver, ListHeaders, MailParts, Pace};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use lake::PlanRow;
@@ -76,10 +77,14 @@ impl Shared {
     }
 }
 
-/// Whether a reply says that it is too much for now, and not what is wrong with one message (RFC 5321, section 4.2.3).
-fn is_push_back(hand_over: &HandOver) -> bool {
-    const TOO_MUCH: [&str; 5] = ["421", "450", "451", "452", "454"];
-    matches!(hand_over, HandOver::Refused { reply, permanent: false } if TOO_MUCH.iter().any(|code| reply.starts_with(code)))
+/// Whether a mail server put a message off for a reason that is about load. `None` where it said nothing about the message.
+fn is_put_off(sent: &Sent) -> Option<bool> {
+    match &sent.hand_over {
+        _ if sent.is_turned_away => Some(true),
+        HandOver::Refused { reply, permanent: false } => Some(is_about_load(reply)),
+        HandOver::Accepted { .. } | HandOver::Refused { .. } => Some(false),
+        HandOver::Late | HandOver::NotSent { .. } | HandOver::InDoubt { .. } => None,
+    }
 }
 
 /// Settles what an earlier run of this worker claimed and did not settle, and starts a new file of begun messages.
@@ -300,8 +305,7 @@ impl Sender {
     }
 
     /// Leaves those for later whose destination is sent less than came up now.
-    fn hold_back(&self, batch: &mut Vec<Outgoing>, ended: &mut Ended) {
-        let now = self.parts.clock.now();
+    fn hold_back(&self, batch: &mut Vec<Outgoing>, ended: &mut Ended, now: Timestamp) {
         let mut pace = self.shared.pace();
         batch.retain(|out| match pace.take(&out.address, now) {
             Ok(()) => true,
@@ -326,8 +330,9 @@ impl Sender {
         let Claimed { outgoing: mut batch, dropped, restored } = claim(&self.parts, &self.worker, job, rows).await?;
         let (channel, class) = (job.campaign.channel, job.campaign.class);
         let mut ended = Ended::default();
+        let left_at = self.parts.clock.now();
         if channel == Channel::Email {
-            self.hold_back(&mut batch, &mut ended);
+            self.hold_back(&mut batch, &mut ended, left_at);
         }
         let envelopes: Vec<Envelope> =
             batch.iter().map(|out| Envelope { from: job.from.clone(), to: out.address.clone() }).collect();
@@ -352,8 +357,8 @@ impl Sender {
             }
         }
         for (out, result) in batch.iter_mut().zip(results) {
-            if channel == Channel::Email && is_push_back(&result.hand_over) {
-                self.shared.pace().pushed_back(&out.address, at);
+            if let Some(is_put_off) = is_put_off(&result).filter(|_| channel == Channel::Email) {
+                self.shared.pace().heard(&out.address, left_at, is_put_off, at);
             }
             ended.add(job, out, result, &self.shared.tries, at);
         }

@@ -27,6 +27,8 @@ pub(crate) struct Sent {
     pub(crate) cost: Option<Money>,
     /// The provider's id for it, where its receipts will name one.
     pub(crate) provider_id: Option<String>,
+    /// Whether the mail server ended a connection with 421 instead of taking it, before it came to `hand_over`.
+    pub(crate) is_turned_away: bool,
 }
 
 impl Sent {
@@ -40,7 +42,7 @@ impl Sent {
 
 impl From<HandOver> for Sent {
     fn from(hand_over: HandOver) -> Self {
-        Self { hand_over, provider: None, cost: None, provider_id: None }
+        Self { hand_over, provider: None, cost: None, provider_id: None, is_turned_away: false }
     }
 }
 
@@ -76,7 +78,9 @@ impl Ways {
         match (group.channel, &mut self.mail) {
             (Channel::Email, Some(mail)) => {
                 let ended = mail.deliver_until(group.envelopes, group.until, content).await;
-                ended.into_iter().map(Sent::from).collect()
+                let mut ended: Vec<Sent> = ended.into_iter().map(Sent::from).collect();
+                mail.turned_away().iter().for_each(|place| ended[*place].is_turned_away = true);
+                ended
             }
             (Channel::Email, None) => {
                 let why = "this process was given no mail server".to_owned();
@@ -153,6 +157,7 @@ impl Texts {
             provider: Provider::new(route.name()).ok(),
             cost: price.map(|price| rounded(price, id)),
             provider_id: answer.provider_id.filter(|_| route.takes_receipts()),
+            is_turned_away: false,
         }
     }
 
