@@ -17,6 +17,7 @@ mod story {
     mod test_sends;
     mod triggered_mail;
     mod triggers;
+    mod warm_up;
     mod winner_reaches_sender;
 }
 mod doors {

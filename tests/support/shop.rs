@@ -25,6 +25,7 @@ struct Special {
     patience: Patience,
     dkim: Vec<String>,
     sms: gateways::SmsConfig,
+    warm_ups: gateways::WarmUps,
     /// Registers ask nothing of it.
     is_registered: bool,
     /// The mail server takes a mail for each of these.
@@ -89,6 +90,12 @@ impl Shop {
     pub(crate) async fn texting(now: &str, config: &str) -> Self {
         let sms = gateways::SmsConfig::read(config, &|name| Some(name.to_lowercase())).unwrap();
         Self::open_with(now, SinkConfig::default(), Special { sms, is_registered: true, ..Special::default() }).await
+    }
+
+    /// A shop whose domain is new.
+    pub(crate) async fn warmed_up(now: &str, warm_ups: &str) -> Self {
+        let warm_ups = gateways::WarmUps::read(warm_ups).unwrap();
+        Self::open_with(now, SinkConfig::default(), Special { warm_ups, ..Special::default() }).await
     }
 
     /// A shop whose mail server takes a mail only when it is let through.
@@ -246,6 +253,7 @@ async fn serve(folder: &tempfile::TempDir, sink: &Sink, special: &Special, clock
         smtp,
         dkim: special.dkim.clone(),
         sms: special.sms.clone(),
+        warm_ups: special.warm_ups.clone(),
         rules,
         ..Settings::new(&folder.path().join("data"))
     };

@@ -8,8 +8,9 @@ use axum::Json;
 use axum::extract::State;
 use content::{Library, Segments};
 use gateways::SmsPrice;
-use jiff::Timestamp;
-use planning::{Brief, Counts, Draft, DryRun, Stores, done_at};
+use gateways::warm_up::day_of;
+use jiff::{Timestamp, ToSpan as _};
+use planning::{Brief, Counts, Draft, DryRun, Stores, done_at, spread_over_days};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -53,7 +54,8 @@ pub(crate) struct DryRunView {
     first_due: Option<String>,
     /// When the last message is due, RFC 3339.
     last_due: Option<String>,
-    /// When the last message has left, by the number that leave in a second; `null` where that is not known.
+    /// When the last message has left, by the number that leave in a second and the warm-up of the domain it is from; `null` where
+    /// that is not known.
     done_at: Option<String>,
     /// The number that was reckoned with.
     per_second: Option<f64>,
@@ -169,7 +171,30 @@ async fn dry_run(
         _ => None,
     };
     let per_second = asked.per_second.or_else(|| rate(&parts, &brief));
-    Ok(Json(view(run, &dues, per_second, cost, now)))
+    let leaving = warmed_up(&parts, &brief, &dues, now).await?;
+    let done = match (&leaving, per_second) {
+        (leaving, Some(rate)) => done_at(leaving.as_ref().unwrap_or(&dues), rate),
+        (Some(leaving), None) => leaving.last().copied(),
+        (None, None) => None,
+    };
+    let done_at = done.map(|done| done.to_string());
+    Ok(Json(DryRunView { done_at, ..view(run, &dues, per_second, cost, now) }))
+}
+
+/// When messages leave that are due at these times, if the domain they are from is warmed up: on the first day with room for them, less
+/// what of today's is used. Warm-ups of single destinations are left out, because a plan knows no addresses.
+async fn warmed_up(parts: &Parts, brief: &Brief, dues: &[Timestamp], now: Timestamp) -> Result<Option<Vec<Timestamp>>, Problem> {
+    let is_mail = brief.campaign.channel == Channel::Email;
+    let from = gateways::mailbox_address(&brief.campaign.from).ok().filter(|_| is_mail).unwrap_or_default();
+    let warm_ups = parts.warm_ups.of_sender(&from);
+    let Some(warm_up) = warm_ups.into_iter().find(|one| one.destination.is_none()) else { return Ok(None) };
+    let used = parts.control.warm_up_days(&[warm_up.name()]).await?;
+    let room = |days: i64| {
+        let day = day_of(now).checked_add(days.days()).ok()?;
+        let used = used.iter().find(|used| used.day == day).map_or(0, |used| used.sent);
+        warm_up.allowance(day).map(|most| most.saturating_sub(used))
+    };
+    Ok(Some(spread_over_days(dues, now, room)))
 }
 
 /// How many text messages the gateways of a campaign's class take in a second, if all of them say so.
@@ -202,7 +227,7 @@ fn view(run: DryRun, dues: &[Timestamp], per_second: Option<f64>, cost: Option<C
         left_out: run.all.left_out,
         first_due: dues.first().map(Timestamp::to_string),
         last_due: dues.last().map(Timestamp::to_string),
-        done_at: per_second.and_then(|rate| done_at(dues, rate)).map(|done| done.to_string()),
+        done_at: None,
         per_second,
         by_market,
         by_variant: run.by_variant.into_iter().map(variant).collect(),

@@ -56,6 +56,7 @@ mod times;
 mod tracking;
 mod triggers;
 pub mod views;
+mod warm_ups;
 
 use std::sync::{Arc, OnceLock};
 
@@ -64,7 +65,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use content::Links;
 use control::{Control, Scope};
-use gateways::SmsConfig;
+use gateways::{SmsConfig, WarmUps};
 use lake::{Lake, SqlLimits};
 use policy::InForce;
 use tower_http::trace::TraceLayer;
@@ -102,6 +103,8 @@ pub struct Parts {
     pub rules: Arc<InForce>,
     /// The gateways for text messages, for their prices.
     pub sms: SmsConfig,
+    /// Which domains send how much a day.
+    pub warm_ups: Arc<WarmUps>,
     /// What can be set.
     pub settings: Settings,
 }
@@ -155,6 +158,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             campaigns::reading(),
             preview::routes(),
             dry_run::routes(),
+            warm_ups::routes(),
             calendar::reading(),
             segments::reading(),
             triggers::reading(),

@@ -27,6 +27,9 @@ use vocabulary::{CampaignId, ContactKey, ExperimentId, MessageId, Rates, Recomme
 use super::*;
 
 /// The time of every test.
+/// A domain that began today.
+const WARM_UPS: &str = "[[warm_up]]\ndomain = 'new.example'\nstart = 2026-03-01\nfirst_day = 10\ngrowth = 2.0\nuntil = 40\n";
+
 pub(super) fn now() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
@@ -123,6 +126,7 @@ impl Server {
             ids,
             rules,
             sms: gateways::SmsConfig::default(),
+            warm_ups: Arc::new(gateways::WarmUps::read(WARM_UPS).unwrap()),
             settings,
         };
         Self { router: router(parts), lake, control, links, keys, _folder: folder }

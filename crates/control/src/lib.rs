@@ -8,7 +8,7 @@
 //!
 //! Reading order: `store` (the file and who may write), `keys`, `vault`, `contact_check`, `contact_store`,
 //! `contacts`, `consents`, `suppressions`, `permissions`, `known`, `experiments`, `recommendations`,
-//! `segments`, `campaigns`, `slices`, `ledger`, `outbox`, `test_sends`, `receipts`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
+//! `segments`, `campaigns`, `slices`, `ledger`, `outbox`, `test_sends`, `receipts`, `warm_ups`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed), `copy` and `restored` (for backups).
 
 mod attributes;
@@ -46,6 +46,7 @@ mod testing;
 mod trigger_states;
 mod triggers;
 mod vault;
+mod warm_ups;
 mod watcher;
 mod whom;
 
@@ -77,3 +78,4 @@ pub use suppressions::{NewSuppression, SuppressionRow};
 pub use test_sends::{MadeMessage, NewTest, TestRow};
 pub use trigger_states::{Evaluation, FiringRow, StoredState};
 pub use triggers::{Cursor, TriggerCounts, TriggerRow};
+pub use warm_ups::{Allowance, Granted, WarmUpDay};

@@ -56,6 +56,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (11, include_str!("../migrations/0011_outbox.sql")),
     (12, include_str!("../migrations/0012_cancelled.sql")),
     (15, include_str!("../migrations/0015_receipts.sql")),
+    (17, include_str!("../migrations/0017_warm_ups.sql")),
 ];
 
 /// What control needs to open.
@@ -406,7 +407,7 @@ mod tests {
         let control = world.open().await;
         sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
         let error = Control::open(world.config()).await.err().unwrap();
-        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 15 }), "{error}");
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 17 }), "{error}");
     }
 
     #[tokio::test]

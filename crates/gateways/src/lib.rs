@@ -5,7 +5,7 @@
 //! may have the whole message.
 //!
 //! Reading order: [`mime`] (a rendered copy becomes the bytes of a mail), [`dkim`] (and is signed), [`smtp`] (the lane that sends them), `session`
-//! (one connection), `wire` (the bytes below it), [`pace`] (how fast destinations take them). Beside it [`sms`] (what a way out for text messages does), [`sms_config`] (which
+//! (one connection), `wire` (the bytes below it), [`pace`] (how fast destinations take them), [`warm_up`] (how much a new domain sends a day). Beside it [`sms`] (what a way out for text messages does), [`sms_config`] (which
 //! one is taken), `http_sms` (any provider, by templates), [`sms_receipt`] (what it tells later), `twilio`.
 
 mod batch;
@@ -27,6 +27,7 @@ pub mod sms_receipt;
 mod sms_template;
 pub mod smtp;
 mod twilio;
+pub mod warm_up;
 mod wire;
 
 pub use dkim::{Dkim, DkimKey, DkimKind, new_dkim_key};
@@ -38,3 +39,4 @@ pub use sms::{PhoneNumber, SmsGateway, SmsHandOver, SmsMessage, SmsPrice};
 pub use sms_config::{SmsConfig, SmsRoute};
 pub use sms_receipt::{ReceiptRequest, ReceiptStatus, SmsReceipt};
 pub use smtp::{Envelope, HandOver, MESSAGES_PER_CONNECTION_MAX, Patience, Security, SmtpConfig, SmtpLane};
+pub use warm_up::{WarmUp, WarmUps};

@@ -21,7 +21,7 @@ const RATE_MIN: f64 = 0.2;
 /// A destination that takes more than this a second is not held back any more: one process does not send more to one operator.
 const RATE_MAX: f64 = 5_000.0;
 /// So much faster each second, as a share of the rate, while put-offs are no more than usual: what a decrease took is there again after some
-/// twenty seconds whatever the rate is (as in Scalable TCP, Kelly 2003).
+/// twenty seconds, whatever the rate is (as in Scalable TCP, Kelly 2003).
 const INCREASE: f64 = 0.01;
 /// The least of it, in messages a second each second, which brings a destination at [`RATE_MIN`] back.
 const INCREASE_MIN: f64 = 0.01;
@@ -131,6 +131,12 @@ impl Destinations {
         Self { operators: operators.collect() }
     }
 
+    /// Whether an operator has this name.
+    #[must_use]
+    pub fn is_operator(&self, name: &str) -> bool {
+        self.operators.values().any(|known| known == name)
+    }
+
     /// The destination of an address: the operator of its domain, such as `google`, else the domain itself.
     #[must_use]
     pub fn of(&self, address: &str) -> String {
@@ -179,6 +185,7 @@ impl Known {
         if let Some(until) = self.held_until.filter(|until| now < *until && until.duration_since(now) <= HOLD) {
             return Err(until);
         }
+        (self.held_until, self.at) = (None, self.at.min(now));
         self.refill(now);
         if let Some(rate) = self.rate {
             if self.tokens < 1.0 {

@@ -6,7 +6,7 @@ use gateways::Pace;
 use gateways::put_off::is_about_load;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use rand::{RngExt as _, SeedableRng as _};
+use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 /// The least that a destination is sent, a second.

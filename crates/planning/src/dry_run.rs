@@ -78,6 +78,35 @@ pub fn done_at(dues: &[Timestamp], per_second: f64) -> Option<Timestamp> {
     done
 }
 
+/// When messages due at these times, in order, leave if a day of UTC has only room for so many: on the first day with room, at the same
+/// time of day. `room` is asked with days from `now` on, and answers `None` from the first day without a limit. In order again.
+#[must_use]
+pub fn spread_over_days(dues: &[Timestamp], now: Timestamp, room: impl Fn(i64) -> Option<u64>) -> Vec<Timestamp> {
+    const DAY: i64 = 24 * 60 * 60;
+    let number = |at: Timestamp| at.as_second().div_euclid(DAY);
+    let (today, mut left): (i64, BTreeMap<i64, Option<u64>>) = (number(now), BTreeMap::new());
+    // By the day on which messages are due, the first day that was found with room for them.
+    let mut free: BTreeMap<i64, i64> = BTreeMap::new();
+    let mut leaving: Vec<Timestamp> = Vec::with_capacity(dues.len());
+    for due in dues {
+        let own = number(*due) - today;
+        let day = free.entry(own).or_insert(own.max(0));
+        loop {
+            match left.entry(*day).or_insert_with(|| room(*day)) {
+                None => break,
+                Some(0) => *day += 1,
+                Some(room) => {
+                    *room -= 1;
+                    break;
+                }
+            }
+        }
+        leaving.push(due.checked_add(SignedDuration::from_secs((*day - own).max(0) * DAY)).unwrap_or(*due));
+    }
+    leaving.sort_unstable();
+    leaving
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +131,25 @@ mod tests {
         let consent = &run.by_rule[&("consent/fr".into(), 1)];
         assert_eq!((consent.counts, &*consent.reason), (Counts { sent: 0, left_out: 2 }, "no consent"));
         assert_eq!(run.by_rule[&("hours/de".into(), 1)].counts, Counts { sent: 1, left_out: 0 });
+    }
+
+    #[test]
+    fn what_a_day_has_no_room_for_leaves_on_the_next() {
+        const DAY: i64 = 86_400;
+        let check = |dues: &[i64], rooms: &[u64], expect: &[i64]| {
+            let dues: Vec<Timestamp> = dues.iter().map(|due| at(*due)).collect();
+            let room = |day: i64| rooms.get(usize::try_from(day).unwrap()).copied();
+            let leaving: Vec<i64> = spread_over_days(&dues, at(500), room).iter().map(|at| at.as_second()).collect();
+            assert_eq!(leaving, expect, "{rooms:?}");
+        };
+        check(&[], &[1], &[]);
+        check(&[1_000; 4], &[], &[1_000; 4]);
+        check(&[1_000; 4], &[4], &[1_000; 4]);
+        check(&[1_000, 1_001, 1_002, 1_003], &[1, 2], &[1_000, DAY + 1_001, DAY + 1_002, 2 * DAY + 1_003]);
+        check(&[1_000, 1_000, DAY + 500], &[1, 1, 1, 1], &[1_000, DAY + 1_000, 2 * DAY + 500]);
+        check(&[1_000, 1_000], &[0, 0, 1, 1], &[2 * DAY + 1_000, 3 * DAY + 1_000]);
+        // A later due that has room of its own does not take the room of those that wait.
+        check(&[1_000, 3 * DAY, 3 * DAY + 1], &[1, 1, 1, 1], &[1_000, 3 * DAY, 4 * DAY + 1]);
     }
 
     #[test]

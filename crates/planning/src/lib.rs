@@ -16,7 +16,7 @@ pub mod fate;
 
 pub use brief::Brief;
 pub use draft::Draft;
-pub use dry_run::{Counts, DryRun, Ruled, done_at};
+pub use dry_run::{Counts, DryRun, Ruled, done_at, spread_over_days};
 pub use error::PlanningError;
 pub use explain::{Explained, explain, plan_row};
 pub use facts::{History, Known, Permissions, Sources, Stores};

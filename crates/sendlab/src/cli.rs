@@ -130,6 +130,12 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  sendlab sql \"select variant, count(*) from assignments group by variant\"\n  \
                             sendlab sql \"select sum(amount_base_minor) from orders\" --as-of 2026-01-31T00:00:00Z")]
     Sql(SqlArgs),
+    /// Where the warm-ups of new sending domains stand: what they send today, how much of it left, when they are over.
+    #[command(
+        after_help = "Example, in two terminals:\n  sendlab serve --smtp mail.example:25 --warm-up data/samples/warm_up.toml\n  \
+                            sendlab warm-ups"
+    )]
+    WarmUps,
     /// List the lake's tables and views with their columns.
     Tables,
     /// Read out an experiment that was run elsewhere, from a file of units or of sums. Needs no server and no data folder.

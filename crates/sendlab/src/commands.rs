@@ -117,6 +117,10 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
             Ok(())
         }
         Command::Sql(args) => sql(client, args).await,
+        Command::WarmUps => {
+            print::warm_ups(&client.get("/v1/warm-ups").await?);
+            Ok(())
+        }
         Command::Tables => {
             print::tables(&client.get("/v1/tables").await?);
             Ok(())
@@ -155,6 +159,7 @@ async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
         smtp: mail_server::smtp(&args.smtp)?,
         smtp_of: mail_server::smtp_of(&args.smtp)?,
         sms: mail_server::sms(args.smtp.sms.as_deref())?,
+        warm_ups: mail_server::warm_ups(args.smtp.warm_up.as_deref())?,
         dkim: args.smtp.dkim,
         lanes: usize::from(args.smtp.smtp_lanes),
         name: args.name,

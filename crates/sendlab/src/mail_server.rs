@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use gateways::{SmsConfig, SmtpConfig};
+use gateways::{SmsConfig, SmtpConfig, WarmUps};
 use vocabulary::MessageClass;
 
 use crate::client::variable;
@@ -39,6 +39,11 @@ pub(crate) struct SmtpArgs {
     /// A private key that signs mail from a domain and those below it (DKIM); several sign side by side. `sendlab dkim new` makes one.
     #[arg(long, env = "SENDLAB_DKIM", value_name = "DOMAIN:SELECTOR:FILE", value_delimiter = ',')]
     pub(crate) dkim: Vec<String>,
+    /// Warm-ups of new sending domains, as TOML: how many messages leave on the first day and how much more each day. What a day has no
+    /// room for waits until the next; days are those of UTC. Give each process of a data folder the same. Sample:
+    /// data/samples/warm_up.toml; `sendlab warm-ups` says where they stand
+    #[arg(long, env = "SENDLAB_WARM_UP", value_name = "FILE")]
+    pub(crate) warm_up: Option<PathBuf>,
     /// Connections at the same time for campaigns; verification and transactional messages have two each beside them.
     #[arg(long, env = "SENDLAB_SMTP_LANES", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) smtp_lanes: u16,
@@ -112,6 +117,13 @@ pub(crate) fn sms(file: Option<&Path>) -> anyhow::Result<SmsConfig> {
     let Some(file) = file else { return Ok(SmsConfig::default()) };
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     SmsConfig::read(&text, &variable).with_context(|| format!("cannot use {}", file.display()))
+}
+
+/// The warm-ups that a file names.
+pub(crate) fn warm_ups(file: Option<&Path>) -> anyhow::Result<WarmUps> {
+    let Some(file) = file else { return Ok(WarmUps::default()) };
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    WarmUps::read(&text).with_context(|| format!("cannot use {}", file.display()))
 }
 
 /// The mail server of a process on this machine, in the clear.

@@ -249,6 +249,19 @@ pub(crate) fn campaign(row: &Value) {
     }
 }
 
+/// Where warm-ups stand.
+pub(crate) fn warm_ups(list: &Value) {
+    if items(list).is_empty() {
+        return say("No domain is warmed up. `sendlab serve --warm-up data/samples/warm_up.toml` begins it.");
+    }
+    let row = |row: &Value| {
+        let today = if row["allowance"].is_null() { "no limit".to_owned() } else { count(&row["allowance"]) };
+        let waits = if row["is_full"] == true { "the rest waits until tomorrow" } else { "" };
+        vec![word(&row["warm_up"]), word(&row["start"]), today, count(&row["sent"]), word(&row["over_on"]), waits.to_owned()]
+    };
+    table(&["warm-up", "begins", "today", "left", "over on", ""], &items(list).iter().map(row).collect::<Vec<_>>());
+}
+
 /// A plan in numbers.
 pub(crate) fn dry_run(run: &Value) {
     if run["audience"] == 0 {

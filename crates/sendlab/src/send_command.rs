@@ -61,7 +61,8 @@ pub(crate) async fn run(place: &Place, args: SendingArgs) -> anyhow::Result<()> 
     let folder = given.is_none().then(|| data.clone());
     let journal = Arc::new(ServerJournal { client: Mutex::new(client), folder, base });
     let dkim = Arc::new(gateways::Dkim::read(&args.smtp.dkim)?);
-    let sending = Sending { journal, control, links, clock, rules, dkim };
+    let warm_ups = Arc::new(mail_server::warm_ups(args.smtp.warm_up.as_deref())?);
+    let sending = Sending { journal, control, links, clock, rules, dkim, warm_ups };
     let config = workers::Config {
         plans: data.join("plans"),
         smtp: mail_server::smtp(&args.smtp)?,

@@ -51,6 +51,8 @@ pub struct Settings {
     pub smtp_of: BTreeMap<MessageClass, SmtpConfig>,
     /// The gateways for text messages.
     pub sms: gateways::SmsConfig,
+    /// Which domains send how much a day.
+    pub warm_ups: gateways::WarmUps,
     /// Keys that sign mail, as `DOMAIN:SELECTOR:FILE`.
     pub dkim: Vec<String>,
     /// Connections to it.
@@ -99,6 +101,7 @@ impl Settings {
             smtp: None,
             smtp_of: BTreeMap::new(),
             sms: gateways::SmsConfig::default(),
+            warm_ups: gateways::WarmUps::default(),
             dkim: Vec::new(),
             lanes: 4,
             name: "sender".into(),
@@ -168,6 +171,7 @@ impl Server {
             ids: ids.clone(),
             rules: rules.clone(),
             dkim: Arc::new(gateways::Dkim::read(&settings.dkim)?),
+            warm_ups: Arc::new(settings.warm_ups),
         };
         let sends_mail = settings.smtp.is_some() || !settings.smtp_of.is_empty();
         let channels: &[Channel] = match (sends_mail, settings.sms.routes().is_empty()) {
@@ -176,7 +180,7 @@ impl Server {
             (false, false) => &[Channel::Sms],
             (false, true) => &[],
         };
-        let sms = settings.sms.clone();
+        let (sms, warm_ups) = (settings.sms.clone(), parts.warm_ups.clone());
         let config = workers::Config {
             plans: data.join("plans"),
             smtp: settings.smtp,
@@ -192,8 +196,17 @@ impl Server {
 
         let door = Door { key: local_key(data, &control).await?, url };
         let api_settings = api::Settings { base_currency, sql_limits: settings.sql_limits, channels };
-        let router =
-            api::router(api::Parts { lake, control, links, clock, ids, rules: rules.clone(), sms, settings: api_settings });
+        let router = api::router(api::Parts {
+            lake,
+            control,
+            links,
+            clock,
+            ids,
+            rules: rules.clone(),
+            sms,
+            warm_ups,
+            settings: api_settings,
+        });
         let stop = CancellationToken::new();
         if let Some(folder) = settings.rules {
             tokio::spawn(rules_folder::follow(folder, rules.clone(), stop.clone()));

@@ -18,6 +18,7 @@ use vocabulary::{
     Campaign, ContactKey, Experiment, MessageId, Money, Provider, Recommendation, RecommendationId, Variant, VariantName,
 };
 
+use crate::warm_up::Full;
 use crate::{Sending, WorkerError};
 
 /// A campaign made ready for sending.
@@ -43,7 +44,8 @@ pub(crate) struct Outgoing {
     pub(crate) sent: Option<(VariantName, Option<Arc<Recommendation>>)>,
     /// Why it was taken back at that moment.
     pub(crate) dropped: Option<Dropped>,
-    due: Option<Timestamp>,
+    /// When it was due; at the same hour today where it waited for its warm-up since.
+    pub(crate) due: Option<Timestamp>,
     permission: Permission,
     sends: Vec<SentRow>,
 }
@@ -87,7 +89,7 @@ pub(crate) async fn claim(parts: &Sending, worker: &str, job: &Job, rows: &[Plan
     let claims: Vec<NewClaim> = rows.iter().map(|row| new_claim(job, row, recommended.as_ref())).collect();
     let now = parts.clock.now();
     let taken = parts.control.claim(&job.campaign.campaign, worker, &claims, now).await?;
-    let facts = match Facts::read(parts, rows, now).await {
+    let facts = match Facts::read(parts, job, rows, now).await {
         Ok(facts) => facts,
         Err(error) => {
             // Nothing was handed over; who comes next tries again.
@@ -121,10 +123,11 @@ struct Facts {
     recipients: HashMap<ContactKey, RecipientRow>,
     permissions: HashMap<ContactKey, Permission>,
     sends: HashMap<ContactKey, Vec<SentRow>>,
+    full: Full,
 }
 
 impl Facts {
-    async fn read(parts: &Sending, rows: &[PlanRow], now: Timestamp) -> Result<Self, WorkerError> {
+    async fn read(parts: &Sending, job: &Job, rows: &[PlanRow], now: Timestamp) -> Result<Self, WorkerError> {
         let keys: Vec<ContactKey> = rows.iter().map(|row| row.contact).collect();
         let since = now.checked_sub(SENDS_HOURS.hours()).unwrap_or(now);
         let mut recipients = HashMap::with_capacity(keys.len());
@@ -138,12 +141,13 @@ impl Facts {
         for row in parts.control.sent_since(&keys, since).await? {
             sends.entry(row.contact).or_default().push(row);
         }
-        Ok(Self { recipients, permissions, sends })
+        let full = Full::of(parts, &job.from).await?;
+        Ok(Self { recipients, permissions, sends, full })
     }
 }
 
 fn judge<'r>(parts: &Sending, job: &Job, claimed: impl Iterator<Item = (&'r PlanRow, NewClaim)>, facts: Facts) -> Claimed {
-    let (mut outgoing, mut dropped) = (Vec::new(), Vec::new());
+    let (mut outgoing, mut dropped, now) = (Vec::new(), Vec::new(), parts.clock.now());
     for (row, claim) in claimed {
         let message_id = claim.message_id;
         let recipient = facts.recipients.get(&row.contact).cloned();
@@ -157,7 +161,8 @@ fn judge<'r>(parts: &Sending, job: &Job, claimed: impl Iterator<Item = (&'r Plan
         let own = sends.iter().find(|sent| sent.message_id == message_id).map(|sent| sent.number);
         sends.retain(|sent| sent.message_id != message_id && counts(sent, own));
         let permission = facts.permissions.get(&row.contact).cloned().unwrap_or_default();
-        let (planned, due) = (row.variant.clone(), row.due);
+        let due = row.due.map(|due| facts.full.due(parts, due, &address, now));
+        let planned = row.variant.clone();
         let out = Outgoing { message_id, recipient, address, planned, sent: None, dropped: None, due, permission, sends };
         let variant = claim.variant.as_ref().and_then(|name| job.experiment.variant(name));
         match variant.and_then(|variant| against(parts, job, &out, variant, None)) {

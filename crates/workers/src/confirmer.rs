@@ -9,7 +9,7 @@ use gateways::{Envelope, HandOver, MailParts, SmtpConfig, SmtpLane};
 use tokio_util::sync::CancellationToken;
 use vocabulary::{CONFIRM_URL, MessageId};
 
-use crate::{Sending, WorkerError, pause_after};
+use crate::{Sending, WorkerError, pause_after, warm_up};
 
 /// How often a new one is looked for.
 const POLL: Duration = Duration::from_millis(250);
@@ -45,15 +45,22 @@ pub(crate) async fn run(parts: Sending, smtp: SmtpConfig, stop: CancellationToke
 
 /// Offers what waits; whether all of it was taken.
 async fn step(parts: &Sending, lane: &mut SmtpLane) -> Result<bool, WorkerError> {
-    let mut all_taken = true;
+    let (mut all_taken, mut left) = (true, Vec::new());
     for unsent in parts.control.unsent_confirmations(AT_ONCE).await? {
         let taken = match mail(parts, &unsent) {
             Ok((envelope, mail)) => {
                 let mut content = |_| Some(mail.clone());
-                match lane.deliver(&[envelope], &mut content).await.first() {
-                    Some(HandOver::Accepted { .. }) => true,
+                let ended = lane.deliver(std::slice::from_ref(&envelope), &mut content).await;
+                match ended.first() {
+                    Some(HandOver::Accepted { .. }) => {
+                        left.push((envelope.from, envelope.to));
+                        true
+                    }
                     // It was not even offered, so that it counts for nothing.
-                    Some(HandOver::NotSent { .. } | HandOver::Late) | None => return Ok(false),
+                    Some(HandOver::NotSent { .. } | HandOver::Late) | None => {
+                        warm_up::count(parts, &left).await?;
+                        return Ok(false);
+                    }
                     Some(HandOver::Refused { .. } | HandOver::InDoubt { .. }) => false,
                 }
             }
@@ -65,6 +72,7 @@ async fn step(parts: &Sending, lane: &mut SmtpLane) -> Result<bool, WorkerError>
         parts.control.confirmation_offered(&unsent.token, taken).await?;
         all_taken &= taken;
     }
+    warm_up::count(parts, &left).await?;
     Ok(all_taken)
 }
 

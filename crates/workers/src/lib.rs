@@ -23,6 +23,7 @@ mod scorer;
 mod sender;
 mod told;
 mod trigger;
+mod warm_up;
 mod ways;
 
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ use std::time::Duration;
 
 use content::Links;
 use control::Control;
-use gateways::{Dkim, SmsConfig, SmtpConfig};
+use gateways::{Dkim, SmsConfig, SmtpConfig, WarmUps};
 pub use journal::Journal;
 use lake::Lake;
 use name::Name;
@@ -68,6 +69,8 @@ pub struct Parts {
     pub rules: Arc<InForce>,
     /// Signs mail.
     pub dkim: Arc<Dkim>,
+    /// Which domains send how much a day.
+    pub warm_ups: Arc<WarmUps>,
 }
 
 /// What the loops that send are handed: all but the lake, so that a process may do nothing else.
@@ -85,6 +88,8 @@ pub struct Sending {
     pub rules: Arc<InForce>,
     /// Signs mail.
     pub dkim: Arc<Dkim>,
+    /// Which domains send how much a day.
+    pub warm_ups: Arc<WarmUps>,
 }
 
 impl Sending {
@@ -96,6 +101,7 @@ impl Sending {
             clock: parts.clock.clone(),
             rules: parts.rules.clone(),
             dkim: parts.dkim.clone(),
+            warm_ups: parts.warm_ups.clone(),
         }
     }
 }

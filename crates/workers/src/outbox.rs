@@ -25,7 +25,7 @@ use vocabulary::{
 use crate::begun::Begun;
 use crate::sender::{FOUND, RESTORED};
 use crate::ways::{Group, Sent, Ways};
-use crate::{Config, Sending, WorkerError, pause_after};
+use crate::{Config, Sending, WorkerError, pause_after, warm_up};
 
 /// Lanes of each class: a second one, so that a slow reply to one message does not hold up the next.
 pub(crate) const LANES: usize = 2;
@@ -199,6 +199,7 @@ impl Lane {
                 return Err(error);
             }
         }
+        warm_up::count(&self.parts, &ended.left).await?;
         Ok(true)
     }
 
@@ -315,7 +316,10 @@ impl Lane {
             self.ways.deliver(group, &mut content).await
         };
         let at = self.parts.clock.now();
-        for (out, result) in batch.into_iter().zip(results) {
+        for ((out, result), envelope) in batch.into_iter().zip(results).zip(envelopes) {
+            if channel == Channel::Email && result.left() {
+                ended.left.push((envelope.from, envelope.to));
+            }
             ended.add(out, result, at);
         }
     }
@@ -398,6 +402,8 @@ struct Ended {
     /// What providers call some of them.
     given: Vec<GivenId>,
     events: Vec<Event>,
+    /// From whom and to whom mail left.
+    left: Vec<(String, String)>,
 }
 
 /// What an event tells.

@@ -23,6 +23,7 @@ use vocabulary::{CampaignId, Channel, DeliveryStatus, Event, MessageId, Money, P
 use crate::begun::Begun;
 use crate::claim::{Claimed, Dropped, Job, Outgoing, against, claim};
 use crate::told::{Handed, delivery_event, doubt, hand_over_events};
+use crate::warm_up::{self, Room};
 use crate::ways::{Group, Sent, Ways};
 use crate::{Config, Sending, WorkerError, pause_after};
 
@@ -288,6 +289,12 @@ impl Sender {
                 (self.group_rows / 2).max(1)
             };
             deferred = sooner(deferred, ended.deferred);
+            if ended.is_used_up && ended.not_sent.is_none() && !ended.is_cut {
+                // Nobody of the rest may be sent to today, so that nobody is claimed.
+                let rest = warm_up::first_again(&rows[position..], self.parts.clock.now());
+                deferred = sooner(deferred, rest);
+                break;
+            }
             if let Some(why) = ended.not_sent {
                 tracing::warn!(why, campaign = %job.campaign.campaign, "the mail server could not be given messages; trying again");
                 tokio::select! {
@@ -297,6 +304,13 @@ impl Sender {
             } else if !ended.is_cut {
                 position += group.len();
             }
+            if ended.is_held_back {
+                // Going on at once would only move claims to and fro.
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(End::Stopped),
+                    () = tokio::time::sleep(POLL) => {}
+                }
+            }
         }
         if deferred.is_none() && self.has_others_claims(slice).await? {
             deferred = self.parts.clock.now().checked_add(OTHERS_PAUSE).ok();
@@ -304,9 +318,28 @@ impl Sender {
         Ok(deferred.map_or(End::Finished, End::Deferred))
     }
 
+    /// Leaves those for later for whom there is no room now: at their destination, or in the day of a new domain.
+    async fn make_room(
+        &self,
+        job: &Job,
+        batch: &mut Vec<Outgoing>,
+        ended: &mut Ended,
+        now: Timestamp,
+    ) -> Result<Room, WorkerError> {
+        if job.campaign.channel != Channel::Email {
+            return Ok(Room::default());
+        }
+        self.hold_back(batch, ended, now);
+        let mut held = Vec::new();
+        let room = warm_up::take(&self.parts, &job.from, batch, now, &mut held).await?;
+        ended.is_used_up = room.is_used_up;
+        held.into_iter().for_each(|(out, why)| ended.drop_message(out.message_id, out.planned, why, now));
+        Ok(room)
+    }
+
     /// Leaves those for later whose destination is sent less than came up now.
     fn hold_back(&self, batch: &mut Vec<Outgoing>, ended: &mut Ended, now: Timestamp) {
-        let mut pace = self.shared.pace();
+        let (mut pace, before) = (self.shared.pace(), batch.len());
         batch.retain(|out| match pace.take(&out.address, now) {
             Ok(()) => true,
             Err(until) => {
@@ -314,6 +347,7 @@ impl Sender {
                 false
             }
         });
+        ended.is_held_back = before > 0 && batch.is_empty();
     }
 
     /// Whether another worker has claims here that it may still give back: its lease ran out while a server kept it waiting, or it
@@ -331,9 +365,16 @@ impl Sender {
         let (channel, class) = (job.campaign.channel, job.campaign.class);
         let mut ended = Ended::default();
         let left_at = self.parts.clock.now();
-        if channel == Channel::Email {
-            self.hold_back(&mut batch, &mut ended, left_at);
-        }
+        let ids = batch.iter().map(|out| &out.message_id).chain(dropped.iter().map(|(id, _)| id)).chain(&restored);
+        let claimed: Vec<MessageId> = ids.cloned().collect();
+        let room = match self.make_room(job, &mut batch, &mut ended, left_at).await {
+            Ok(room) => room,
+            Err(error) => {
+                // Nothing was handed over; who comes next tries again.
+                self.parts.control.release(&claimed).await?;
+                return Err(error);
+            }
+        };
         let envelopes: Vec<Envelope> =
             batch.iter().map(|out| Envelope { from: job.from.clone(), to: out.address.clone() }).collect();
         let ids: Vec<MessageId> = batch.iter().map(|out| out.message_id.clone()).collect();
@@ -356,6 +397,7 @@ impl Sender {
                 ended.doubt(row, at);
             }
         }
+        let unsent: Vec<usize> = (0..).zip(&results).filter(|(_, sent)| !sent.left()).map(|(place, _)| place).collect();
         for (out, result) in batch.iter_mut().zip(results) {
             if let Some(is_put_off) = is_put_off(&result).filter(|_| channel == Channel::Email) {
                 self.shared.pace().heard(&out.address, left_at, is_put_off, at);
@@ -370,6 +412,7 @@ impl Sender {
                 return Err(error);
             }
         }
+        room.give_back(&self.parts, &unsent).await?;
         Ok(ended)
     }
 }
@@ -390,6 +433,10 @@ struct Ended {
     not_sent: Option<String>,
     /// Whether some were not begun while the facts about them were fresh.
     is_cut: bool,
+    /// Whether there were some, and all of them go to destinations that are sent less than came up.
+    is_held_back: bool,
+    /// Whether the day of the domain they are from has no more room.
+    is_used_up: bool,
     /// When some are to be tried again that a server would not have for now, or a rule.
     deferred: Option<Timestamp>,
 }

@@ -38,6 +38,11 @@ impl Sent {
         let (gateway, provider_id) = (gateway.as_str().to_owned(), provider_id.clone());
         Some(GivenId { gateway, provider_id, message_id: message_id.clone() })
     }
+
+    /// Whether it left, as far as is known, and will not leave again.
+    pub(crate) fn left(&self) -> bool {
+        matches!(self.hand_over, HandOver::Accepted { .. } | HandOver::InDoubt { .. } | HandOver::Refused { permanent: true, .. })
+    }
 }
 
 impl From<HandOver> for Sent {

@@ -66,3 +66,14 @@ async fn a_campaign_is_started_and_paused() {
     );
     server.get("/v1/campaigns/none").await.expect(StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn warm_ups_say_where_they_stand() {
+    let server = Server::start().await;
+    let counts = std::collections::BTreeMap::from([("new.example".to_owned(), 3)]);
+    server.control.count_in_warm_ups("2026-03-01".parse().unwrap(), &counts).await.unwrap();
+    let answer = server.call(Scope::Read, Method::GET, "/v1/warm-ups", &[], Body::empty()).await.expect(StatusCode::OK).json();
+    let expect = json!([{ "warm_up": "new.example", "start": "2026-03-01", "first_day": 10, "growth": 2.0, "over_on": "2026-03-03",
+        "today": "2026-03-01", "allowance": 10, "sent": 3, "is_full": false }]);
+    assert_eq!(answer, expect);
+}
