@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use vocabulary::{Campaign, CampaignId, Experiment};
 
 use crate::Parts;
+use crate::coupons;
 use crate::problem::Problem;
 use crate::request::{Id, Text};
 use crate::views::documents::CampaignDocument;
@@ -59,18 +60,19 @@ async fn put(State(parts): State<Arc<Parts>>, Text(text): Text) -> Result<(Statu
         let message = format!("there is no experiment `{}`", campaign.experiment);
         Problem::unprocessable("unknown_experiment", message, "store it first with PUT /v1/experiments")
     })?;
-    check_content(&campaign, &experiment)?;
+    let library = check_content(&campaign, &experiment)?;
+    coupons::check(&parts, &campaign, &library).await?;
     let created = parts.control.put_campaign(&campaign).await?;
     let row = known(&parts, &campaign.campaign).await?;
     Ok((if created { StatusCode::CREATED } else { StatusCode::OK }, Json(view(&parts, row).await?)))
 }
 
-fn check_content(campaign: &Campaign, experiment: &Experiment) -> Result<(), Problem> {
-    Library::compile(&campaign.content, campaign.channel).map_err(|error| {
+fn check_content(campaign: &Campaign, experiment: &Experiment) -> Result<Library, Problem> {
+    let library = Library::compile(&campaign.content, campaign.channel).map_err(|error| {
         Problem::unprocessable("bad_template", format!("content: {error}"), "correct the template and send it again")
     })?;
     let Some(variant) = experiment.variants.iter().find(|variant| !campaign.content.contains_key(variant.copy_name())) else {
-        return Ok(());
+        return Ok(library);
     };
     let message = format!("content has no `{}`, which variant `{}` sends", variant.copy_name(), variant.name);
     let names = campaign.content.keys().map(String::as_str).collect::<Vec<_>>().join(", ");

@@ -1,5 +1,5 @@
-//! A campaign's plan in numbers before it is started: how many get it where and when, who gets none and why, what it costs and when
-//! it is done.
+//! A campaign's plan in numbers before it is started: how many get it where and when, who gets none and why, what it costs, whether
+//! its coupons last, and when it is done.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use utoipa_axum::routes;
 use vocabulary::{CampaignId, Channel, ContactKey, Currency, VariantName};
 
 use crate::Parts;
-use crate::preview::{Reading, rendered, route_and_price, unmade};
+use crate::coupons::{self, CouponNeed};
+use crate::preview::{Shown, rendered, route_and_price, unmade};
 use crate::problem::Problem;
 use crate::request::{Id, Params};
 use crate::views::ErrorBody;
@@ -69,6 +70,8 @@ pub(crate) struct DryRunView {
     by_rule: Vec<RuleCount>,
     /// What text messages will cost, by currency; `null` for other channels.
     cost: Option<CostView>,
+    /// What it asks of pools of coupon codes; empty where no copy asks for a coupon.
+    coupons: Vec<CouponNeed>,
 }
 
 /// A market of the plan.
@@ -166,10 +169,13 @@ async fn dry_run(
     let (draft, _) = Draft::draw_up(&stores, &brief, parts.rules.current(), now).await?;
     let counted = tokio::task::spawn_blocking(move || (draft.dry_run(), draft.dues(), draft.sample(SAMPLE)));
     let (run, dues, sample) = counted.await.map_err(|error| Problem::internal(&error))?;
+    let library = Library::compile(&brief.campaign.content, brief.campaign.channel).map_err(unmade)?;
     let cost = match brief.campaign.channel {
-        Channel::Sms => Some(cost(&parts, &brief, sample, run.all.sent).await?),
+        Channel::Sms => Some(cost(&parts, &brief, &library, sample, run.all.sent).await?),
         _ => None,
     };
+    let by_variant = run.by_variant.iter().map(|(variant, sent)| (variant.as_ref(), *sent));
+    let coupons = coupons::needs(&parts, &brief, &library, by_variant).await?;
     let per_second = asked.per_second.or_else(|| rate(&parts, &brief));
     let leaving = warmed_up(&parts, &brief, &dues, now).await?;
     let done = match (&leaving, per_second) {
@@ -178,7 +184,7 @@ async fn dry_run(
         (None, None) => None,
     };
     let done_at = done.map(|done| done.to_string());
-    Ok(Json(DryRunView { done_at, ..view(run, &dues, per_second, cost, now) }))
+    Ok(Json(DryRunView { cost, coupons, done_at, ..view(run, &dues, per_second, now) }))
 }
 
 /// When messages leave that are due at these times, if the domain they are from is warmed up: on the first day with room for them, less
@@ -205,7 +211,7 @@ fn rate(parts: &Parts, brief: &Brief) -> Option<f64> {
     rates.filter(|rates| is_text && !rates.is_empty()).map(|rates| rates.iter().sum())
 }
 
-fn view(run: DryRun, dues: &[Timestamp], per_second: Option<f64>, cost: Option<CostView>, now: Timestamp) -> DryRunView {
+fn view(run: DryRun, dues: &[Timestamp], per_second: Option<f64>, now: Timestamp) -> DryRunView {
     let market =
         |(market, counts): (Option<String>, Counts)| MarketCount { market, sent: counts.sent, left_out: counts.left_out };
     let mut by_market: Vec<MarketCount> = run.by_market.into_iter().map(market).collect();
@@ -233,7 +239,8 @@ fn view(run: DryRun, dues: &[Timestamp], per_second: Option<f64>, cost: Option<C
         by_variant: run.by_variant.into_iter().map(variant).collect(),
         by_hour: run.by_hour.into_iter().map(|(hour, sent)| HourCount { hour: hour.to_string(), sent }).collect(),
         by_rule,
-        cost,
+        cost: None,
+        coupons: Vec::new(),
     }
 }
 
@@ -241,11 +248,13 @@ fn view(run: DryRun, dues: &[Timestamp], per_second: Option<f64>, cost: Option<C
 async fn cost(
     parts: &Parts,
     brief: &Brief,
+    library: &Library,
     sample: Vec<(ContactKey, Option<VariantName>)>,
     sent: u64,
 ) -> Result<CostView, Problem> {
     let campaign = &brief.campaign;
-    let library = Library::compile(&campaign.content, campaign.channel).map_err(unmade)?;
+    let samples = coupons::samples(parts, campaign).await?;
+    let how = Shown { campaign, library, samples: &samples };
     let sample: HashMap<ContactKey, Option<VariantName>> = sample.into_iter().collect();
     let keys: Vec<ContactKey> = sample.keys().copied().collect();
     let rules = parts.rules.current();
@@ -257,9 +266,8 @@ async fn cost(
         let assigned = sample.get(&contact.key).and_then(Option::as_ref);
         let variant = assigned.and_then(|name| brief.experiment.variant(name)).or(brief.recommended.as_ref());
         let price = variant.and_then(|variant| {
-            let reading = Reading { library: &library, campaign, variant, contact };
             let message_id = content::message_id(&campaign.campaign, contact.key, None);
-            let text = rendered(parts, &reading, &message_id, None).ok()?.text;
+            let text = rendered(parts, how, variant, contact, None, &message_id).ok()?.text;
             route_and_price(parts, campaign, contact, Segments::of(&text).segments).1
         });
         match price {

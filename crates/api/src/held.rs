@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use control::{Held, LedgerRow, address_field};
+use control::{DrawnCoupon, Held, LedgerRow, address_field};
 use futures::TryStreamExt as _;
 use lake::{Group, SqlFormat, SqlOptions};
 use serde::Serialize;
@@ -50,6 +50,8 @@ pub(crate) struct HeldView {
     suppressions: Vec<SuppressionView>,
     /// What was handed over for them, oldest first.
     messages: Vec<MessageView>,
+    /// The coupons that were drawn for them, oldest first.
+    coupons: Vec<CouponView>,
     /// Every event about them by table of the lake, oldest first.
     events: BTreeMap<&'static str, Value>,
 }
@@ -82,10 +84,34 @@ impl From<LedgerRow> for MessageView {
     }
 }
 
+/// A coupon that was drawn for one of their messages.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CouponView {
+    /// The message.
+    message_id: String,
+    /// The pool.
+    pool: String,
+    /// The code.
+    code: String,
+    /// When.
+    drawn_at: String,
+}
+
+impl From<DrawnCoupon> for CouponView {
+    fn from(drawn: DrawnCoupon) -> Self {
+        Self {
+            message_id: drawn.message_id.to_string(),
+            pool: drawn.pool.to_string(),
+            code: drawn.code.as_str().to_owned(),
+            drawn_at: drawn.drawn_at.to_string(),
+        }
+    }
+}
+
 /// Export a person.
 ///
 /// Everything that is held about one contact, machine readable, to be given to them: ids, addresses, profile, consents with their proof, suppressions, the
-/// ledger's messages and every event of the lake.
+/// ledger's messages, coupons and every event of the lake.
 #[utoipa::path(
     get,
     path = "/v1/contacts/{contact}/export",
@@ -99,7 +125,7 @@ impl From<LedgerRow> for MessageView {
 )]
 async fn export(State(parts): State<Arc<Parts>>, PathText(contact): PathText) -> Result<Json<HeldView>, Problem> {
     let held = parts.control.held(&contact).await?.ok_or_else(Problem::no_contact)?;
-    let Held { contact, own_ids, addresses, updated_at, consents, suppressions, messages } = held;
+    let Held { contact, own_ids, addresses, updated_at, consents, suppressions, messages, coupons } = held;
     let mut events = BTreeMap::new();
     for kind in EventKind::ALL {
         let table = kind.table();
@@ -118,6 +144,7 @@ async fn export(State(parts): State<Arc<Parts>>, PathText(contact): PathText) ->
         consents: consents.into_iter().map(ConsentView::from).collect(),
         suppressions: suppressions.into_iter().map(SuppressionView::from).collect(),
         messages: messages.into_iter().map(MessageView::from).collect(),
+        coupons: coupons.into_iter().map(CouponView::from).collect(),
         events,
     }))
 }

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`request`] and [`problem`] (what comes in, what goes wrong), [`auth`], [`collect`] with [`intake`],
 //! [`items`], [`line`], [`scan`], [`check`], [`diagnose`] and [`keeping`], its other
-//! formats [`cloud_events`], [`segment`] and [`arrow`], [`contacts`], [`tracking`], [`sql`], [`experiments`], [`recommendations`], [`campaigns`],
+//! formats [`cloud_events`], [`segment`] and [`arrow`], [`contacts`], [`tracking`], [`sql`], [`experiments`], [`recommendations`], [`campaigns`], [`coupons`],
 //! [`keys`], [`console`], [`views`].
 
 mod arrow;
@@ -20,6 +20,7 @@ mod collect;
 mod consents;
 mod console;
 mod contacts;
+mod coupons;
 mod diagnose;
 mod dry_run;
 mod erasures;
@@ -156,6 +157,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             experiments::reading(),
             recommendations::reading(),
             campaigns::reading(),
+            coupons::reading(),
             preview::routes(),
             dry_run::routes(),
             warm_ups::routes(),
@@ -181,6 +183,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             recommendations::managing(),
             campaigns::managing(),
             test_sends::routes(),
+            coupons::managing(),
             explanations::routes(),
             segments::managing(),
             triggers::managing(),

@@ -1,5 +1,6 @@
 //! A campaign looked at before it is launched: as one reader would get it, and what there is to say against its copies.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -15,6 +16,7 @@ use utoipa_axum::routes;
 use vocabulary::{Campaign, CampaignId, Channel, Contact, ContactKey, Experiment, MessageId, Variant};
 
 use crate::Parts;
+use crate::coupons;
 use crate::problem::Problem;
 use crate::request::{Id, Params};
 use crate::views::ErrorBody;
@@ -141,7 +143,7 @@ pub(crate) struct WarningView {
 
 /// Show a campaign's message as one reader would get it.
 ///
-/// Nothing is sent. The links in it work for nobody.
+/// Nothing is sent. The links in it work for nobody, and a coupon in it is a sample.
 #[utoipa::path(
     post,
     path = "/v1/campaigns/{id}/preview",
@@ -166,9 +168,10 @@ async fn preview(
     let now = parts.clock.now();
     let contact = reader(&parts, asked.contact.as_deref(), now).await?;
     let library = Library::compile(&campaign.content, campaign.channel).map_err(unmade)?;
-    let reading = Reading { library: &library, campaign: &campaign, variant, contact: &contact };
+    let samples = coupons::samples(&parts, &campaign).await?;
+    let how = Shown { campaign: &campaign, library: &library, samples: &samples };
     let message_id = content::message_id(&campaign.campaign, contact.key, None);
-    let rendered = rendered(&parts, &reading, &message_id, asked.language.as_deref());
+    let rendered = rendered(&parts, how, variant, &contact, asked.language.as_deref(), &message_id);
     let languages = library.languages(variant.copy_name()).map_err(unmade)?;
     Ok(Json(view(&parts, &campaign, variant, &contact, rendered.map_err(unmade)?, languages)))
 }
@@ -179,27 +182,25 @@ pub(crate) async fn asked_experiment(parts: &Parts, campaign: &Campaign) -> Resu
     experiment.ok_or_else(|| Problem::not_found("experiment", campaign.experiment.as_str(), "store it first"))
 }
 
-/// Which message is made for whom.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reading<'a> {
-    /// The campaign's copies, compiled.
-    pub(crate) library: &'a Library,
-    /// The campaign.
-    pub(crate) campaign: &'a Campaign,
-    /// The variant.
-    pub(crate) variant: &'a Variant,
-    /// Who reads it.
-    pub(crate) contact: &'a Contact,
+/// A campaign as it is shown beforehand.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'c> {
+    pub(crate) campaign: &'c Campaign,
+    pub(crate) library: &'c Library,
+    /// What stands in the place of coupons, by copy.
+    pub(crate) samples: &'c BTreeMap<String, String>,
 }
 
 /// The message that a contact would get of a variant, in their language or in that of a tag. Its own links name `message_id`.
 pub(crate) fn rendered(
     parts: &Parts,
-    reading: &Reading<'_>,
-    message_id: &MessageId,
+    how: Shown<'_>,
+    variant: &Variant,
+    contact: &Contact,
     language: Option<&str>,
+    message_id: &MessageId,
 ) -> Result<Rendered, ContentError> {
-    let Reading { library, campaign, variant, contact } = *reading;
+    let Shown { campaign, library, samples } = how;
     let context = RenderContext {
         contact,
         campaign: campaign.campaign.as_str(),
@@ -207,6 +208,7 @@ pub(crate) fn rendered(
         unsubscribe_url: &parts.links.unsubscribe(message_id),
         preferences_url: &parts.links.preferences(message_id),
         data: &Data::default(),
+        coupon: samples.get(variant.copy_name()).map(String::as_str),
         now: parts.clock.now(),
     };
     match language {

@@ -16,8 +16,9 @@ use utoipa_axum::routes;
 use vocabulary::{Campaign, CampaignId, Channel, Contact, ContactKey, MessageClass, MessageId, Variant};
 
 use crate::Parts;
+use crate::coupons;
 use crate::messages::gateway_hint;
-use crate::preview::{Reading, asked_experiment, reader, rendered, unmade, variant};
+use crate::preview::{Shown, asked_experiment, reader, rendered, unmade, variant};
 use crate::problem::Problem;
 use crate::request::{Id, Params};
 use crate::views::ErrorBody;
@@ -121,12 +122,13 @@ async fn send(
     let addresses = checked(&parts, &campaign, &asked.to).await?;
     let contact = reader(&parts, asked.contact.as_deref(), parts.clock.now()).await?;
     let library = Library::compile(&campaign.content, campaign.channel).map_err(unmade)?;
-    let reading = Reading { library: &library, campaign: &campaign, variant, contact: &contact };
+    let samples = coupons::samples(&parts, &campaign).await?;
+    let how = Shown { campaign: &campaign, library: &library, samples: &samples };
     let (mut tests, mut last) = (Vec::with_capacity(addresses.len()), Rendered::default());
     for address in addresses {
         // Each has an id of its own, which its links name.
         let message_id = parts.control.test_id();
-        last = rendered(&parts, &reading, &message_id, asked.language.as_deref()).map_err(unmade)?;
+        last = rendered(&parts, how, variant, &contact, asked.language.as_deref(), &message_id).map_err(unmade)?;
         let made = made(&parts, &campaign, variant, &message_id, &last);
         let (campaign_id, class) = (campaign.campaign.clone(), campaign.class);
         let (variant, channel) = (variant.name.clone(), campaign.channel);

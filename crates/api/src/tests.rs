@@ -2,6 +2,7 @@
 
 mod access;
 mod batches;
+mod coupons;
 mod document;
 mod formats;
 mod links;
@@ -200,8 +201,17 @@ impl Server {
         let variant = Some(VariantName::new("warm").unwrap());
         let (channel, class) = (vocabulary::Channel::Email, vocabulary::MessageClass::Marketing);
         let market = Some("DE".into());
-        let claim =
-            NewClaim { contact, step: None, message_id: message_id.clone(), experiment_id, variant, market, channel, class };
+        let claim = NewClaim {
+            contact,
+            step: None,
+            message_id: message_id.clone(),
+            experiment_id,
+            variant,
+            market,
+            channel,
+            class,
+            coupon_pool: None,
+        };
         let at = now() - jiff::SignedDuration::from_secs(seconds);
         self.start_sending(&campaign).await;
         let claimed = self.control.claim(&campaign, "test", &[claim], at).await.unwrap();

@@ -16,6 +16,7 @@ use vocabulary::world::to_micros;
 use vocabulary::{Body, Channel, ContactKey, Context, Event, EventId, FeedbackKind, MessageId, Timestamp};
 
 use crate::Parts;
+use crate::coupons;
 use crate::line::TEXT_BYTES_MAX;
 use crate::machine::is_machine;
 use crate::pages::{Page, Texts, not_found, private};
@@ -59,15 +60,13 @@ async fn open(State(parts): State<Arc<Parts>>, PathText(token): PathText, method
 )]
 async fn click(State(parts): State<Arc<Parts>>, PathText(token): PathText, method: Method, headers: HeaderMap) -> Response {
     let Ok(link) = parts.links.read(LinkKind::Click, &token) else { return trap(&parts, &token, &method, &headers).await };
-    let Some((target, location)) = link.target.as_deref().and_then(|target| Some((target.to_owned(), location(target)?))) else {
+    let Some((target, location)) = link.target.as_deref().and_then(|target| Some((target, location(target)?))) else {
         return not_ours();
     };
     let seen = Seen::new(&parts, &method, &headers);
-    let body = |row: &LedgerRow, seen: &Seen| Body::Click {
-        url: Some(target),
-        machine: seen.machine(row),
-        user_agent: seen.user_agent.clone(),
-    };
+    let url = coupons::hidden(&parts, &link.message_id, target).await;
+    let body =
+        |row: &LedgerRow, seen: &Seen| Body::Click { url, machine: seen.machine(row), user_agent: seen.user_agent.clone() };
     record(&parts, &link, seen, body).await;
     let mut response = (StatusCode::FOUND, [(header::LOCATION, location)]).into_response();
     private(&mut response);

@@ -5,6 +5,7 @@ use std::fmt;
 use vocabulary::Channel;
 
 use crate::template::{COPIES_MAX, LOCALES_MAX, SNIPPETS_MAX};
+use crate::values::COUPON;
 
 /// One of the three parts of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,8 +148,11 @@ pub enum ContentError {
         /// What is wrong.
         problem: String,
     },
+    /// A template of messages to one person asks for a coupon.
+    #[error("content: `coupon` is drawn for messages of campaigns; give a code of your own with each message as `data.code`")]
+    NoPool,
     /// A template asks for something that this contact or this message does not have.
-    #[error("render {place}, line {line}: this {} has no `{name}`; say what to write instead with `| default(\"...\")`", owner(.name))]
+    #[error("render {place}, line {line}: {} say what to write instead with `| default(\"...\")`", lacking(.name))]
     MissingField {
         /// The template.
         place: Place,
@@ -218,6 +222,10 @@ fn untaken(from: &[String]) -> String {
     }
 }
 
-fn owner(name: &str) -> &'static str {
-    if name.starts_with("data.") { "message" } else { "contact" }
+fn lacking(name: &str) -> String {
+    match name {
+        COUPON => "its coupon pool is empty; upload more codes, or".to_owned(),
+        _ if name.starts_with("data.") => format!("this message has no `{name}`;"),
+        _ => format!("this contact has no `{name}`;"),
+    }
 }

@@ -12,7 +12,12 @@ pub const TEMPLATE_COPY: &str = "content";
 /// Compiles the content of a template; [`TEMPLATE_COPY`] names it in the library.
 ///
 /// # Errors
-/// The first thing that is wrong with it, with part and line.
+/// The first thing that is wrong with it, with part and line; and [`ContentError::NoPool`] where it asks for a coupon.
 pub fn compile_template(template: &MessageTemplate) -> Result<Library, ContentError> {
-    Library::compile(&BTreeMap::from([(TEMPLATE_COPY.to_owned(), template.content.clone())]), template.channel)
+    let copies = BTreeMap::from([(TEMPLATE_COPY.to_owned(), template.content.clone())]);
+    let library = Library::compile(&copies, template.channel)?;
+    if library.uses_coupon(TEMPLATE_COPY) {
+        return Err(ContentError::NoPool);
+    }
+    Ok(library)
 }

@@ -6,7 +6,7 @@
 //! template says `| default("...")` or the copy says what is written instead.
 //!
 //! Templates know `contact.attributes`, `contact.country`, `contact.language`, `contact.time_zone`, `data` (the values of this
-//! one message, such as a code or an order), `campaign`, `variant`, `unsubscribe_url`, `preferences_url`, `now`, and `locale`
+//! one message, such as a code or an order), `coupon` (a code that no other message has), `campaign`, `variant`, `unsubscribe_url`, `preferences_url`, `now`, and `locale`
 //! and `direction` of what is read. [`crate::filters`] lists what they can do with numbers and dates.
 
 use std::collections::BTreeMap;
@@ -62,6 +62,8 @@ pub struct RenderContext<'a> {
     pub preferences_url: &'a str,
     /// The values of this one message, such as a code or an order; `&Data::default()` where there are none.
     pub data: &'a Data,
+    /// The message's own code; `None` where its pool has none left, and where no part of the copy asks for one.
+    pub coupon: Option<&'a str>,
     /// The moment at which it is written.
     pub now: Timestamp,
 }
@@ -163,6 +165,12 @@ impl Library {
     /// When there is no such copy.
     pub fn languages(&self, copy: &str) -> Result<Vec<String>, ContentError> {
         Ok(self.copy(copy)?.tags().map(str::to_owned).collect())
+    }
+
+    /// Whether a part of a copy, in any of its languages, asks for `coupon`. One that does so only for some readers counts.
+    #[must_use]
+    pub fn uses_coupon(&self, copy: &str) -> bool {
+        self.copies.get(copy).is_some_and(|compiled| compiled.uses_coupon)
     }
 
     fn copy(&self, copy: &str) -> Result<&Compiled, ContentError> {

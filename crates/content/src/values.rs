@@ -10,6 +10,9 @@ use serde::Serialize;
 use crate::RenderContext;
 use crate::language::Direction;
 
+/// What templates call the code that is drawn for a message.
+pub(crate) const COUPON: &str = "coupon";
+
 /// The values of one message, such as a code or an order, which templates know below `data`.
 #[derive(Debug, Clone)]
 pub struct Data(Value);
@@ -35,6 +38,7 @@ pub(crate) struct Defaults {
     contact: BTreeMap<String, Value>,
     attributes: BTreeMap<String, Value>,
     data: Option<Arc<Tree>>,
+    coupon: Option<Value>,
 }
 
 /// Defaults below one name.
@@ -57,6 +61,8 @@ impl Defaults {
                 defaults.contact.insert(name.to_owned(), value);
             } else if let Some(name) = name.strip_prefix("data.") {
                 data.insert(name, value);
+            } else if *name == COUPON {
+                defaults.coupon = Some(value);
             }
         }
         defaults.data = (!data.below.is_empty()).then(|| Arc::new(data));
@@ -135,7 +141,9 @@ pub(crate) fn values_of(context: &RenderContext<'_>, locale: &Arc<str>, directio
         Some(tree) => Filled::value(context.data.0.clone(), tree),
         None => context.data.0.clone(),
     };
+    let coupon = context.coupon.map(Value::from).or_else(|| defaults.coupon.clone());
     context! {
+        coupon => coupon.unwrap_or(Value::UNDEFINED),
         contact => Value::from_pairs(known.chain([("attributes", attributes)])),
         data => data,
         campaign => context.campaign,

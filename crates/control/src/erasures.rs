@@ -7,6 +7,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use vocabulary::{ContactKey, ExperimentId, Timestamp};
 
 use crate::contacts::{forget_handle, json_list, read_sealed};
+use crate::coupons::forget_draws;
 use crate::known::ERASURES;
 use crate::receipts::forget_given;
 use crate::store::{begin, bump, commit, stored};
@@ -83,6 +84,7 @@ impl Control {
                 });
                 delete.push(")").build().execute(&mut *transaction).await.map_err(ControlError::query("erasing contacts"))?;
             }
+            forget_draws(&mut transaction, &json_list(chunk)?).await?;
             let mut insert: QueryBuilder<Sqlite> = QueryBuilder::new("INSERT OR IGNORE INTO erased_contacts (contact_key) ");
             insert.push_values(chunk, |mut row, key| {
                 row.push_bind(key.as_i64());
@@ -152,6 +154,8 @@ impl Control {
                 .execute(&mut *transaction)
                 .await
                 .map_err(ControlError::query("erasing messages"))?;
+        // A claim may have drawn one between the erasure and now.
+        forget_draws(&mut transaction, &list).await?;
         let left: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger WHERE contact_key IN (SELECT value FROM json_each($1))")
             .bind(&list)
             .fetch_one(&mut *transaction)

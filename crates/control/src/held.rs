@@ -7,7 +7,7 @@ use crate::contact_check::Addresses;
 use crate::contacts::{open, read_sealed};
 use crate::ledger::LedgerRow;
 use crate::store::time;
-use crate::{Control, ControlError, SuppressionRow};
+use crate::{Control, ControlError, DrawnCoupon, SuppressionRow};
 
 /// One person. It has no `Debug`, so that no address is logged by accident.
 #[derive(Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Held {
     pub suppressions: Vec<SuppressionRow>,
     /// What was, or was about to be, handed over for them, oldest first.
     pub messages: Vec<LedgerRow>,
+    /// The coupons that were drawn for them, oldest first.
+    pub coupons: Vec<DrawnCoupon>,
 }
 
 impl Control {
@@ -51,6 +53,7 @@ impl Control {
             consents: self.consents_of(key, &sealed.wrapped_key).await?,
             suppressions: self.suppressions(own_id).await?.unwrap_or_default(),
             messages: self.ledger_of(key).await?,
+            coupons: self.coupons_held(key).await?,
         }))
     }
 }
@@ -80,6 +83,7 @@ mod tests {
             market: None,
             channel: Channel::Email,
             class: vocabulary::MessageClass::Marketing,
+            coupon_pool: None,
         };
         let claims: Vec<_> = [(keys[0], "of-a"), (keys[1], "of-b")].into_iter().map(claim).collect();
         control.claim(&campaign, "w", &claims, control.now()).await.unwrap();

@@ -10,7 +10,8 @@ use std::str::FromStr;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 use vocabulary::{
-    CampaignId, Channel, ContactKey, ExperimentId, MessageClass, MessageId, RecommendationId, Step, Timestamp, VariantName,
+    CampaignId, Channel, ContactKey, CouponPool, ExperimentId, MessageClass, MessageId, RecommendationId, Step, Timestamp,
+    VariantName,
 };
 
 use crate::campaigns::{CampaignState, unknown};
@@ -18,7 +19,7 @@ use crate::contacts::contact_key;
 use crate::experiments::to_json;
 use crate::receipts::{GivenId, note_given};
 use crate::store::{begin, commit, count, parsed, time};
-use crate::{Control, ControlError};
+use crate::{Control, ControlError, coupons};
 
 /// Rows written by one statement. They are handed over as one JSON parameter, because a statement with parameters for each
 /// row would be prepared anew for each group's size; this bounds that parameter to a fraction of a megabyte.
@@ -87,6 +88,8 @@ pub struct NewClaim {
     pub channel: Channel,
     /// Its class.
     pub class: MessageClass,
+    /// The pool a code is drawn from for it, in the same commit.
+    pub coupon_pool: Option<CouponPool>,
 }
 
 /// How a claimed message ended.
@@ -156,7 +159,8 @@ pub struct Progress {
 
 impl Control {
     /// Claims messages for `worker` in one commit; those really claimed, in the order given. Contacts who are in the ledger of
-    /// this campaign already, at the same step, are passed over. A campaign that is not sending claims nothing.
+    /// this campaign already, at the same step, are passed over. A campaign that is not sending claims nothing. Claims that name a
+    /// coupon pool get a code of it, as long as it has some ([`Control::coupons_of`]).
     ///
     /// # Errors
     /// [`ControlError::NotFound`] for an unknown campaign.
@@ -185,6 +189,7 @@ impl Control {
         if stored.is_empty() {
             return Ok(Vec::new());
         }
+        coupons::draw(&mut transaction, claims, &stored, now).await?;
         let counts = Counts::from([(LedgerState::Claimed, stored.len() as i64)]);
         move_counts(&mut transaction, campaign.as_str(), &counts).await?;
         commit(transaction).await?;

@@ -8,7 +8,7 @@
 //!
 //! Reading order: `store` (the file and who may write), `keys`, `vault`, `contact_check`, `contact_store`,
 //! `contacts`, `consents`, `suppressions`, `permissions`, `known`, `experiments`, `recommendations`,
-//! `segments`, `campaigns`, `slices`, `ledger`, `outbox`, `test_sends`, `receipts`, `warm_ups`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
+//! `segments`, `campaigns`, `slices`, `ledger`, `coupons`, `outbox`, `test_sends`, `receipts`, `warm_ups`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed), `copy` and `restored` (for backups).
 
 mod attributes;
@@ -18,6 +18,7 @@ mod contact_check;
 mod contact_store;
 mod contacts;
 mod copy;
+mod coupons;
 mod days;
 mod entries;
 mod erasures;
@@ -57,6 +58,7 @@ pub use contact_check::{Addresses, CheckedContact, FieldError, NewContact, addre
 pub use contact_store::{Duplicates, Upserted};
 pub use contacts::RecipientRow;
 pub use copy::copy_file;
+pub use coupons::{AddedCoupons, CouponPoolRow, DrawnCoupon};
 pub use entries::{AddedPlan, EntryRow, PlannedEntries};
 pub use erasures::{ERASURE_CONTACTS_MAX, ErasureRow, PendingErasure};
 pub use error::ControlError;

@@ -1,5 +1,6 @@
 //! A file that was brought back from a backup does not know what was sent since. Whatever was due by the moment it was brought back
-//! may have been, so none of it is sent again: each message is in doubt, and counted so.
+//! may have been, so none of it is sent again: each message is in doubt, and counted so. Coupons that were free in the backup may have been
+//! given out since, so none of them is drawn until somebody says that nothing was sent.
 
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use vocabulary::Timestamp;
 
+use crate::coupons::set_aside;
 use crate::store::{begin, commit, put_setting, setting, stored, time};
 use crate::{Control, ControlError};
 
@@ -18,7 +20,8 @@ const PLANNING: &str = "the backup was made while this campaign was being planne
                         store it under a new id to send it to whom it did not reach";
 
 /// Notes in a control file, which nobody may have open, that it was brought back at this moment, with the files of plans in the
-/// folder `plans`. Campaigns that were being planned fail and say why. The master key is not needed.
+/// folder `plans`. Campaigns that were being planned fail and say why, and free coupons are
+/// set aside. The master key is not needed.
 ///
 /// # Errors
 /// [`ControlError`] where the file cannot be written.
@@ -33,6 +36,7 @@ pub async fn mark_restored(path: &Path, plans: &Path, at: Timestamp) -> Result<(
         .await
         .map_err(ControlError::query("stopping campaigns"))?;
     move_plans(&mut transaction, plans).await?;
+    set_aside(&mut transaction).await?;
     commit(transaction).await?;
     connection.close().await.map_err(ControlError::query("closing the control file"))
 }

@@ -55,6 +55,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (10, include_str!("../migrations/0010_steps.sql")),
     (11, include_str!("../migrations/0011_outbox.sql")),
     (12, include_str!("../migrations/0012_cancelled.sql")),
+    (13, include_str!("../migrations/0013_coupons.sql")),
     (15, include_str!("../migrations/0015_receipts.sql")),
     (17, include_str!("../migrations/0017_warm_ups.sql")),
 ];

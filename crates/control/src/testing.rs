@@ -149,6 +149,7 @@ pub(crate) fn claims(keys: impl IntoIterator<Item = i64>) -> Vec<NewClaim> {
         market: Some("DE".into()),
         channel: Channel::Email,
         class: vocabulary::MessageClass::Marketing,
+        coupon_pool: None,
     };
     keys.into_iter().map(claim).collect()
 }

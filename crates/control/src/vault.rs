@@ -45,6 +45,7 @@ pub(crate) struct Vault {
     wrapping: Aes256Gcm,
     own_ids: Hmac<Sha256>,
     addresses: Hmac<Sha256>,
+    coupons: Hmac<Sha256>,
     check: [u8; 32],
     other: Hmac<Sha256>,
 }
@@ -80,6 +81,7 @@ impl Vault {
             wrapping: Aes256Gcm::new(&derive(b"sendlab vault: wrapping of data keys, 1").into()),
             own_ids: keyed(&derive(b"sendlab vault: index of contacts' own ids, 1")),
             addresses: keyed(&derive(b"sendlab vault: index of contacts' addresses, 1")),
+            coupons: keyed(&derive(b"sendlab vault: index of coupon codes, 1")),
             check: derive(b"sendlab vault: check of the master key, 1"),
             other: keyed(&derive(b"sendlab: keys for other purposes, 1")),
         }
@@ -165,6 +167,11 @@ impl Vault {
     /// Opens it again.
     pub(crate) fn open_evidence(&self, contact: ContactKey, wrapped_key: &[u8], sealed: &[u8]) -> Option<Evidence> {
         serde_json::from_slice(&open(&self.data_cipher(contact, wrapped_key)?, contact, sealed)?).ok()
+    }
+
+    /// The keyed hash of a coupon code.
+    pub(crate) fn coupon(&self, code: &str) -> Handle {
+        cut(hash(self.coupons.clone().chain_update(code)))
     }
 
     /// Seals a text of no contact, for one purpose.

@@ -377,6 +377,7 @@ impl Way {
             market: Some("DE".to_owned()),
             channel: self.campaign.channel,
             class: self.campaign.class,
+            coupon_pool: None,
         })
     }
 
@@ -392,6 +393,7 @@ impl Way {
             unsubscribe_url: &unsubscribe_url,
             preferences_url: &preferences_url,
             data: &Data::default(),
+            coupon: None,
             now: SystemClock.now(),
         };
         let mut rendered = self.library.render("a", &context)?;

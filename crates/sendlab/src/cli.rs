@@ -15,6 +15,7 @@ pub(crate) use crate::cli_audience::{FormCommand, SegmentCommand, TriggerCommand
 use crate::cli_import::{IMPORT_CONTACTS_HELP, IMPORT_EVENTS_HELP, ImportContactsArgs, ImportEventsArgs};
 pub(crate) use crate::cli_lake::LakeCommand;
 use crate::commands;
+pub(crate) use crate::coupons_command::CouponsCommand;
 pub(crate) use crate::dkim_command::DkimCommand;
 pub(crate) use crate::mail_server::SmtpArgs;
 pub(crate) use crate::message_command::{MessageCommand, TemplateCommand};
@@ -90,6 +91,9 @@ pub(crate) enum Command {
     /// Name audiences by conditions or SQL, look at them, and let campaigns send to them.
     #[command(subcommand)]
     Segment(SegmentCommand),
+    /// Coupon codes for campaigns: upload pools of them, see how many are left.
+    #[command(subcommand)]
+    Coupons(CouponsCommand),
     /// Subscription forms with double opt-in: hosted pages, and HTML for pages of your own.
     #[command(subcommand)]
     Form(FormCommand),

@@ -16,6 +16,7 @@ mod cli_import;
 mod cli_lake;
 mod client;
 mod commands;
+mod coupons_command;
 mod demo;
 mod dkim_command;
 mod explain;

@@ -283,6 +283,17 @@ pub(crate) fn dry_run(run: &Value) {
         let of = format!("from {} messages that were made, {} of them without a price", cost["sampled"], cost["unpriced"]);
         say(&format!("  Cost    {amounts}, {of}"));
     }
+    for need in items(&run["coupons"]) {
+        let [needed, left, lacking] = ["needed", "left", "lacking"].map(|name| count(&need[name]));
+        let pool = word(&need["pool"]);
+        say(&format!("  Coupons {needed} of the pool {pool}, which has {left} left"));
+        if lacking != "0" {
+            say(&format!(
+                "  WARNING {lacking} messages find the pool {pool} empty: upload more with `sendlab coupons upload`, or see"
+            ));
+            say("          that `missing` and `defaults` of the copy say what they get instead");
+        }
+    }
     let parts = [
         ("by_market", &["market", "sent", "left_out"][..]),
         ("by_variant", &["variant", "sent"]),

@@ -248,6 +248,8 @@ fn campaign(id: &str) -> Campaign {
         cost: None,
         utm: None,
         trap_link: false,
+        coupon_pool: None,
+        coupon_pools: BTreeMap::new(),
         content: content(),
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::words::words;
-use crate::{CampaignId, Channel, ExperimentId, MessageClass};
+use crate::{CampaignId, Channel, CouponPool, ExperimentId, MessageClass};
 
 /// One campaign: compiled by the planner into a plan, sent by the senders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,6 +62,12 @@ pub struct Campaign {
     /// Whether HTML parts hold a link that no person sees, which tells of scanners that follow every link.
     #[serde(default, skip_serializing_if = "is_false")]
     pub trap_link: bool,
+    /// The pool that `{{ coupon }}` is drawn from: each message gets a code that no other message gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupon_pool: Option<CouponPool>,
+    /// The pools of copies that draw from another one, by the copy's name, such as ten percent off in one and twenty in another.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub coupon_pools: BTreeMap<String, CouponPool>,
     /// The content by the name that variants give in `copy`.
     pub content: BTreeMap<String, Copy>,
 }
@@ -101,6 +107,12 @@ impl Campaign {
             ("utm_term", or(&utm.term, "")),
         ];
         fields.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    }
+
+    /// The pool that a copy's coupons are drawn from, if one is named.
+    #[must_use]
+    pub fn pool_of(&self, copy: &str) -> Option<&CouponPool> {
+        self.coupon_pools.get(copy).or(self.coupon_pool.as_ref())
     }
 }
 

@@ -143,6 +143,10 @@ label!(
     VariantName, LABEL_BYTES_MAX
 );
 label!(
+    /// Names a pool of coupon codes.
+    CouponPool, LABEL_BYTES_MAX
+);
+label!(
     /// Names an order in the shop's own system.
     OrderId, LABEL_BYTES_MAX
 );

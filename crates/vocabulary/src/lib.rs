@@ -3,11 +3,12 @@
 //!
 //! *Invariant:* this crate does no IO, reads no clock and draws no randomness: [`Clock`] and [`Ids`] are handed in.
 //!
-//! Reading order: [`label`] (ids), [`contact`], [`money`], [`rates`], [`rate_file`], [`event`], [`experiment`], [`campaign`], [`message_template`],
+//! Reading order: [`label`] (ids), [`contact`], [`money`], [`rates`], [`rate_file`], [`event`], [`experiment`], [`campaign`], [`coupon`], [`message_template`],
 //! [`recommendation`], [`world`].
 
 pub mod campaign;
 pub mod contact;
+pub mod coupon;
 pub mod event;
 pub mod experiment;
 pub mod form;
@@ -23,6 +24,7 @@ pub mod written;
 
 pub use campaign::{Campaign, Copy, Missing, Mode, Translation, Utm};
 pub use contact::{Birth, Contact, ContactKey, Profile, is_country};
+pub use coupon::CouponCode;
 pub use event::{
     ActivityKind, Body, BodyRef, Channel, Context, ContextRef, DeliveryStatus, Event, EventKind, EventRef, FeedbackKind,
     MessageClass, TimeDoubt,
@@ -30,7 +32,7 @@ pub use event::{
 pub use experiment::{Experiment, Factor, Guardrail, Measure, Metric, Outcome, Variant};
 pub use form::{CONFIRM_URL, Form, FormMail};
 pub use label::{
-    CampaignId, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, Step, VariantName,
+    CampaignId, CouponPool, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, Step, VariantName,
 };
 pub use message_template::MessageTemplate;
 pub use money::{Currency, Money, MoneyError};

@@ -8,14 +8,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use content::Library;
-use control::{LedgerState, NewClaim, Permission, RecipientRow, SentRow};
+use control::{DrawnCoupon, LedgerState, NewClaim, Permission, RecipientRow, SentRow};
 use jiff::{Timestamp, ToSpan};
 use lake::PlanRow;
 use planning::{Person, content_of, content_of_sent, message_facts};
 use policy::{Decision, SENDS_HOURS, Schedule, SentFact};
 use tokio::sync::watch;
 use vocabulary::{
-    Campaign, ContactKey, Experiment, MessageId, Money, Provider, Recommendation, RecommendationId, Variant, VariantName,
+    Campaign, ContactKey, CouponCode, CouponPool, Experiment, MessageId, Money, Provider, Recommendation, RecommendationId,
+    Variant, VariantName,
 };
 
 use crate::warm_up::Full;
@@ -34,6 +35,14 @@ pub(crate) struct Job {
     pub(crate) recommendation: watch::Receiver<Option<Arc<Recommendation>>>,
 }
 
+impl Job {
+    /// The pool that a variant's coupon is drawn from; none where its copy asks for none.
+    pub(crate) fn pool_of(&self, variant: &Variant) -> Option<&CouponPool> {
+        let copy = variant.copy_name();
+        self.campaign.pool_of(copy).filter(|_| self.library.uses_coupon(copy))
+    }
+}
+
 /// One message on its way.
 pub(crate) struct Outgoing {
     pub(crate) message_id: MessageId,
@@ -44,6 +53,8 @@ pub(crate) struct Outgoing {
     pub(crate) sent: Option<(VariantName, Option<Arc<Recommendation>>)>,
     /// Why it was taken back at that moment.
     pub(crate) dropped: Option<Dropped>,
+    /// The pool that was asked when it was claimed, and the code it gave, if it had one.
+    pub(crate) coupon: Option<(CouponPool, Option<CouponCode>)>,
     /// When it was due; at the same hour today where it waited for its warm-up since.
     pub(crate) due: Option<Timestamp>,
     permission: Permission,
@@ -86,10 +97,16 @@ pub(crate) struct Claimed {
 /// Takes the group's messages for this worker, less those that are taken, and asks the rules about each.
 pub(crate) async fn claim(parts: &Sending, worker: &str, job: &Job, rows: &[PlanRow]) -> Result<Claimed, WorkerError> {
     let recommended = job.recommendation.borrow().as_ref().map(|recommendation| recommendation.variant.clone());
-    let claims: Vec<NewClaim> = rows.iter().map(|row| new_claim(job, row, recommended.as_ref())).collect();
+    // What was due before the store was brought back is not sent, so no code is drawn for it.
+    let is_old = |row: &PlanRow| parts.control.restored_at().is_some_and(|moment| row.due.is_some_and(|due| due <= moment));
+    let new_claim = |row: &PlanRow| {
+        let claim = new_claim(job, row, recommended.as_ref());
+        if is_old(row) { NewClaim { coupon_pool: None, ..claim } } else { claim }
+    };
+    let claims: Vec<NewClaim> = rows.iter().map(new_claim).collect();
     let now = parts.clock.now();
     let taken = parts.control.claim(&job.campaign.campaign, worker, &claims, now).await?;
-    let facts = match Facts::read(parts, job, rows, now).await {
+    let facts = match Facts::read(parts, job, rows, &claims, now).await {
         Ok(facts) => facts,
         Err(error) => {
             // Nothing was handed over; who comes next tries again.
@@ -99,22 +116,23 @@ pub(crate) async fn claim(parts: &Sending, worker: &str, job: &Job, rows: &[Plan
     };
     let taken: HashSet<MessageId> = taken.into_iter().collect();
     let claimed = rows.iter().zip(claims).filter(|(_, claim)| taken.contains(&claim.message_id));
-    let is_old = |row: &PlanRow| parts.control.restored_at().is_some_and(|moment| row.due.is_some_and(|due| due <= moment));
     let (old, new): (Vec<_>, Vec<_>) = claimed.partition(|(row, _)| is_old(row));
     let restored = old.into_iter().map(|(_, claim)| claim.message_id).collect();
     Ok(Claimed { restored, ..judge(parts, job, new.into_iter(), facts) })
 }
 
 fn new_claim(job: &Job, row: &PlanRow, recommended: Option<&VariantName>) -> NewClaim {
+    let variant = row.variant.as_ref().or(recommended);
     NewClaim {
         contact: row.contact,
         step: row.step.clone(),
         message_id: content::message_id(&job.campaign.campaign, row.contact, row.step.as_ref()),
         experiment_id: job.experiment.experiment.clone(),
-        variant: row.variant.clone().or_else(|| recommended.cloned()),
+        variant: variant.cloned(),
         market: row.market.clone(),
         channel: job.campaign.channel,
         class: job.campaign.class,
+        coupon_pool: variant.and_then(|name| job.pool_of(job.experiment.variant(name)?)).cloned(),
     }
 }
 
@@ -124,10 +142,17 @@ struct Facts {
     permissions: HashMap<ContactKey, Permission>,
     sends: HashMap<ContactKey, Vec<SentRow>>,
     full: Full,
+    coupons: HashMap<MessageId, Vec<DrawnCoupon>>,
 }
 
 impl Facts {
-    async fn read(parts: &Sending, job: &Job, rows: &[PlanRow], now: Timestamp) -> Result<Self, WorkerError> {
+    async fn read(
+        parts: &Sending,
+        job: &Job,
+        rows: &[PlanRow],
+        claims: &[NewClaim],
+        now: Timestamp,
+    ) -> Result<Self, WorkerError> {
         let keys: Vec<ContactKey> = rows.iter().map(|row| row.contact).collect();
         let since = now.checked_sub(SENDS_HOURS.hours()).unwrap_or(now);
         let mut recipients = HashMap::with_capacity(keys.len());
@@ -142,7 +167,15 @@ impl Facts {
             sends.entry(row.contact).or_default().push(row);
         }
         let full = Full::of(parts, &job.from).await?;
-        Ok(Self { recipients, permissions, sends, full })
+        let with_coupon = claims.iter().filter(|claim| claim.coupon_pool.is_some());
+        let with_coupon: Vec<MessageId> = with_coupon.map(|claim| claim.message_id.clone()).collect();
+        let mut coupons: HashMap<MessageId, Vec<DrawnCoupon>> = HashMap::new();
+        if !with_coupon.is_empty() {
+            for drawn in parts.control.coupons_of(&with_coupon).await? {
+                coupons.entry(drawn.message_id.clone()).or_default().push(drawn);
+            }
+        }
+        Ok(Self { recipients, permissions, sends, full, coupons })
     }
 }
 
@@ -163,7 +196,11 @@ fn judge<'r>(parts: &Sending, job: &Job, claimed: impl Iterator<Item = (&'r Plan
         let permission = facts.permissions.get(&row.contact).cloned().unwrap_or_default();
         let due = row.due.map(|due| facts.full.due(parts, due, &address, now));
         let planned = row.variant.clone();
-        let out = Outgoing { message_id, recipient, address, planned, sent: None, dropped: None, due, permission, sends };
+        let coupon = claim.coupon_pool.map(|pool| {
+            let drawn = facts.coupons.get(&message_id).into_iter().flatten().find(|drawn| drawn.pool == pool);
+            (pool, drawn.map(|drawn| drawn.code.clone()))
+        });
+        let out = Outgoing { message_id, recipient, address, planned, sent: None, dropped: None, coupon, due, permission, sends };
         let variant = claim.variant.as_ref().and_then(|name| job.experiment.variant(name));
         match variant.and_then(|variant| against(parts, job, &out, variant, None)) {
             Some(why) => dropped.push((out.message_id, why)),

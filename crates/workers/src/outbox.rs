@@ -363,6 +363,7 @@ fn filled_in(parts: &Sending, out: &Outgoing, compiled: &Compiled) -> Result<Vec
         unsubscribe_url: &unsubscribe_url,
         preferences_url: &preferences_url,
         data: &out.data,
+        coupon: None,
         now,
     };
     let rendered = library.render(TEMPLATE_COPY, &context).map_err(|error| error.to_string())?;

@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use lake::PlanRow;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use vocabulary::{CampaignId, Channel, DeliveryStatus, Event, MessageId, Money, Provider, VariantName};
+use vocabulary::{CampaignId, Channel, CouponCode, DeliveryStatus, Event, MessageId, Money, Provider, Variant, VariantName};
 
 use crate::begun::Begun;
 use crate::claim::{Claimed, Dropped, Job, Outgoing, against, claim};
@@ -550,10 +550,21 @@ fn unmade(error: ContentError) -> Dropped {
     if error.is_skip() { Dropped::Against(error.to_string()) } else { Dropped::Broken(error.to_string()) }
 }
 
+/// The message's code; `None` where its pool was empty, and where its copy asks for none. Where the recommendation moved to a copy with
+/// another pool after the claim, the message is claimed again.
+fn coupon_of<'o>(parts: &Sending, job: &Job, out: &'o Outgoing, variant: &Variant) -> Result<Option<&'o str>, Dropped> {
+    match (job.pool_of(variant), &out.coupon) {
+        (None, _) => Ok(None),
+        (Some(pool), Some((asked, code))) if pool == asked => Ok(code.as_ref().map(CouponCode::as_str)),
+        (Some(_), _) => Err(Dropped::Until(parts.clock.now())),
+    }
+}
+
 fn compose(parts: &Sending, job: &Job, out: &Outgoing, name: &VariantName) -> Result<Vec<u8>, Dropped> {
     let broken = |why: String| Dropped::Broken(why);
     let variant = job.experiment.variant(name);
     let variant = variant.ok_or_else(|| broken(format!("the experiment has no variant `{name}`")))?;
+    let coupon = coupon_of(parts, job, out, variant)?;
     let unsubscribe_url = parts.links.unsubscribe(&out.message_id);
     let campaign = job.campaign.campaign.as_str();
     let preferences_url = parts.links.preferences(&out.message_id);
@@ -564,6 +575,7 @@ fn compose(parts: &Sending, job: &Job, out: &Outgoing, name: &VariantName) -> Re
         unsubscribe_url: &unsubscribe_url,
         preferences_url: &preferences_url,
         data: &Data::default(),
+        coupon,
         now: parts.clock.now(),
     };
     let mut rendered = job.library.render(variant.copy_name(), &context).map_err(unmade)?;

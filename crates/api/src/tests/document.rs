@@ -88,6 +88,8 @@ fn mirrors_are_true() {
     campaign["send_hour"] = json!(9);
     campaign["cost"] = json!(0.001);
     campaign["audience"] = json!("SELECT contact_key FROM contacts");
+    campaign["coupon_pool"] = json!("ten");
+    campaign["coupon_pools"] = json!({"warm": "twenty"});
     let campaign: vocabulary::Campaign = serde_json::from_value(campaign).unwrap();
     check::<CampaignDocument>(&serde_json::to_value(campaign).unwrap());
     for (count, conversions) in [(0, 0), (1_000, 100)] {

@@ -346,6 +346,13 @@ document!(
         /// Whether HTML parts hold a link that no person sees, which tells of scanners that follow every link.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trap_link: Option<bool>,
+        /// The pool that `{{ coupon }}` is drawn from: each message gets a code that no other message gets.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        coupon_pool: Option<String>,
+        /// The pools of copies that draw from another one, by the copy's name.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[schema(required = false)]
+        coupon_pools: BTreeMap<String, String>,
         /// The content by the name that variants give in `copy`.
         content: BTreeMap<String, CopyDocument>,
     }

@@ -21,6 +21,7 @@ fn written(tag: &str, zone: Option<&str>, template: &str) -> Result<String, Cont
         unsubscribe_url: "u",
         preferences_url: "p",
         data: &Data::default(),
+        coupon: None,
         now: "2026-11-11T12:00:00Z".parse().unwrap(),
     };
     library.render("a", &context).map(|rendered| rendered.text)

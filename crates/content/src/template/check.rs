@@ -6,9 +6,10 @@ use minijinja::Environment;
 
 use super::engine::{SNIPPETS, problem_of};
 use crate::markup::{Kind, expressions, words};
+use crate::values::COUPON;
 
 /// What templates know besides `contact` and `data`.
-const NAMES: [&str; 7] = ["campaign", "direction", "locale", "now", "preferences_url", "unsubscribe_url", "variant"];
+const NAMES: [&str; 8] = ["campaign", COUPON, "direction", "locale", "now", "preferences_url", "unsubscribe_url", "variant"];
 /// What templates know of the contact.
 const CONTACT_NAMES: [&str; 4] = ["attributes", "country", "language", "time_zone"];
 /// The statements that take in another template.
@@ -62,6 +63,15 @@ pub(super) fn includes(source: &str) -> Vec<(usize, Option<&str>)> {
     statements.filter_map(|(_, range)| taken(range)).collect()
 }
 
+/// Whether a template asks for a name of the first level, itself or by a snippet. Snippets that include themselves were refused.
+pub(super) fn asks_for(environment: &Environment<'_>, name: &str, asked: &str) -> bool {
+    let Ok(template) = environment.get_template(name) else { return false };
+    let kind = name.rsplit('/').next().unwrap_or_default();
+    let of_snippet = |snippet: &str| asks_for(environment, &format!("{SNIPPETS}{snippet}/{kind}"), asked);
+    template.undeclared_variables(false).contains(asked)
+        || includes(template.source()).into_iter().filter_map(|(_, snippet)| snippet).any(of_snippet)
+}
+
 /// The text in quotes at the start, where nothing is done with it.
 fn quoted(text: &str) -> Option<&str> {
     let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
@@ -91,7 +101,7 @@ pub(super) fn problem_of_default(name: &str) -> Option<String> {
     let steps: Vec<&str> = name.split('.').collect();
     match steps.as_slice() {
         _ if steps.iter().any(|step| step.is_empty()) => Some(format!("`{name}` is no name; {form}")),
-        ["contact", "attributes", _] | ["data", _, ..] => None,
+        ["contact", "attributes", _] | ["data", _, ..] | [COUPON] => None,
         ["contact", known] if *known != "attributes" && CONTACT_NAMES.contains(known) => None,
         _ => Some(problem_of_name(name, |_| false).unwrap_or_else(|| format!("`{name}` is never lacking; {form}"))),
     }

@@ -10,7 +10,7 @@ use super::check;
 use super::engine::{SNIPPETS, Text};
 use crate::error::{ContentError, Part, Place};
 use crate::language::{Direction, Tag};
-use crate::values::Defaults;
+use crate::values::{COUPON, Defaults};
 use crate::{mail, plain};
 
 /// A copy, ready for every reader.
@@ -21,6 +21,8 @@ pub(super) struct Compiled {
     by_key: BTreeMap<String, usize>,
     /// Whether a message is left out where something is lacking.
     pub(super) skips: bool,
+    /// Whether a part asks for a coupon.
+    pub(super) uses_coupon: bool,
 }
 
 /// A copy in one language.
@@ -34,6 +36,12 @@ pub(super) struct Spoken {
     pub(super) html: Option<Text>,
     pub(super) text: Option<Text>,
     pub(super) defaults: Defaults,
+}
+
+impl Spoken {
+    fn texts(&self) -> impl Iterator<Item = &Text> {
+        [&self.subject, &self.html, &self.text].into_iter().flatten()
+    }
 }
 
 impl Compiled {
@@ -115,7 +123,8 @@ pub(super) fn copy(
     for place in 0..written.len() {
         spoken.push(compiler.spoken(&written, place, copy)?);
     }
-    Ok(Compiled { spoken, by_key, skips: copy.missing == Missing::Skip })
+    let uses_coupon = spoken.iter().flat_map(Spoken::texts).any(|text| check::asks_for(environment, &text.template, COUPON));
+    Ok(Compiled { spoken, by_key, skips: copy.missing == Missing::Skip, uses_coupon })
 }
 
 /// Reads the tags of a copy and checks that each means one language.

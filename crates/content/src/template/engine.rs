@@ -7,6 +7,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 use super::check::line_of;
 use super::{BODY_BYTES_MAX, FUEL_PER_PART, SUBJECT_CHARS_MAX};
 use crate::error::{ContentError, Part, Place};
+use crate::values::COUPON;
 use crate::{filters, plain};
 
 /// What the names of snippets begin with, in templates and in the engine.
@@ -109,19 +110,20 @@ pub(super) fn problem_of(error: &Error) -> String {
 }
 
 /// The dotted name in `source` that ends with `range`; the engine's ranges begin at one of its dots. Where a filter was asked,
-/// it is the name that goes into it.
+/// it is the name that goes into it. The only name without a dot that may be lacking is [`COUPON`].
 fn path_at(source: &str, range: std::ops::Range<usize>) -> Option<&str> {
     let is_step = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
     let before = source.get(..range.start)?;
     let start = before.trim_end_matches(is_step).len();
     let path = source.get(start..range.end)?.trim();
     let path = path.split(|c: char| !is_step(c)).next()?;
-    if path.contains('.') {
+    let can_lack = |path: &str| path.contains('.') || path == COUPON;
+    if can_lack(path) {
         return Some(path);
     }
     let before = source[..start].trim_end().trim_end_matches('|').trim_end();
     let path = before.rsplit(|c: char| !is_step(c)).next()?;
-    path.contains('.').then_some(path)
+    can_lack(path).then_some(path)
 }
 
 pub(super) fn too_large(place: &Place) -> ContentError {

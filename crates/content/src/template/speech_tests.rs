@@ -41,7 +41,7 @@ fn render_with(library: &Library, contact: &Contact, data: &Data) -> Result<Rend
 
 fn context<'a>(contact: &'a Contact, data: &'a Data) -> RenderContext<'a> {
     let now = "2026-11-11T12:00:00Z".parse().unwrap();
-    RenderContext { contact, campaign: "c", variant: "v", unsubscribe_url: "u", preferences_url: "p", data, now }
+    RenderContext { contact, campaign: "c", variant: "v", unsubscribe_url: "u", preferences_url: "p", data, coupon: None, now }
 }
 
 fn rendered(library: &Library, language: Option<&str>) -> Rendered {
@@ -243,7 +243,7 @@ fn defaults_name_what_can_be_lacking() {
     let form = "write one such as contact.attributes.first_name, contact.country or data.code";
     check(
         "first_name",
-        "`first_name` is not known; there are contact, data, campaign, direction, locale, now, preferences_url, \
+        "`first_name` is not known; there are contact, data, campaign, coupon, direction, locale, now, preferences_url, \
          unsubscribe_url, variant",
     );
     check(
@@ -327,7 +327,7 @@ fn snippets_become_what_includes_them() {
     check(
         "x",
         &[("a", "\n{{ contct }}")],
-        "content: snippet `a`, line 2: `contct` is not known; there are contact, data, campaign, \
+        "content: snippet `a`, line 2: `contct` is not known; there are contact, data, campaign, coupon, \
          direction, locale, now, preferences_url, unsubscribe_url, variant",
     );
 }

@@ -1,7 +1,7 @@
 //! Templates: what is refused when they are stored, and what comes out of the others.
 
 use proptest::prelude::*;
-use vocabulary::{ContactKey, Profile};
+use vocabulary::{ContactKey, Missing, Profile};
 
 use super::engine::one_line;
 use super::*;
@@ -32,6 +32,7 @@ fn context<'a>(contact: &'a Contact, data: &'a Data) -> RenderContext<'a> {
         unsubscribe_url: "https://mail.shop.example/t/u/x",
         preferences_url: "p",
         data,
+        coupon: None,
         now: "2026-11-11T12:00:00Z".parse().unwrap(),
     }
 }
@@ -51,7 +52,7 @@ fn what_is_wrong_is_named_when_it_is_stored() {
     check(
         copy("s", "h", "Dear\n{{ contct.country }}"),
         "content: copy `mens`, text, line 2: `contct` is not known; there are contact, data, \
-         campaign, direction, locale, now, preferences_url, unsubscribe_url, variant",
+         campaign, coupon, direction, locale, now, preferences_url, unsubscribe_url, variant",
     );
     check(
         copy("{{ contact.email }}", "h", "t"),
@@ -160,4 +161,46 @@ fn lanes_of_senders_share_a_library() {
         lanes.into_iter().map(|lane| lane.join().unwrap()).collect()
     });
     assert_eq!(texts, ["R$\u{a0}1.299,50 11 de nov. de 2026"; 2]);
+}
+
+#[test]
+fn a_coupon_is_the_messages_own_or_lacking() {
+    let check = |missing: Missing, text: &str, code: Option<&str>, expect: Result<&str, (&str, bool)>| {
+        let defaults = BTreeMap::from([("coupon".to_owned(), "WELCOME".to_owned())]);
+        let library = compile(Copy { missing, defaults, ..copy("s", "h", text) }).unwrap();
+        let (contact, data) = (contact(&[]), Data::default());
+        let rendered = library.render("mens", &RenderContext { coupon: code, ..context(&contact, &data) });
+        let answer = rendered.map(|rendered| rendered.text).map_err(|error| (error.to_string(), error.is_skip()));
+        let expect = expect.map(str::to_owned).map_err(|(message, is_skip)| (message.to_owned(), is_skip));
+        assert_eq!(answer, expect, "{text}");
+    };
+    let empty = "render copy `mens`, text, line 2: its coupon pool is empty; upload more codes, or say what to write instead with \
+                 `| default(\"...\")`";
+    check(Missing::Fail, "Code:\n{{ coupon }}", Some("A1"), Ok("Code:\nA1"));
+    check(Missing::Fail, "Code:\n{{ coupon }}", None, Err((empty, false)));
+    check(Missing::Skip, "Code:\n{{ coupon|lower }}", None, Err((empty, true)));
+    check(Missing::Skip, "Code:\n{{ coupon | upper }}", None, Err((empty, true)));
+    check(Missing::Fallback, "Code: {{ coupon }}", None, Ok("Code: WELCOME"));
+    check(Missing::Fallback, "Code: {{ coupon }}", Some("A1"), Ok("Code: A1"));
+    check(Missing::Fail, "{{ coupon | default('none') }}", None, Ok("none"));
+    check(Missing::Fail, "{% if coupon is defined %}x{% else %}y{% endif %}", None, Ok("y"));
+}
+
+#[test]
+fn whether_a_copy_asks_for_a_coupon_is_known() {
+    let check = |copy: Copy, expect: bool| {
+        let snippets = [("foot", "{{ coupon }}"), ("head", "{% include 'snippets/foot' %}")];
+        let snippets = snippets.map(|(name, source)| (name.to_owned(), source.to_owned())).into();
+        let copies = BTreeMap::from([("mens".to_owned(), copy)]);
+        let library = Library::compile_with(&copies, Channel::Email, &snippets).unwrap();
+        assert_eq!((library.uses_coupon("mens"), library.uses_coupon("other")), (expect, false));
+    };
+    check(copy("s", "h", "t"), false);
+    check(copy("{{ coupon }}", "h", "t"), true);
+    check(copy("s", "<a href=\"https://shop.example/?c={{ coupon | urlencode }}\">x</a>", ""), true);
+    check(copy("s", "h", "{% set coupon = 1 %}{{ coupon }}"), false);
+    check(copy("s", "h", "{{ data.coupon | default('') }}"), false);
+    check(copy("s", "<p>{% include 'snippets/head' %}</p>", "t"), true);
+    let german = vocabulary::Translation { subject: "{{ coupon }}".into(), html: "h".into(), ..Default::default() };
+    check(Copy { locales: BTreeMap::from([("de".to_owned(), german)]), ..copy("s", "h", "t") }, true);
 }

@@ -44,6 +44,7 @@ impl Writer {
             unsubscribe_url: &unsubscribe_url,
             preferences_url: "",
             data: &Data::default(),
+            coupon: None,
             now: Timestamp::UNIX_EPOCH,
         };
         let rendered = self.library.render(appeal.copy_name(), &context).unwrap();
