@@ -9,6 +9,7 @@ mod story {
     mod letters;
     mod mid_campaign;
     mod one_person;
+    mod own_products;
     mod past_experiment;
     mod permission;
     mod receipts;

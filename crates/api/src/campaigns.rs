@@ -5,18 +5,16 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use content::Library;
 use control::{CampaignRow, CampaignState};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vocabulary::{Campaign, CampaignId, Experiment};
+use vocabulary::{Campaign, CampaignId, Experiment, Snippet};
 
-use crate::Parts;
-use crate::coupons;
 use crate::problem::Problem;
 use crate::request::{Id, Text};
 use crate::views::documents::CampaignDocument;
 use crate::views::{CampaignView, ErrorBody};
+use crate::{Parts, coupons, products};
 
 pub(crate) fn reading() -> OpenApiRouter<Arc<Parts>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(one))
@@ -60,15 +58,16 @@ async fn put(State(parts): State<Arc<Parts>>, Text(text): Text) -> Result<(Statu
         let message = format!("there is no experiment `{}`", campaign.experiment);
         Problem::unprocessable("unknown_experiment", message, "store it first with PUT /v1/experiments")
     })?;
-    let library = check_content(&campaign, &experiment)?;
+    let library = check_content(&campaign, &experiment, &parts.control.snippets().await?)?;
     coupons::check(&parts, &campaign, &library).await?;
+    products::check_slots(&parts, &campaign).await?;
     let created = parts.control.put_campaign(&campaign).await?;
     let row = known(&parts, &campaign.campaign).await?;
     Ok((if created { StatusCode::CREATED } else { StatusCode::OK }, Json(view(&parts, row).await?)))
 }
 
-fn check_content(campaign: &Campaign, experiment: &Experiment) -> Result<Library, Problem> {
-    let library = Library::compile(&campaign.content, campaign.channel).map_err(|error| {
+fn check_content(campaign: &Campaign, experiment: &Experiment, snippets: &[Snippet]) -> Result<Library, Problem> {
+    let library = content::compile_campaign(campaign, snippets).map_err(|error| {
         Problem::unprocessable("bad_template", format!("content: {error}"), "correct the template and send it again")
     })?;
     let Some(variant) = experiment.variants.iter().find(|variant| !campaign.content.contains_key(variant.copy_name())) else {

@@ -19,8 +19,9 @@ use vocabulary::{CampaignId, Channel, ContactKey, Currency, VariantName};
 
 use crate::Parts;
 use crate::coupons::{self, CouponNeed};
-use crate::preview::{Shown, rendered, route_and_price, unmade};
+use crate::preview::{Reader, Shown, library, rendered, route_and_price};
 use crate::problem::Problem;
+use crate::products::Filled;
 use crate::request::{Id, Params};
 use crate::views::ErrorBody;
 
@@ -169,7 +170,7 @@ async fn dry_run(
     let (draft, _) = Draft::draw_up(&stores, &brief, parts.rules.current(), now).await?;
     let counted = tokio::task::spawn_blocking(move || (draft.dry_run(), draft.dues(), draft.sample(SAMPLE)));
     let (run, dues, sample) = counted.await.map_err(|error| Problem::internal(&error))?;
-    let library = Library::compile(&brief.campaign.content, brief.campaign.channel).map_err(unmade)?;
+    let library = library(&parts, &brief.campaign).await?;
     let cost = match brief.campaign.channel {
         Channel::Sms => Some(cost(&parts, &brief, &library, sample, run.all.sent).await?),
         _ => None,
@@ -256,7 +257,9 @@ async fn cost(
     let samples = coupons::samples(parts, campaign).await?;
     let how = Shown { campaign, library, samples: &samples };
     let sample: HashMap<ContactKey, Option<VariantName>> = sample.into_iter().collect();
-    let keys: Vec<ContactKey> = sample.keys().copied().collect();
+    let mut keys: Vec<ContactKey> = sample.keys().copied().collect();
+    keys.sort_unstable();
+    let filled = Filled::of(parts, campaign, &keys).await?;
     let rules = parts.rules.current();
     let mut sums: BTreeMap<Currency, i64> = BTreeMap::new();
     let mut unpriced = 0;
@@ -267,7 +270,9 @@ async fn cost(
         let variant = assigned.and_then(|name| brief.experiment.variant(name)).or(brief.recommended.as_ref());
         let price = variant.and_then(|variant| {
             let message_id = content::message_id(&campaign.campaign, contact.key, None);
-            let text = rendered(parts, how, variant, contact, None, &message_id).ok()?.text;
+            let slots = filled.slots(contact.key);
+            let reader = Reader { contact, slots: &slots, language: None };
+            let text = rendered(parts, how, variant, &reader, &message_id).ok()?.text;
             route_and_price(parts, campaign, contact, Segments::of(&text).segments).1
         });
         match price {

@@ -40,6 +40,7 @@ mod pages;
 mod preferences;
 mod preview;
 mod problem;
+mod products;
 mod rates;
 mod receipts;
 mod recommendations;
@@ -49,6 +50,7 @@ mod schema;
 mod segment;
 mod segments;
 mod serve;
+mod snippets;
 mod sql;
 mod statistics;
 mod suppressions;
@@ -164,6 +166,8 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             calendar::reading(),
             segments::reading(),
             triggers::reading(),
+            products::reading(),
+            snippets::reading(),
             messages::reading(),
             receipts::reading(),
             sql::routes(),
@@ -187,6 +191,8 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             explanations::routes(),
             segments::managing(),
             triggers::managing(),
+            products::managing(),
+            snippets::managing(),
             forms::managing(),
             messages::managing(),
             calendar::managing(),
@@ -237,6 +243,8 @@ fn tags() -> Vec<Tag> {
         ("segments", "Named audiences."),
         ("forms", "Hosted subscription forms with double opt-in."),
         ("triggers", "Messages that begin by themselves, and prices."),
+        ("products", "What messages show of your products."),
+        ("snippets", "Pieces of templates that many messages take in."),
         ("experiments", "What is asked, and what the answer is."),
         ("recommendations", "What the senders should use."),
         ("campaigns", "What is sent to whom."),

@@ -263,8 +263,9 @@ async fn put(State(parts): State<Arc<Parts>>, Text(text): Text) -> Result<Json<V
         let message = format!("there are {} templates", templates.len());
         return Err(Problem::unprocessable("bad_template", message, format!("send 1 to {TEMPLATES_MAX}")));
     }
+    let snippets = parts.control.snippets().await?;
     for template in &templates {
-        content::compile_template(template).map_err(|error| {
+        content::compile_template(template, &snippets).map_err(|error| {
             let message = format!("template `{}`: {error}", template.template);
             Problem::unprocessable("bad_template", message, "correct the template and send it again")
         })?;

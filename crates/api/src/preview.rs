@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use content::sms::Encoding;
-use content::{ContentError, Data, Library, LintInput, LintRules, RenderContext, Rendered, Segments};
+use content::{ContentError, Data, Library, LintInput, LintRules, RenderContext, Rendered, Segments, Slots};
 use gateways::{SmsPrice, SmsRoute};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use vocabulary::{Campaign, CampaignId, Channel, Contact, ContactKey, Experiment,
 use crate::Parts;
 use crate::coupons;
 use crate::problem::Problem;
+use crate::products::Filled;
 use crate::request::{Id, Params};
 use crate::views::ErrorBody;
 
@@ -167,11 +168,13 @@ async fn preview(
     let variant = variant(&experiment, asked.variant.as_deref())?;
     let now = parts.clock.now();
     let contact = reader(&parts, asked.contact.as_deref(), now).await?;
-    let library = Library::compile(&campaign.content, campaign.channel).map_err(unmade)?;
+    let library = library(&parts, &campaign).await?;
     let samples = coupons::samples(&parts, &campaign).await?;
     let how = Shown { campaign: &campaign, library: &library, samples: &samples };
+    let slots = Filled::of(&parts, &campaign, &[contact.key]).await?.slots(contact.key);
+    let reader = Reader { contact: &contact, slots: &slots, language: asked.language.as_deref() };
     let message_id = content::message_id(&campaign.campaign, contact.key, None);
-    let rendered = rendered(&parts, how, variant, &contact, asked.language.as_deref(), &message_id);
+    let rendered = rendered(&parts, how, variant, &reader, &message_id);
     let languages = library.languages(variant.copy_name()).map_err(unmade)?;
     Ok(Json(view(&parts, &campaign, variant, &contact, rendered.map_err(unmade)?, languages)))
 }
@@ -191,16 +194,29 @@ pub(crate) struct Shown<'c> {
     pub(crate) samples: &'c BTreeMap<String, String>,
 }
 
-/// The message that a contact would get of a variant, in their language or in that of a tag. Its own links name `message_id`.
+/// The copies of a campaign, ready to be filled in.
+pub(crate) async fn library(parts: &Parts, campaign: &Campaign) -> Result<Library, Problem> {
+    let snippets = parts.control.snippets_of(&campaign.campaign).await?;
+    content::compile_campaign(campaign, &snippets).map_err(unmade)
+}
+
+/// For whom a message is made.
+pub(crate) struct Reader<'a> {
+    pub(crate) contact: &'a Contact,
+    pub(crate) slots: &'a Slots,
+    /// The tag of the language it is made in; theirs where absent.
+    pub(crate) language: Option<&'a str>,
+}
+
+/// The message that a contact would get of a variant. Its own links name `message_id`.
 pub(crate) fn rendered(
     parts: &Parts,
     how: Shown<'_>,
     variant: &Variant,
-    contact: &Contact,
-    language: Option<&str>,
+    reader: &Reader<'_>,
     message_id: &MessageId,
 ) -> Result<Rendered, ContentError> {
-    let Shown { campaign, library, samples } = how;
+    let (Shown { campaign, library, samples }, Reader { contact, slots, language }) = (how, *reader);
     let context = RenderContext {
         contact,
         campaign: campaign.campaign.as_str(),
@@ -209,6 +225,7 @@ pub(crate) fn rendered(
         preferences_url: &parts.links.preferences(message_id),
         data: &Data::default(),
         coupon: samples.get(variant.copy_name()).map(String::as_str),
+        slots,
         now: parts.clock.now(),
     };
     match language {
@@ -308,9 +325,11 @@ async fn look_over(
         return Err(Problem::unprocessable("too_many", message, format!("name at most {NAMES_MAX} of each")));
     }
     let rules = LintRules::built_in().map_err(|error| Problem::internal(&error))?;
+    let snippets = parts.control.snippets_of(&id).await?;
+    let copies = content::with_snippets(&campaign.content, &snippets);
     let registered: Vec<(String, String)> = asked.registered.into_iter().map(|entry| (entry.copy, entry.country)).collect();
     let input = LintInput {
-        copies: &campaign.content,
+        copies: &copies,
         channel: campaign.channel,
         class: campaign.class,
         markets: &asked.markets,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use content::{Library, Rendered, Tracking};
+use content::{Rendered, Tracking};
 use control::{MadeMessage, NewTest, OutboxState, Permission, TestRow};
 use planning::Person;
 use policy::{Decision, MessageFacts};
@@ -18,8 +18,9 @@ use vocabulary::{Campaign, CampaignId, Channel, Contact, ContactKey, MessageClas
 use crate::Parts;
 use crate::coupons;
 use crate::messages::gateway_hint;
-use crate::preview::{Shown, asked_experiment, reader, rendered, unmade, variant};
+use crate::preview::{Reader, Shown, asked_experiment, library, reader, rendered, unmade, variant};
 use crate::problem::Problem;
+use crate::products::Filled;
 use crate::request::{Id, Params};
 use crate::views::ErrorBody;
 
@@ -121,14 +122,16 @@ async fn send(
     check_gateway(&parts, &campaign)?;
     let addresses = checked(&parts, &campaign, &asked.to).await?;
     let contact = reader(&parts, asked.contact.as_deref(), parts.clock.now()).await?;
-    let library = Library::compile(&campaign.content, campaign.channel).map_err(unmade)?;
+    let library = library(&parts, &campaign).await?;
+    let slots = Filled::of(&parts, &campaign, &[contact.key]).await?.slots(contact.key);
+    let reader = Reader { contact: &contact, slots: &slots, language: asked.language.as_deref() };
     let samples = coupons::samples(&parts, &campaign).await?;
     let how = Shown { campaign: &campaign, library: &library, samples: &samples };
     let (mut tests, mut last) = (Vec::with_capacity(addresses.len()), Rendered::default());
     for address in addresses {
         // Each has an id of its own, which its links name.
         let message_id = parts.control.test_id();
-        last = rendered(&parts, how, variant, &contact, asked.language.as_deref(), &message_id).map_err(unmade)?;
+        last = rendered(&parts, how, variant, &reader, &message_id).map_err(unmade)?;
         let made = made(&parts, &campaign, variant, &message_id, &last);
         let (campaign_id, class) = (campaign.campaign.clone(), campaign.class);
         let (variant, channel) = (variant.name.clone(), campaign.channel);

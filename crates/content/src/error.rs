@@ -45,8 +45,13 @@ pub enum Place {
         /// The part; `None` for the copy or the translation as a whole.
         part: Option<Part>,
     },
-    /// A snippet, by its name.
-    Snippet(String),
+    /// A snippet.
+    Snippet {
+        /// Its name.
+        name: String,
+        /// The tag of the translation; `None` for its own text, and where it is not known.
+        language: Option<String>,
+    },
 }
 
 impl fmt::Display for Place {
@@ -57,7 +62,10 @@ impl fmt::Display for Place {
                 language.iter().try_for_each(|language| write!(f, ", {language}"))?;
                 part.iter().try_for_each(|part| write!(f, ", {part}"))
             }
-            Self::Snippet(name) => write!(f, "snippet `{name}`"),
+            Self::Snippet { name, language } => {
+                write!(f, "snippet `{name}`")?;
+                language.iter().try_for_each(|language| write!(f, ", {language}"))
+            }
         }
     }
 }
@@ -152,7 +160,7 @@ pub enum ContentError {
     #[error("content: `coupon` is drawn for messages of campaigns; give a code of your own with each message as `data.code`")]
     NoPool,
     /// A template asks for something that this contact or this message does not have.
-    #[error("render {place}, line {line}: {} say what to write instead with `| default(\"...\")`", lacking(.name))]
+    #[error("render {place}, line {line}: {}", lacking(.name))]
     MissingField {
         /// The template.
         place: Place,
@@ -223,9 +231,15 @@ fn untaken(from: &[String]) -> String {
 }
 
 fn lacking(name: &str) -> String {
+    const DEFAULT: &str = "say what to write instead with `| default(\"...\")`";
+    if name.starts_with("slots.") {
+        return format!(
+            "there is no product for `{name}`; give the slot a `fallback`, or write `{{% if {name} is defined %}}` around it"
+        );
+    }
     match name {
-        COUPON => "its coupon pool is empty; upload more codes, or".to_owned(),
-        _ if name.starts_with("data.") => format!("this message has no `{name}`;"),
-        _ => format!("this contact has no `{name}`;"),
+        COUPON => format!("its coupon pool is empty; upload more codes, or {DEFAULT}"),
+        _ if name.starts_with("data.") => format!("this message has no `{name}`; {DEFAULT}"),
+        _ => format!("this contact has no `{name}`; {DEFAULT}"),
     }
 }

@@ -161,6 +161,12 @@ impl Tag {
     }
 }
 
+/// Whether `text` is a BCP 47 language tag by which translations can be named.
+#[must_use]
+pub fn is_language(text: &str) -> bool {
+    Tag::parse(text).is_some()
+}
+
 /// The locale of numbers and dates where neither the text's language nor the reader's is known.
 pub(crate) fn unknown_locale(country: Option<&str>) -> Locale {
     let mut id = langid!("en");

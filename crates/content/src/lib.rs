@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`template`] (copies become subject, HTML and text), [`language`] (which translation a reader gets),
 //! [`filters`] (amounts, dates and plurals as the reader writes them), `mail` and `plain` (HTML as mail programs need it, and
-//! its text), [`links`] (signed tokens), [`track`] (links in the HTML are led through them), [`sms`] (what a text
+//! its text), `slots` (products of the contact), `snippets` (pieces that many messages take in), [`links`] (signed tokens), [`track`] (links in the HTML are led through them), [`sms`] (what a text
 //! message is on the air), [`mod@lint`] (what to look at before launch), [`html`].
 
 pub mod error;
@@ -20,18 +20,22 @@ mod markup;
 pub mod message;
 mod plain;
 mod readers;
+mod slots;
 pub mod sms;
+mod snippets;
 pub mod template;
 pub mod track;
 mod values;
 
 pub use error::{ContentError, Part, Place};
 pub use html::escaped;
-pub use language::Direction;
+pub use language::{Direction, is_language};
 pub use links::{Link, LinkKind, Links, message_id, percent_encoded};
 pub use lint::{LintInput, LintRules, Severity, Warning, lint};
-pub use message::{TEMPLATE_COPY, compile_template};
+pub use message::{TEMPLATE_COPY, compile_campaign, compile_template};
+pub use slots::{NO_SLOTS, Slots};
 pub use sms::Segments;
-pub use template::{Library, RenderContext, Rendered};
+pub use snippets::{check_snippets, takes_snippets, with_snippets};
+pub use template::{Given, Library, RenderContext, Rendered};
 pub use track::{Tracking, track, track_text};
 pub use values::Data;

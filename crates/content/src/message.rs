@@ -1,21 +1,29 @@
-//! Templates of messages to one person, made ready.
+//! Campaigns and templates of messages to one person, made ready.
 
 use std::collections::BTreeMap;
 
-use vocabulary::MessageTemplate;
+use vocabulary::{Campaign, MessageTemplate, Snippet};
 
-use crate::{ContentError, Library};
+use crate::{ContentError, Given, Library};
 
 /// The name of a template's only copy in its library.
 pub const TEMPLATE_COPY: &str = "content";
 
-/// Compiles the content of a template; [`TEMPLATE_COPY`] names it in the library.
+/// Compiles the copies of a campaign with the snippets there are.
+///
+/// # Errors
+/// The first thing that is wrong, with copy, language, part and line.
+pub fn compile_campaign(campaign: &Campaign, snippets: &[Snippet]) -> Result<Library, ContentError> {
+    Library::compile_with(&campaign.content, campaign.channel, Given { snippets, slots: &campaign.slots })
+}
+
+/// Compiles the content of a template with the snippets there are; [`TEMPLATE_COPY`] names it in the library.
 ///
 /// # Errors
 /// The first thing that is wrong with it, with part and line; and [`ContentError::NoPool`] where it asks for a coupon.
-pub fn compile_template(template: &MessageTemplate) -> Result<Library, ContentError> {
+pub fn compile_template(template: &MessageTemplate, snippets: &[Snippet]) -> Result<Library, ContentError> {
     let copies = BTreeMap::from([(TEMPLATE_COPY.to_owned(), template.content.clone())]);
-    let library = Library::compile(&copies, template.channel)?;
+    let library = Library::compile_with(&copies, template.channel, Given { snippets, ..Given::default() })?;
     if library.uses_coupon(TEMPLATE_COPY) {
         return Err(ContentError::NoPool);
     }

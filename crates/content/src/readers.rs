@@ -17,6 +17,8 @@ pub(crate) struct Wish {
     pub(crate) tag: Tag,
     /// The keys of what they understand, best first.
     pub(crate) keys: Vec<String>,
+    /// The key of the tag itself.
+    pub(crate) key: String,
 }
 
 /// Remembers, and forgets all where it becomes too much.
@@ -31,8 +33,8 @@ impl Readers {
     pub(crate) fn wish(&self, language: &str) -> Option<Arc<Wish>> {
         remembered(&self.wishes, language, || {
             let tag = Tag::of_contact(language)?;
-            let keys = tag.all_keys();
-            Some(Arc::new(Wish { tag, keys }))
+            let (keys, key) = (tag.all_keys(), tag.key());
+            Some(Arc::new(Wish { tag, keys, key }))
         })
     }
 

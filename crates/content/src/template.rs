@@ -6,7 +6,8 @@
 //! template says `| default("...")` or the copy says what is written instead.
 //!
 //! Templates know `contact.attributes`, `contact.country`, `contact.language`, `contact.time_zone`, `data` (the values of this
-//! one message, such as a code or an order), `coupon` (a code that no other message has), `campaign`, `variant`, `unsubscribe_url`, `preferences_url`, `now`, and `locale`
+//! one message, such as a code or an order), `slots` (lists of products, each with `product`, `title`, `url` and, where they are known,
+//! `image`, `price` and `currency`), `coupon` (a code that no other message has), `campaign`, `variant`, `unsubscribe_url`, `preferences_url`, `now`, and `locale`
 //! and `direction` of what is read. [`crate::filters`] lists what they can do with numbers and dates.
 
 use std::collections::BTreeMap;
@@ -15,19 +16,21 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use minijinja::Environment;
-use vocabulary::{Channel, Contact, Copy};
+use vocabulary::{Channel, Contact, Copy, Slot, Snippet};
 
 use crate::error::{ContentError, Part, Place};
 use crate::filters::{Reader, with_reader};
 use crate::language::{Direction, Tag, unknown_locale};
 use crate::readers::{Readers, Wish};
+use crate::slots::Slots;
 use crate::values::{Data, values_of};
 
 pub(crate) mod check;
-mod compile;
-mod engine;
+pub(crate) mod compile;
+pub(crate) mod engine;
 
-use compile::{Compiled, Spoken};
+pub(crate) use compile::NO_LANGUAGE;
+use compile::{Compiled, Known, Spoken};
 use engine::Text;
 
 /// The most copies in one campaign: far above what an experiment can tell apart.
@@ -47,6 +50,24 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// The most instructions one part may take, so that a loop in a template cannot hold up the senders: about 10 ms.
 pub const FUEL_PER_PART: u64 = 100_000;
 
+/// What copies may use beside what every message knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    /// Pieces that templates take in with `{% include "snippets/NAME" %}`.
+    pub snippets: &'a [Snippet],
+    /// The lists of products that templates know below `slots`, by name.
+    pub slots: &'a BTreeMap<String, Slot>,
+}
+
+static UNDECLARED: BTreeMap<String, Slot> = BTreeMap::new();
+
+impl Default for Given<'_> {
+    /// Nothing.
+    fn default() -> Self {
+        Self { snippets: &[], slots: &UNDECLARED }
+    }
+}
+
 /// What a template is filled in with.
 #[derive(Debug, Clone, Copy)]
 pub struct RenderContext<'a> {
@@ -64,6 +85,8 @@ pub struct RenderContext<'a> {
     pub data: &'a Data,
     /// The message's own code; `None` where its pool has none left, and where no part of the copy asks for one.
     pub coupon: Option<&'a str>,
+    /// The products of its slots; [`NO_SLOTS`](crate::NO_SLOTS) where it has none.
+    pub slots: &'a Slots,
     /// The moment at which it is written.
     pub now: Timestamp,
 }
@@ -103,29 +126,28 @@ impl Library {
     /// # Errors
     /// The first thing that is wrong, with copy, language, part and line.
     pub fn compile(copies: &BTreeMap<String, Copy>, channel: Channel) -> Result<Self, ContentError> {
-        Self::compile_with(copies, channel, &BTreeMap::new())
+        Self::compile_with(copies, channel, Given::default())
     }
 
-    /// As [`Library::compile`], with snippets by name, which templates take in with `{% include "snippets/NAME" %}`. A snippet
-    /// is HTML; where it is included into a text that is made from HTML, its text is.
+    /// As [`Library::compile`], with snippets, which templates take in with `{% include "snippets/NAME" %}`, and slots. A snippet
+    /// is HTML; where it is included into a text that is made from HTML, its text is. It speaks the language of the part that
+    /// takes it in, by the same steps as copies.
     ///
     /// # Errors
     /// As [`Library::compile`], and where a snippet is not valid or includes itself.
-    pub fn compile_with(
-        copies: &BTreeMap<String, Copy>,
-        channel: Channel,
-        snippets: &BTreeMap<String, String>,
-    ) -> Result<Self, ContentError> {
+    pub fn compile_with(copies: &BTreeMap<String, Copy>, channel: Channel, given: Given<'_>) -> Result<Self, ContentError> {
         if copies.is_empty() || copies.len() > COPIES_MAX {
             return Err(ContentError::CopyCount(copies.len()));
         }
+        let known = Known::new(given)?;
         let mut environment = engine::new_environment();
-        compile::snippets(&mut environment, snippets)?;
+        let mut taken = compile::Taken::new();
         let compiled = |(name, copy): (&String, &Copy)| {
-            let compiled = compile::copy(&mut environment, name, copy, channel, snippets)?;
+            let compiled = compile::copy(&mut environment, &mut taken, name, copy, channel, &known)?;
             Ok((name.clone(), compiled))
         };
         let copies = copies.iter().map(compiled).collect::<Result<_, ContentError>>()?;
+        compile::snippets(&mut environment, &known, taken)?;
         Ok(Self { environment, copies, readers: Readers::default() })
     }
 
@@ -192,6 +214,7 @@ impl Library {
         context: &RenderContext<'_>,
     ) -> Result<Rendered, ContentError> {
         let country = context.contact.profile.country.as_deref();
+        let of_reader = wish;
         let wish = wish.map(|wish| &wish.tag);
         // Who does not say what their text is written in writes for readers of one language: theirs.
         let locale = match spoken.tag.as_ref().or(wish) {
@@ -199,7 +222,8 @@ impl Library {
             None => unknown_locale(country),
         };
         let formats = self.readers.formats(locale);
-        let values = values_of(context, formats.name(), spoken.direction, &spoken.defaults);
+        let slots = context.slots.value(&self.readers, &languages(spoken.tag.as_ref(), of_reader));
+        let values = values_of(context, slots, formats.name(), spoken.direction, &spoken.defaults);
         let reader = Reader { formats, time_zone: context.contact.time_zone().map(Arc::from) };
         with_reader(reader, || {
             let part = |text: &Option<Text>| match text {
@@ -218,6 +242,18 @@ impl Library {
                 direction: spoken.direction,
             })
         })
+    }
+}
+
+/// The keys of the languages in which a message may show what it takes from elsewhere, best first: the reader's, as far as they are
+/// more of the message's own language, else those of the message.
+fn languages(spoken: Option<&Tag>, reader: Option<&Wish>) -> Vec<String> {
+    let language = |key: &str| key.split('-').next().map(str::to_owned);
+    let Some(tag) = spoken else { return reader.map(|wish| wish.keys.clone()).unwrap_or_default() };
+    let own = tag.key();
+    match reader.filter(|wish| wish.keys.contains(&own)) {
+        Some(wish) => wish.keys.iter().filter(|key| language(key) == language(&own)).cloned().collect(),
+        None => tag.keys(),
     }
 }
 

@@ -126,7 +126,13 @@ impl Object for Filled {
 }
 
 /// What is not known of a contact is left out, so that `| default` works and its absence is an error without it.
-pub(crate) fn values_of(context: &RenderContext<'_>, locale: &Arc<str>, direction: Direction, defaults: &Defaults) -> Value {
+pub(crate) fn values_of(
+    context: &RenderContext<'_>,
+    slots: Value,
+    locale: &Arc<str>,
+    direction: Direction,
+    defaults: &Defaults,
+) -> Value {
     let contact = &context.contact.profile;
     let known = [("country", &contact.country), ("language", &contact.language), ("time_zone", &contact.time_zone)];
     let known = known.into_iter().filter_map(|(name, value)| {
@@ -146,6 +152,7 @@ pub(crate) fn values_of(context: &RenderContext<'_>, locale: &Arc<str>, directio
         coupon => coupon.unwrap_or(Value::UNDEFINED),
         contact => Value::from_pairs(known.chain([("attributes", attributes)])),
         data => data,
+        slots => slots,
         campaign => context.campaign,
         variant => context.variant,
         unsubscribe_url => context.unsubscribe_url,

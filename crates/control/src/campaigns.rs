@@ -75,7 +75,7 @@ impl Control {
             "INSERT INTO campaigns (campaign_id, experiment_id, definition, state, created_at, updated_at)
              VALUES ($1, $2, $3, 'draft', $4, $4)
              ON CONFLICT (campaign_id) DO UPDATE SET experiment_id = excluded.experiment_id, state = excluded.state,
-                 definition = excluded.definition, error = NULL, epoch = epoch + 1, updated_at = excluded.updated_at",
+                 definition = excluded.definition, snippets_until = NULL, error = NULL, epoch = epoch + 1, updated_at = excluded.updated_at",
         )
         .bind(campaign.campaign.as_str())
         .bind(campaign.experiment.as_str())
@@ -221,10 +221,13 @@ pub(crate) async fn set_state(
     error: Option<&str>,
     now: Timestamp,
 ) -> Result<(), ControlError> {
-    // Who cancels ends it: for everything that leases and plans a cancelled campaign is one that is done.
+    // Who starts it takes the snippets of this moment. Who cancels ends it: for everything that leases and plans a cancelled campaign is one that is done.
     let cancelled_at = (to == CampaignState::Cancelled).then(|| now.as_microsecond());
     let stored = if cancelled_at.is_some() { CampaignState::Done } else { to };
-    let query = "UPDATE campaigns SET state = $1, error = $2, epoch = epoch + 1, updated_at = $3, cancelled_at = $5
+    let query = "UPDATE campaigns SET state = $1, error = $2, epoch = epoch + 1, updated_at = $3, cancelled_at = $5,
+                     snippets_until = CASE
+                         WHEN $1 = 'planning' AND (state IN ('draft', 'failed') OR snippets_until IS NULL)
+                         THEN (SELECT coalesce(max(number), 0) FROM snippets) ELSE snippets_until END
                  WHERE campaign_id = $4";
     sqlx::query(query)
         .bind(stored.as_str())

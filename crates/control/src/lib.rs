@@ -8,7 +8,7 @@
 //!
 //! Reading order: `store` (the file and who may write), `keys`, `vault`, `contact_check`, `contact_store`,
 //! `contacts`, `consents`, `suppressions`, `permissions`, `known`, `experiments`, `recommendations`,
-//! `segments`, `campaigns`, `slices`, `ledger`, `coupons`, `outbox`, `test_sends`, `receipts`, `warm_ups`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
+//! `segments`, `campaigns`, `slices`, `ledger`, `coupons`, `snippets`, `products`, `outbox`, `test_sends`, `receipts`, `warm_ups`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed), `copy` and `restored` (for backups).
 
 mod attributes;
@@ -32,12 +32,14 @@ mod ledger;
 mod outbox;
 mod permissions;
 mod prices;
+mod products;
 mod receipts;
 mod recommendations;
 mod reindex;
 mod restored;
 mod segments;
 mod slices;
+mod snippets;
 mod store;
 mod subscriptions;
 mod suppressions;

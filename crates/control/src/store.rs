@@ -56,6 +56,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (11, include_str!("../migrations/0011_outbox.sql")),
     (12, include_str!("../migrations/0012_cancelled.sql")),
     (13, include_str!("../migrations/0013_coupons.sql")),
+    (14, include_str!("../migrations/0014_products.sql")),
     (15, include_str!("../migrations/0015_receipts.sql")),
     (17, include_str!("../migrations/0017_warm_ups.sql")),
 ];

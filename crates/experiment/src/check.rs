@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use vocabulary::label::may_be_mailbox;
+use vocabulary::product::{SLOTS_MAX, is_slot_name};
 use vocabulary::{
     Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Measure, Metric, Outcome, Utm, Variant, VariantName,
 };
@@ -90,6 +91,7 @@ pub(crate) fn problem_of_campaign(campaign: &Campaign) -> Option<Problem> {
         }
         let cost = campaign.cost.unwrap_or(0.0);
         within("cost", cost.is_finite() && cost >= 0.0, || format!("is {cost}; it must be zero or more"))?;
+        slots(campaign)?;
         within("content", !campaign.content.is_empty(), || "is empty; give at least one copy".to_owned())?;
         for (name, copy) in &campaign.content {
             let field = format!("content.{name}");
@@ -103,6 +105,20 @@ pub(crate) fn problem_of_campaign(campaign: &Campaign) -> Option<Problem> {
         Ok(())
     };
     checks().err()
+}
+
+fn slots(campaign: &Campaign) -> Check {
+    let count = campaign.slots.len();
+    within("slots", count <= SLOTS_MAX, || format!("has {count}; a campaign has at most {SLOTS_MAX}"))?;
+    for (name, slot) in &campaign.slots {
+        let field = format!("slots.{name}");
+        within(&field, is_slot_name(name), || {
+            "is no name that templates can write; use up to 64 small letters, digits and underscores, a letter first".to_owned()
+        })?;
+        line(&format!("{field}.query"), Some(&slot.query))?;
+        slot.check().map_err(|(part, reason)| Problem::new(format!("{field}.{part}"), reason))?;
+    }
+    Ok(())
 }
 
 fn factors(factors: &[Factor]) -> Check {

@@ -28,5 +28,6 @@ pub use readout::{
 };
 pub use recommend::recommend;
 pub use spec::{
-    check, check_campaign, parse, parse_campaign, parse_forms, parse_segments, parse_templates, parse_triggers, to_yaml,
+    check, check_campaign, parse, parse_campaign, parse_forms, parse_products, parse_segments, parse_snippets, parse_templates,
+    parse_triggers, to_yaml,
 };

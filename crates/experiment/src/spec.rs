@@ -5,7 +5,7 @@ use segments::Segment;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_saphyr::Error as YamlError;
 use triggers::Trigger;
-use vocabulary::{Campaign, Currency, Experiment, Form, MessageTemplate};
+use vocabulary::{Campaign, Currency, Experiment, Form, MessageTemplate, Product, Snippet};
 
 use crate::check::{problem_of_campaign, problem_of_experiment};
 use crate::error::{ExperimentError, Problem};
@@ -62,6 +62,22 @@ pub fn parse_forms(text: &str) -> Result<Vec<Form>, ExperimentError> {
 /// [`ExperimentError`] names the place of the first mistake.
 pub fn parse_templates(text: &str) -> Result<Vec<MessageTemplate>, ExperimentError> {
     one_or_many(text, |template: &MessageTemplate| template.check().err().map(|(field, reason)| Problem::new(field, reason)))
+}
+
+/// Reads and checks a product, or a list of them, in YAML or JSON.
+///
+/// # Errors
+/// [`ExperimentError`] names the place of the first mistake.
+pub fn parse_products(text: &str) -> Result<Vec<Product>, ExperimentError> {
+    one_or_many(text, |product: &Product| product.check().err().map(|(field, reason)| Problem::new(field, reason)))
+}
+
+/// Reads and checks a snippet, or a list of them, in YAML or JSON.
+///
+/// # Errors
+/// [`ExperimentError`] names the place of the first mistake.
+pub fn parse_snippets(text: &str) -> Result<Vec<Snippet>, ExperimentError> {
+    one_or_many(text, |snippet: &Snippet| snippet.check().err().map(|(field, reason)| Problem::new(field, reason)))
 }
 
 fn one_or_many<T: DeserializeOwned>(text: &str, wrong: impl Fn(&T) -> Option<Problem>) -> Result<Vec<T>, ExperimentError> {

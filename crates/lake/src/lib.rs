@@ -38,6 +38,7 @@ mod observe;
 mod once;
 mod opening;
 mod parquet;
+mod picks;
 mod place;
 mod plan;
 mod pool;
@@ -73,7 +74,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use serde::Serialize;
 use tokio::sync::Mutex;
-use vocabulary::{ContactKey, Event, EventId, Experiment, Rates, Timestamp};
+use vocabulary::{ContactKey, Event, EventId, Experiment, Rates, Slot, Timestamp};
 
 pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
 pub use changes::{Changes, FactRow};
@@ -84,6 +85,7 @@ pub use files::{FileRows, LINE_BYTES_MAX, Progress, ReadOptions, TextRow, has_li
 pub use group::Rows;
 pub use index::IndexConfig;
 pub use log_lander::LogLander;
+pub use picks::{Picked, Picks};
 pub use place::TablesAt;
 pub use plan::{PlanReason, PlanRow, PlanRows, find_in_plan, forget_in_plan, plan_rows, planned_at, read_plan, write_plan};
 pub use rates::Refilled;
@@ -344,6 +346,28 @@ impl Lake {
         group: Group,
     ) -> Result<Audience, LakeError> {
         contacts::audience(self, query, Some(contacts), group).await
+    }
+
+    /// The products of some contacts, who are ordered by key, for the slots of a campaign at `now`: one query for each slot.
+    ///
+    /// # Errors
+    /// As [`Lake::sql`].
+    pub async fn picks(
+        &self,
+        slots: &BTreeMap<String, Slot>,
+        contacts: &[ContactKey],
+        group: Group,
+        now: Timestamp,
+    ) -> Result<Picked, LakeError> {
+        picks::picks(self, slots, contacts, group, now).await
+    }
+
+    /// Whether the query of a slot can be asked; nothing is read.
+    ///
+    /// # Errors
+    /// As [`Lake::sql`], and where it lacks a column that a slot needs.
+    pub async fn check_slot(&self, slot: &Slot, now: Timestamp) -> Result<(), LakeError> {
+        picks::check(self, slot, now).await
     }
 
     /// What came into the tables of events after the versions of an earlier call, each event once; everything where there was

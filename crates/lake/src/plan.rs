@@ -16,10 +16,10 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use vocabulary::{ContactKey, Step, Timestamp, VariantName};
 
-use crate::LakeError;
 use crate::log::sync_folder;
 use crate::schema::timestamp_type;
 use crate::texts::Texts;
+use crate::{LakeError, Picks};
 
 /// Rows of a plan that are decoded together. A slice is a few hundred to a few thousand rows, so that reading one skips
 /// most of the file.
@@ -30,6 +30,9 @@ const COLUMNS_BEFORE_REASONS: usize = 4;
 
 /// Columns of a plan that was made before a campaign could send several messages.
 const COLUMNS_BEFORE_STEPS: usize = 7;
+
+/// Columns of a plan that was made before messages showed products of the contact.
+const COLUMNS_BEFORE_PICKS: usize = 8;
 
 /// One contact of a campaign's audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +49,8 @@ pub struct PlanRow {
     pub why: Option<PlanReason>,
     /// Which of the campaign's messages to the contact it is, where there may be several.
     pub step: Option<Step>,
+    /// The contact's products for the slots of the campaign, as they were when the plan was made.
+    pub picks: Picks,
 }
 
 /// Rows of a plan by whom and which message they are about.
@@ -131,7 +136,10 @@ fn runs(
     let names = |schema: &Schema| schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
     let (found, expect) = (names(builder.schema()), names(&schema()));
     // Plans of older versions are plans all the same.
-    if ![COLUMNS_BEFORE_REASONS, COLUMNS_BEFORE_STEPS, expect.len()].iter().any(|count| found == expect[..*count]) {
+    if ![COLUMNS_BEFORE_REASONS, COLUMNS_BEFORE_STEPS, COLUMNS_BEFORE_PICKS, expect.len()]
+        .iter()
+        .any(|count| found == expect[..*count])
+    {
         return Err(bad("it has other columns".to_owned()));
     }
     let builder = match rows {
@@ -168,6 +176,7 @@ fn schema() -> Schema {
         Field::new("rule_version", DataType::UInt32, true),
         Field::new("reason", DataType::Utf8, true),
         Field::new("step", DataType::Utf8, true),
+        Field::new("picks", DataType::Utf8, true),
     ])
 }
 
@@ -184,8 +193,14 @@ fn to_batch(rows: &[PlanRow]) -> Result<RecordBatch, arrow::error::ArrowError> {
         Arc::new(UInt32Array::from_iter(rows.iter().map(|row| row.why.as_ref().map(|why| why.version)))),
         Arc::new(StringArray::from_iter(rows.iter().map(|row| row.why.as_ref().map(|why| &*why.reason)))),
         Arc::new(StringArray::from_iter(rows.iter().map(|row| row.step.as_ref().map(Step::as_str)))),
+        Arc::new(StringArray::from_iter(rows.iter().map(|row| picks_to_text(&row.picks)))),
     ];
     RecordBatch::try_new(Arc::new(schema()), columns)
+}
+
+/// As JSON, which packs well: many contacts have the same.
+fn picks_to_text(picks: &Picks) -> Option<String> {
+    (!picks.is_empty()).then(|| serde_json::to_string(picks).expect("texts are JSON"))
 }
 
 fn from_batch(batch: &RecordBatch, plan: &mut Vec<PlanRow>) -> Result<(), String> {
@@ -197,6 +212,7 @@ fn from_batch(batch: &RecordBatch, plan: &mut Vec<PlanRow>) -> Result<(), String
         (texts(4), batch.column(5).as_primitive::<UInt32Type>(), texts(6))
     });
     let steps = (batch.num_columns() > COLUMNS_BEFORE_STEPS).then(|| batch.column(COLUMNS_BEFORE_STEPS).as_string::<i32>());
+    let picks = (batch.num_columns() > COLUMNS_BEFORE_PICKS).then(|| batch.column(COLUMNS_BEFORE_PICKS).as_string::<i32>());
     let mut texts = Texts::default();
     for (row, (((key, variant), market), due)) in keys.iter().zip(variants).zip(markets).zip(dues).enumerate() {
         let given = reasons.filter(|(rules, _, _)| rules.is_valid(row));
@@ -216,6 +232,12 @@ fn from_batch(batch: &RecordBatch, plan: &mut Vec<PlanRow>) -> Result<(), String
                 .map(|steps| Step::new(steps.value(row)))
                 .transpose()
                 .map_err(|error| format!("a step {error}"))?,
+            picks: match picks.filter(|picks| picks.is_valid(row)) {
+                Some(picks) => {
+                    serde_json::from_str(picks.value(row)).map_err(|error| format!("a contact's products: {error}"))?
+                }
+                None => Picks::new(),
+            },
         });
     }
     Ok(())
@@ -247,7 +269,7 @@ pub fn forget_in_plan(
     let mut rows = read_plan(path, 0, usize::MAX)?;
     let mut forgotten = 0;
     for row in rows.iter_mut().filter(|row| contacts.contains(&row.contact)) {
-        *row = PlanRow { contact: nobody(), market: None, ..row.clone() };
+        *row = PlanRow { contact: nobody(), market: None, picks: Picks::new(), ..row.clone() };
         forgotten += 1;
     }
     if forgotten > 0 {
@@ -272,6 +294,11 @@ mod tests {
                 reason: format!("{} were sent", n % 7).into(),
             }),
             step: (n % 4 == 0).then(|| Step::new(&format!("cart/1/{n}")).unwrap()),
+            picks: if n % 7 == 0 {
+                Picks::from([("viewed".to_owned(), vec![format!("sku-{n}"), "\"b\"".into()])])
+            } else {
+                Picks::new()
+            },
         };
         (0..count).map(row).collect()
     }
@@ -301,6 +328,7 @@ mod tests {
         assert_eq!(find_in_plan(&path, &some).unwrap().len(), 0);
         let found = read_plan(&path, 6, 3).unwrap();
         assert_eq!((found[1].contact, found[1].due, &found[1].market), (nobody, rows[7].due, &None));
+        assert!(!rows[7].picks.is_empty() && found[1].picks.is_empty());
         assert_eq!((&found[0], &found[2], planned_at(&path).unwrap()), (&rows[6], &rows[8], made_at));
     }
 
@@ -317,7 +345,7 @@ mod tests {
     fn a_plan_of_an_older_version_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("old.parquet");
-        let rows: Vec<PlanRow> = rows(9).into_iter().map(|row| PlanRow { step: None, ..row }).collect();
+        let rows: Vec<PlanRow> = rows(9).into_iter().map(|row| PlanRow { picks: Picks::new(), ..row }).collect();
         let check = |columns: usize, rows: &[PlanRow]| {
             let batch = to_batch(rows).unwrap().project(&(0..columns).collect::<Vec<_>>()).unwrap();
             let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
@@ -325,6 +353,8 @@ mod tests {
             writer.close().unwrap();
             assert_eq!(read_plan(&path, 0, 100).unwrap(), rows);
         };
+        check(COLUMNS_BEFORE_PICKS, &rows);
+        let rows: Vec<PlanRow> = rows.into_iter().map(|row| PlanRow { step: None, ..row }).collect();
         check(COLUMNS_BEFORE_STEPS, &rows);
         let rows: Vec<PlanRow> = rows.into_iter().map(|row| PlanRow { why: None, ..row }).collect();
         check(COLUMNS_BEFORE_REASONS, &rows);

@@ -10,6 +10,7 @@ mod few_groups;
 mod files;
 mod group_joins;
 mod observe;
+mod picks;
 mod plans;
 mod queries;
 mod rates;

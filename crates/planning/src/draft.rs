@@ -7,7 +7,7 @@ use std::sync::Arc;
 use control::SegmentUse;
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
-use lake::{PlanReason, PlanRow, Recipient};
+use lake::{Picks, PlanReason, PlanRow, Recipient};
 use policy::Rules;
 use vocabulary::{ContactKey, VariantName};
 
@@ -79,6 +79,7 @@ impl Decided {
             due: self.due,
             why: self.why,
             step: None,
+            picks: Picks::new(),
         }
     }
 }
@@ -155,6 +156,13 @@ impl Draft {
         let step = sent.len().div_ceil(count.max(1)).max(1);
         let whom = |row: &&Row| (self.recipients[row.recipient as usize].key, self.variants.get(row.variant.into()).cloned());
         sent.iter().step_by(step).map(whom).collect()
+    }
+
+    /// Those who are sent something, by key.
+    #[must_use]
+    pub fn contacts(&self) -> Vec<ContactKey> {
+        let sent = self.rows.iter().filter(|row| row.due != NEVER);
+        sent.map(|row| self.recipients[row.recipient as usize].key).collect()
     }
 
     /// The due times of those who are sent something, in order.

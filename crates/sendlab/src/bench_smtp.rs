@@ -394,6 +394,7 @@ impl Way {
             preferences_url: &preferences_url,
             data: &Data::default(),
             coupon: None,
+            slots: &content::NO_SLOTS,
             now: SystemClock.now(),
         };
         let mut rendered = self.library.render("a", &context)?;

@@ -19,6 +19,7 @@ pub(crate) use crate::coupons_command::CouponsCommand;
 pub(crate) use crate::dkim_command::DkimCommand;
 pub(crate) use crate::mail_server::SmtpArgs;
 pub(crate) use crate::message_command::{MessageCommand, TemplateCommand};
+pub(crate) use crate::product_command::{ProductCommand, SnippetCommand};
 pub(crate) use crate::send_command::SendingArgs;
 pub(crate) use crate::sink_command::SinkArgs;
 pub(crate) use crate::test_send_command::TestSendArgs;
@@ -94,6 +95,12 @@ pub(crate) enum Command {
     /// Coupon codes for campaigns: upload pools of them, see how many are left.
     #[command(subcommand)]
     Coupons(CouponsCommand),
+    /// Products as messages show them: title, address, picture, in several languages.
+    #[command(subcommand)]
+    Product(ProductCommand),
+    /// Pieces of templates that many messages take in: a footer, an address, what the law asks for.
+    #[command(subcommand)]
+    Snippet(SnippetCommand),
     /// Subscription forms with double opt-in: hosted pages, and HTML for pages of your own.
     #[command(subcommand)]
     Form(FormCommand),

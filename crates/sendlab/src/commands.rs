@@ -22,8 +22,8 @@ use crate::print::{self, say};
 use crate::server::{Server, Settings};
 use crate::{
     SystemClock, SystemIds, analyze, bench_codes, bench_plan, bench_smtp, certify, coupons_command, demo, dkim_command, import,
-    import_rows, lake_command, mail_server, master_key, message_command, send_command, sink_command, stats_command,
-    test_send_command,
+    import_rows, lake_command, mail_server, master_key, message_command, product_command, send_command, sink_command,
+    stats_command, test_send_command,
 };
 
 /// How often a followed campaign is asked how far it is.
@@ -109,6 +109,8 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         Command::Calendar(args) => calendar(client, args).await,
         Command::Segment(command) => segments(client, command).await,
         Command::Coupons(command) => coupons_command::run(client, command).await,
+        Command::Product(command) => product_command::products(client, command).await,
+        Command::Snippet(command) => product_command::snippets(client, command).await,
         Command::Form(command) => forms(client, command).await,
         Command::Template(command) => message_command::templates(client, command).await,
         Command::Message(command) => message_command::messages(client, command).await,

@@ -29,6 +29,7 @@ mod mail_server;
 mod master_key;
 mod message_command;
 mod print;
+mod product_command;
 mod rules_folder;
 mod send_command;
 pub mod server;

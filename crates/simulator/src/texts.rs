@@ -250,6 +250,7 @@ fn campaign(id: &str) -> Campaign {
         trap_link: false,
         coupon_pool: None,
         coupon_pools: BTreeMap::new(),
+        slots: BTreeMap::new(),
         content: content(),
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::words::words;
-use crate::{CampaignId, Channel, CouponPool, ExperimentId, MessageClass};
+use crate::{CampaignId, Channel, CouponPool, ExperimentId, MessageClass, Slot};
 
 /// One campaign: compiled by the planner into a plan, sent by the senders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,6 +68,9 @@ pub struct Campaign {
     /// The pools of copies that draw from another one, by the copy's name, such as ten percent off in one and twenty in another.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub coupon_pools: BTreeMap<String, CouponPool>,
+    /// Lists of products by the name that templates know below `slots`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub slots: BTreeMap<String, Slot>,
     /// The content by the name that variants give in `copy`.
     pub content: BTreeMap<String, Copy>,
 }

@@ -4,7 +4,7 @@
 //! *Invariant:* this crate does no IO, reads no clock and draws no randomness: [`Clock`] and [`Ids`] are handed in.
 //!
 //! Reading order: [`label`] (ids), [`contact`], [`money`], [`rates`], [`rate_file`], [`event`], [`experiment`], [`campaign`], [`coupon`], [`message_template`],
-//! [`recommendation`], [`world`].
+//! [`product`], [`snippet`], [`recommendation`], [`world`].
 
 pub mod campaign;
 pub mod contact;
@@ -15,9 +15,11 @@ pub mod form;
 pub mod label;
 pub mod message_template;
 pub mod money;
+pub mod product;
 pub mod rate_file;
 pub mod rates;
 pub mod recommendation;
+pub mod snippet;
 pub mod words;
 pub mod world;
 pub mod written;
@@ -36,8 +38,10 @@ pub use label::{
 };
 pub use message_template::MessageTemplate;
 pub use money::{Currency, Money, MoneyError};
+pub use product::{Offer, Product, ProductTranslation, Slot, SlotQuery};
 pub use rates::{Rate, RateSource, RateSpan, Rates, Ratio};
 pub use recommendation::Recommendation;
+pub use snippet::Snippet;
 pub use world::{Clock, Ids};
 
 /// A point in time, UTC. Everything that is stored is cut to microseconds by [`world::to_micros`].

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use content::Library;
+use content::{Library, Slots};
 use control::{DrawnCoupon, LedgerState, NewClaim, Permission, RecipientRow, SentRow};
 use jiff::{Timestamp, ToSpan};
 use lake::PlanRow;
@@ -15,8 +15,8 @@ use planning::{Person, content_of, content_of_sent, message_facts};
 use policy::{Decision, SENDS_HOURS, Schedule, SentFact};
 use tokio::sync::watch;
 use vocabulary::{
-    Campaign, ContactKey, CouponCode, CouponPool, Experiment, MessageId, Money, Provider, Recommendation, RecommendationId,
-    Variant, VariantName,
+    Campaign, ContactKey, CouponCode, CouponPool, Experiment, MessageId, Money, Offer, Provider, Recommendation,
+    RecommendationId, Variant, VariantName,
 };
 
 use crate::warm_up::Full;
@@ -49,6 +49,8 @@ pub(crate) struct Outgoing {
     pub(crate) recipient: RecipientRow,
     pub(crate) address: String,
     pub(crate) planned: Option<VariantName>,
+    /// The products it shows.
+    pub(crate) slots: Slots,
     /// What was rendered last, at the moment of handing over.
     pub(crate) sent: Option<(VariantName, Option<Arc<Recommendation>>)>,
     /// Why it was taken back at that moment.
@@ -143,6 +145,8 @@ struct Facts {
     sends: HashMap<ContactKey, Vec<SentRow>>,
     full: Full,
     coupons: HashMap<MessageId, Vec<DrawnCoupon>>,
+    /// The products that their messages may show.
+    offers: HashMap<String, Arc<Offer>>,
 }
 
 impl Facts {
@@ -175,7 +179,9 @@ impl Facts {
                 coupons.entry(drawn.message_id.clone()).or_default().push(drawn);
             }
         }
-        Ok(Self { recipients, permissions, sends, full, coupons })
+        let products = Slots::products(&job.campaign.slots, rows.iter().map(|row| &row.picks));
+        let offers = parts.control.offers(products.into_iter()).await?;
+        Ok(Self { recipients, permissions, sends, full, coupons, offers })
     }
 }
 
@@ -200,7 +206,8 @@ fn judge<'r>(parts: &Sending, job: &Job, claimed: impl Iterator<Item = (&'r Plan
             let drawn = facts.coupons.get(&message_id).into_iter().flatten().find(|drawn| drawn.pool == pool);
             (pool, drawn.map(|drawn| drawn.code.clone()))
         });
-        let out = Outgoing { message_id, recipient, address, planned, sent: None, dropped: None, coupon, due, permission, sends };
+        let slots = Slots::fill(&job.campaign.slots, &row.picks, &facts.offers);
+        let out = Outgoing { message_id, recipient, address, planned, slots, sent: None, dropped: None, coupon, due, permission, sends };
         let variant = claim.variant.as_ref().and_then(|name| job.experiment.variant(name));
         match variant.and_then(|variant| against(parts, job, &out, variant, None)) {
             Some(why) => dropped.push((out.message_id, why)),

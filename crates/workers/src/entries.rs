@@ -13,7 +13,7 @@ use planning::{Brief, Fate, Known, LeftOut, Planner, Sources, plan_row};
 use triggers::{Fact, Trigger};
 use vocabulary::ContactKey;
 
-use crate::planner::{Told, check, plan_file};
+use crate::planner::{Told, check, picked, plan_file};
 use crate::trigger::fact_of;
 use crate::{Config, Parts, WorkerError, contacts};
 
@@ -26,7 +26,7 @@ const SOON: SignedDuration = SignedDuration::from_secs(60);
 /// Looks at a triggered campaign before it sends the first time.
 pub(crate) async fn begin(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<(), WorkerError> {
     use control::CampaignState::{Planning, Sending};
-    check(config, &Brief::read(&parts.control, row.campaign.clone(), None).await?)?;
+    check(parts, config, &Brief::read(&parts.control, row.campaign.clone(), None).await?).await?;
     parts.control.set_campaign_state(&row.campaign.campaign, &[Planning], Sending).await?;
     Ok(())
 }
@@ -42,7 +42,9 @@ pub(crate) async fn plan(parts: &Parts, config: &Config, row: &CampaignRow) -> R
         return Ok(());
     }
     let brief = Arc::new(Brief::read(&parts.control, campaign.clone(), None).await?);
-    let Decided { rows, outcome } = decide(parts, &brief, entries, now).await?;
+    let Decided { mut rows, outcome } = decide(parts, &brief, entries, now).await?;
+    let picked = picked(parts, campaign, || sent(&rows), now).await?;
+    rows.iter_mut().for_each(|row| row.picks = picked.of(row.contact));
     let added = if rows.is_empty() { None } else { Some(write(parts, config, row, &brief, &rows, now).await?) };
     if parts.control.keep_entries(&campaign.campaign, &outcome, added.as_ref()).await? {
         let (held, exited) = (outcome.held.len(), outcome.exited.len());
@@ -128,6 +130,14 @@ impl Decided {
 /// Where a row stands in its plan: those who are sent something come first, by due time.
 fn place(row: &PlanRow) -> (bool, Option<Timestamp>, ContactKey) {
     (row.due.is_none(), row.due, row.contact)
+}
+
+/// Those who are sent something, by key.
+fn sent(rows: &[PlanRow]) -> Vec<ContactKey> {
+    let mut keys: Vec<ContactKey> = rows.iter().filter(|row| row.due.is_some()).map(|row| row.contact).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
 }
 
 /// Somebody of whom the audience knows nothing.

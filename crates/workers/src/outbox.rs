@@ -19,7 +19,7 @@ use policy::{Decision, MessageFacts, SENDS_HOURS, SentFact};
 use tokio_util::sync::CancellationToken;
 use vocabulary::{
     Body, Channel, Contact, Context, DeliveryStatus, Event, EventId, MessageClass, MessageId, MessageTemplate, Money, Profile,
-    Provider,
+    Provider, Snippet,
 };
 
 use crate::begun::Begun;
@@ -135,6 +135,7 @@ struct Lane {
 /// A template made ready, with what it was made of.
 struct Compiled {
     template: MessageTemplate,
+    snippets: Vec<Snippet>,
     library: Library,
 }
 
@@ -274,16 +275,19 @@ impl Lane {
         let Some(template) = self.parts.control.template(name).await? else {
             return Ok(Err(format!("there is no template `{name}` any more")));
         };
-        Ok(self.compiled(template).map(Source::Template))
+        let takes_snippets = content::takes_snippets(&template.content);
+        let snippets = if takes_snippets { self.parts.control.snippets().await? } else { Vec::new() };
+        Ok(self.compiled(template, snippets).map(Source::Template))
     }
 
-    /// The template made ready; made anew when it was changed.
-    fn compiled(&mut self, template: MessageTemplate) -> Result<Arc<Compiled>, String> {
-        if let Some(known) = self.libraries.get(&template.template).filter(|known| known.template == template) {
+    /// The template made ready; made anew when it was changed, or a snippet was.
+    fn compiled(&mut self, template: MessageTemplate, snippets: Vec<Snippet>) -> Result<Arc<Compiled>, String> {
+        let is_same = |known: &&Arc<Compiled>| known.template == template && known.snippets == snippets;
+        if let Some(known) = self.libraries.get(&template.template).filter(is_same) {
             return Ok(known.clone());
         }
-        let library = content::compile_template(&template).map_err(|error| error.to_string())?;
-        let compiled = Arc::new(Compiled { template, library });
+        let library = content::compile_template(&template, &snippets).map_err(|error| error.to_string())?;
+        let compiled = Arc::new(Compiled { template, snippets, library });
         self.libraries.insert(compiled.template.template.clone(), compiled.clone());
         Ok(compiled)
     }
@@ -353,7 +357,7 @@ fn as_made(parts: &Sending, out: &Outgoing, made: &MadeMessage) -> Result<Vec<u8
 }
 
 fn filled_in(parts: &Sending, out: &Outgoing, compiled: &Compiled) -> Result<Vec<u8>, String> {
-    let Compiled { template, library } = compiled;
+    let Compiled { template, library, .. } = compiled;
     let (row, now) = (&out.taken.row, parts.clock.now());
     let (unsubscribe_url, preferences_url) = (String::new(), parts.links.preferences(&row.message_id));
     let context = RenderContext {
@@ -364,6 +368,7 @@ fn filled_in(parts: &Sending, out: &Outgoing, compiled: &Compiled) -> Result<Vec
         preferences_url: &preferences_url,
         data: &out.data,
         coupon: None,
+        slots: &content::NO_SLOTS,
         now,
     };
     let rendered = library.render(TEMPLATE_COPY, &context).map_err(|error| error.to_string())?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use control::{CampaignRow, CampaignState, NewSlice, SegmentUse};
 use experiment::Assigner;
 use jiff::Timestamp;
-use lake::PlanRow;
+use lake::{Group, Picked, PlanRow};
 use planning::{Brief, Draft, Stores};
 use tokio_util::sync::CancellationToken;
 use vocabulary::{Body, Campaign, Channel, ContactKey, Context, Event, EventId, Mode, VariantName};
@@ -93,14 +93,18 @@ async fn replan_if_hour_moved(parts: &Parts, config: &Config, row: &CampaignRow)
 async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<(), WorkerError> {
     let (campaign, version) = (&row.campaign, row.plan_version + 1);
     let brief = Arc::new(Brief::read(&parts.control, campaign.clone(), None).await?);
-    check(config, &brief)?;
+    check(parts, config, &brief).await?;
     let file = plan_file(&config.plans, campaign, &version.to_string());
     if !file.exists() {
         let now = parts.clock.now();
         let mut draft = draw_up(parts, &brief, version, now).await?;
         keep_doubts(parts, row, &mut draft).await?;
+        let picked = picked(parts, campaign, || draft.contacts(), now).await?;
         let file = file.clone();
-        let write = move || lake::write_plan(&file, draft.into_rows(), Some(now));
+        let write = move || {
+            let rows = draft.into_rows().map(|row| PlanRow { picks: picked.of(row.contact), ..row });
+            lake::write_plan(&file, rows, Some(now))
+        };
         tokio::task::spawn_blocking(write).await??;
         tracing::info!(campaign = %campaign.campaign, "decided about everybody");
     }
@@ -116,7 +120,7 @@ async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<()
 }
 
 /// What would make every single message fail is found before the first.
-pub(crate) fn check(config: &Config, brief: &Brief) -> Result<(), WorkerError> {
+pub(crate) async fn check(parts: &Parts, config: &Config, brief: &Brief) -> Result<(), WorkerError> {
     let Brief { campaign, experiment, .. } = brief;
     let (channel, class) = (campaign.channel, campaign.class);
     if !config.takes(channel, class) {
@@ -143,8 +147,26 @@ pub(crate) fn check(config: &Config, brief: &Brief) -> Result<(), WorkerError> {
     if channel == Channel::Email {
         gateways::mailbox_address(&campaign.from).map_err(|error| WorkerError::Campaign(format!("`from`: {error}")))?;
     }
-    content::Library::compile(&campaign.content, campaign.channel).map_err(|error| WorkerError::Campaign(error.to_string()))?;
+    let snippets = parts.control.snippets_of(&campaign.campaign).await?;
+    content::compile_campaign(campaign, &snippets).map_err(|error| WorkerError::Campaign(error.to_string()))?;
     Ok(())
+}
+
+/// The products of these contacts, who are ordered by key, for the slots of the campaign, if it has any: one query for each slot.
+pub(crate) async fn picked(
+    parts: &Parts,
+    campaign: &Campaign,
+    contacts: impl FnOnce() -> Vec<ContactKey>,
+    now: Timestamp,
+) -> Result<Picked, WorkerError> {
+    if campaign.slots.is_empty() {
+        return Ok(Picked::default());
+    }
+    let picked = parts.lake.picks(&campaign.slots, &contacts(), Group::Internal, now).await;
+    picked.map_err(|error| match error {
+        error if error.is_callers() => WorkerError::Campaign(format!("a query of `slots` does not run: {error}")),
+        error => error.into(),
+    })
 }
 
 /// The file of one of a campaign's plans. `name` is one that no other of its plans has.

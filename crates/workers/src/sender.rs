@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use content::{ContentError, Data, Library, RenderContext, Tracking};
+use content::{ContentError, Data, RenderContext, Tracking};
 use control::{CampaignState, GivenId, Lease, LedgerRow, Settled, Settlement};
 use gateways::put_off::is_about_load;
 use gateways::{Envelope, HandOver, ListHeaders, MailParts, Pace};
@@ -231,8 +231,9 @@ impl Sender {
             return Ok(Some(job.clone()));
         }
         let Some(experiment) = self.parts.control.experiment(&row.campaign.experiment).await? else { return Ok(None) };
-        let library = Library::compile(&row.campaign.content, row.campaign.channel)
-            .map_err(|error| WorkerError::Campaign(error.to_string()))?;
+        let snippets = self.parts.control.snippets_of(id).await?;
+        let library =
+            content::compile_campaign(&row.campaign, &snippets).map_err(|error| WorkerError::Campaign(error.to_string()))?;
         let from = if row.campaign.channel == Channel::Email {
             gateways::mailbox_address(&row.campaign.from)
         } else {
@@ -576,6 +577,7 @@ fn compose(parts: &Sending, job: &Job, out: &Outgoing, name: &VariantName) -> Re
         preferences_url: &preferences_url,
         data: &Data::default(),
         coupon,
+        slots: &out.slots,
         now: parts.clock.now(),
     };
     let mut rendered = job.library.render(variant.copy_name(), &context).map_err(unmade)?;

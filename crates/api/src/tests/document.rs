@@ -90,8 +90,18 @@ fn mirrors_are_true() {
     campaign["audience"] = json!("SELECT contact_key FROM contacts");
     campaign["coupon_pool"] = json!("ten");
     campaign["coupon_pools"] = json!({"warm": "twenty"});
+    campaign["slots"] =
+        json!({"seen": {"query": "last_viewed", "limit": 2, "fallback": ["sku-1"]}, "left": {"query": "abandoned"}});
     let campaign: vocabulary::Campaign = serde_json::from_value(campaign).unwrap();
     check::<CampaignDocument>(&serde_json::to_value(campaign).unwrap());
+    let translation = json!({"title": "Stiefel", "url": "https://shop.example/de/1", "image": "https://shop.example/de/1.png"});
+    let product = json!({"product": "sku-1", "title": "Boots", "url": "https://shop.example/1", "image": "https://shop.example/1.png",
+        "locales": {"de": translation}});
+    let product: vocabulary::Product = serde_json::from_value(product).unwrap();
+    check::<ProductDocument>(&serde_json::to_value(product).unwrap());
+    let snippet = json!({"snippet": "foot", "content": "<p>Shop</p>", "locales": {"de": "<p>Laden</p>"}});
+    let snippet: vocabulary::Snippet = serde_json::from_value(snippet).unwrap();
+    check::<SnippetDocument>(&serde_json::to_value(snippet).unwrap());
     for (count, conversions) in [(0, 0), (1_000, 100)] {
         check::<ReadoutDocument>(&serde_json::to_value(readout(&written, count, conversions)).unwrap());
     }

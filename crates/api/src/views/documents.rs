@@ -293,6 +293,63 @@ document!(
     }
 );
 document!(
+    /// A list of products in the messages of a campaign: the contact's own first, then the same for everybody, none twice.
+    SlotDocument as Slot {
+        /// `last_viewed`, `last_carted`, `abandoned` or `last_ordered`; or a query that gives `contact_key`, `product` and `position`,
+        /// of which the least is first.
+        query: String,
+        /// The most products it shows, 1 to 12; 3 where absent.
+        #[schema(required = false)]
+        limit: u32,
+        /// The products by which it is filled up where the contact has fewer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fallback: Option<Vec<String>>,
+    }
+);
+document!(
+    /// A product as messages show it. Its price is told by `PUT /v1/prices`.
+    ProductDocument as Product {
+        /// Your own id of it, as in events of the kind `activity`.
+        product: String,
+        /// What it is called.
+        title: String,
+        /// Where it is bought.
+        url: String,
+        /// Where its picture is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image: Option<String>,
+        /// What readers of other languages are shown, by BCP 47 tag.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        locales: Option<BTreeMap<String, ProductTranslationDocument>>,
+    }
+);
+document!(
+    /// A product in another language. What is absent is the product's own.
+    ProductTranslationDocument as ProductTranslation {
+        /// What it is called.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        /// Where it is bought.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        url: Option<String>,
+        /// Where its picture is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image: Option<String>,
+    }
+);
+document!(
+    /// A piece of template that copies take in with `{% include "snippets/NAME" %}`.
+    SnippetDocument as Snippet {
+        /// Its name: small letters, digits and hyphens.
+        snippet: String,
+        /// What it says: HTML, or text where texts take it in.
+        content: String,
+        /// What it says in other languages, by BCP 47 tag.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        locales: Option<BTreeMap<String, String>>,
+    }
+);
+document!(
     /// A campaign. YAML is read too.
     CampaignDocument as Campaign {
         /// Its id.
@@ -353,6 +410,9 @@ document!(
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         #[schema(required = false)]
         coupon_pools: BTreeMap<String, String>,
+        /// Lists of products by the name that templates know below `slots`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slots: Option<BTreeMap<String, SlotDocument>>,
         /// The content by the name that variants give in `copy`.
         content: BTreeMap<String, CopyDocument>,
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use vocabulary::{Channel, Contact, ContactKey, Copy, Profile, Timestamp};
 
-use crate::{ContentError, Data, Library, RenderContext};
+use crate::{ContentError, Data, Library, NO_SLOTS, RenderContext};
 
 fn written(tag: &str, zone: Option<&str>, template: &str) -> Result<String, ContentError> {
     let language = tag.split('-').next().map(str::to_owned);
@@ -22,6 +22,7 @@ fn written(tag: &str, zone: Option<&str>, template: &str) -> Result<String, Cont
         preferences_url: "p",
         data: &Data::default(),
         coupon: None,
+        slots: &NO_SLOTS,
         now: "2026-11-11T12:00:00Z".parse().unwrap(),
     };
     library.render("a", &context).map(|rendered| rendered.text)

@@ -1,9 +1,8 @@
 //! What can be known to be wrong with a template before anybody gets it.
 
-use std::collections::BTreeMap;
-
 use minijinja::Environment;
 
+use super::compile::Known;
 use super::engine::{SNIPPETS, problem_of};
 use crate::markup::{Kind, expressions, words};
 use crate::values::COUPON;
@@ -20,7 +19,7 @@ pub(super) fn add(
     environment: &mut Environment<'static>,
     name: &str,
     source: &str,
-    snippets: &BTreeMap<String, String>,
+    known: &Known<'_>,
 ) -> Result<(), (usize, String)> {
     environment
         .add_template_owned(name.to_owned(), source.to_owned())
@@ -29,31 +28,31 @@ pub(super) fn add(
     let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
     names.sort_unstable();
     let is_global = |name: &str| environment.globals().any(|(global, _)| global == name);
-    let unknown = names.into_iter().find_map(|name| problem_of_name(&name, is_global).map(|problem| (name, problem)));
+    let unknown = names.into_iter().find_map(|name| problem_of_name(&name, known, is_global).map(|problem| (name, problem)));
     if let Some((name, problem)) = unknown {
         return Err((line_of(source, &name), problem));
     }
     for (at, snippet) in includes(source) {
         let line = source[..at].matches('\n').count() + 1;
         match snippet {
-            Some(snippet) if snippets.contains_key(snippet) => {}
-            Some(snippet) => return Err((line, format!("there is no snippet `{snippet}`; {}", known(snippets)))),
+            Some(snippet) if known.snippets.contains_key(snippet) => {}
+            Some(snippet) => return Err((line, format!("there is no snippet `{snippet}`; {}", those_there_are(known)))),
             None => return Err((line, format!("write the name in quotes, as in {{% include \"{SNIPPETS}NAME\" %}}"))),
         }
     }
     Ok(())
 }
 
-fn known(snippets: &BTreeMap<String, String>) -> String {
-    if snippets.is_empty() {
+fn those_there_are(known: &Known<'_>) -> String {
+    if known.snippets.is_empty() {
         return "there are none".to_owned();
     }
-    let names: Vec<&str> = snippets.keys().map(String::as_str).collect();
+    let names: Vec<&str> = known.snippets.keys().copied().collect();
     format!("there are {}", names.join(", "))
 }
 
 /// The snippets a template takes in, and where. `None` for what cannot be known before it is rendered, or is no snippet.
-pub(super) fn includes(source: &str) -> Vec<(usize, Option<&str>)> {
+pub(crate) fn includes(source: &str) -> Vec<(usize, Option<&str>)> {
     let statements = expressions(source).into_iter().filter(|(kind, _)| *kind == Kind::Statement);
     let taken = |range: std::ops::Range<usize>| {
         let inside = words(&source[range.clone()]);
@@ -81,18 +80,18 @@ fn quoted(text: &str) -> Option<&str> {
 }
 
 /// The first snippet that takes in itself, directly or by others.
-pub(super) fn circle(snippets: &BTreeMap<String, String>) -> Option<&str> {
+pub(super) fn circle<'a>(known: &Known<'a>) -> Option<&'a str> {
     /// Whether a way from `name` leads to `end`. Each snippet is walked once.
-    fn leads<'a>(snippets: &'a BTreeMap<String, String>, name: &'a str, end: &str, seen: &mut Vec<&'a str>) -> bool {
-        let next: Vec<&str> =
-            snippets.get(name).map(|source| includes(source)).unwrap_or_default().into_iter().filter_map(|(_, n)| n).collect();
-        next.into_iter().any(|next| {
+    fn leads<'a>(known: &Known<'a>, name: &str, end: &str, seen: &mut Vec<&'a str>) -> bool {
+        let Some(snippet) = known.snippets.get(name) else { return false };
+        let texts = std::iter::once(&snippet.content).chain(snippet.locales.values());
+        texts.flat_map(|text| includes(text)).filter_map(|(_, next)| next).any(|next| {
             let is_new = !seen.contains(&next);
             seen.extend(is_new.then_some(next));
-            next == end || (is_new && leads(snippets, next, end, seen))
+            next == end || (is_new && leads(known, next, end, seen))
         })
     }
-    snippets.keys().map(String::as_str).find(|name| leads(snippets, name, name, &mut Vec::new()))
+    known.snippets.keys().copied().find(|name| leads(known, name, name, &mut Vec::new()))
 }
 
 /// What is wrong with a name in `defaults`; `None` when contacts or messages may lack it.
@@ -102,23 +101,39 @@ pub(super) fn problem_of_default(name: &str) -> Option<String> {
     match steps.as_slice() {
         _ if steps.iter().any(|step| step.is_empty()) => Some(format!("`{name}` is no name; {form}")),
         ["contact", "attributes", _] | ["data", _, ..] | [COUPON] => None,
+        ["slots", ..] => Some(format!("`{name}` is a list of products; give the slot a `fallback`")),
         ["contact", known] if *known != "attributes" && CONTACT_NAMES.contains(known) => None,
-        _ => Some(problem_of_name(name, |_| false).unwrap_or_else(|| format!("`{name}` is never lacking; {form}"))),
+        _ => Some(
+            problem_of_name(name, &Known::default(), |_| false).unwrap_or_else(|| format!("`{name}` is never lacking; {form}")),
+        ),
     }
 }
 
 /// `None` when every message knows `name`.
-fn problem_of_name(name: &str, is_global: impl Fn(&str) -> bool) -> Option<String> {
+fn problem_of_name(name: &str, known: &Known<'_>, is_global: impl Fn(&str) -> bool) -> Option<String> {
     let mut steps = name.split('.');
     let first = steps.next().unwrap_or_default();
     if first == "data" || NAMES.contains(&first) || is_global(first) {
         return None;
+    }
+    if first == "slots" {
+        return problem_of_slot(steps.next(), known);
     }
     if first != "contact" {
         return Some(format!("`{first}` is not known; there are contact, data, {}", NAMES.join(", ")));
     }
     let second = steps.next().filter(|second| !CONTACT_NAMES.contains(second))?;
     Some(format!("`contact.{second}` is not known; there are contact.{}", CONTACT_NAMES.join(", contact.")))
+}
+
+/// `None` when the campaign has such a slot, or where any of its slots will do.
+fn problem_of_slot(slot: Option<&str>, known: &Known<'_>) -> Option<String> {
+    if known.slots.is_empty() {
+        return Some("`slots` is not known here; a campaign that writes `slots` knows them, in its copies".to_owned());
+    }
+    let slot = slot.filter(|slot| !known.slots.contains_key(slot))?;
+    let names: Vec<&str> = known.slots.keys().copied().collect();
+    Some(format!("`slots.{slot}` is not known; there are slots.{}", names.join(", slots.")))
 }
 
 /// The line where `name` is first written, as well as can be told from the text.

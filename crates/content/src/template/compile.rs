@@ -1,13 +1,13 @@
-//! One copy becomes templates: its own parts, its translations, and from where each takes what it does not have.
+//! One copy becomes templates: its own parts, its translations, from where each takes what it does not have, and the snippets in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Environment;
-use vocabulary::{Channel, Copy, Missing};
+use vocabulary::{Channel, Copy, Missing, Slot, Snippet};
 
-use super::LOCALES_MAX;
 use super::check;
 use super::engine::{SNIPPETS, Text};
+use super::{Given, LOCALES_MAX, SNIPPETS_MAX};
 use crate::error::{ContentError, Part, Place};
 use crate::language::{Direction, Tag};
 use crate::values::{COUPON, Defaults};
@@ -75,30 +75,100 @@ struct Written<'a> {
     line: Vec<usize>,
 }
 
-/// Adds the snippets, each as HTML, as text, as subject, and as text made from HTML.
-pub(super) fn snippets(environment: &mut Environment<'static>, snippets: &BTreeMap<String, String>) -> Result<(), ContentError> {
-    if snippets.len() > super::SNIPPETS_MAX {
-        return Err(ContentError::SnippetCount(snippets.len()));
+/// What templates may name beside what every message knows.
+#[derive(Debug, Default)]
+pub(crate) struct Known<'a> {
+    pub(super) snippets: BTreeMap<&'a str, &'a Snippet>,
+    pub(super) slots: BTreeMap<&'a str, &'a Slot>,
+}
+
+impl<'a> Known<'a> {
+    /// # Errors
+    /// Too many snippets, or one that takes in itself.
+    pub(crate) fn new(given: Given<'a>) -> Result<Self, ContentError> {
+        if given.snippets.len() > SNIPPETS_MAX {
+            return Err(ContentError::SnippetCount(given.snippets.len()));
+        }
+        let snippets = given.snippets.iter().map(|snippet| (snippet.snippet.as_str(), snippet)).collect();
+        let known = Self { snippets, slots: given.slots.iter().map(|(name, slot)| (name.as_str(), slot)).collect() };
+        match check::circle(&known) {
+            Some(name) => Err(in_snippet(name, None, (1, "includes itself; take one of its includes out".to_owned()))),
+            None => Ok(known),
+        }
     }
-    let wrong = |name: &str, (line, problem)| ContentError::Compile { place: Place::Snippet(name.to_owned()), line, problem };
-    for (name, source) in snippets {
+}
+
+impl Known<'_> {
+    /// What a snippet says in a language; `None` where there is none of that name.
+    pub(crate) fn said(&self, name: &str, key: &str) -> Option<&str> {
+        said(self.snippets.get(name)?, key).ok().map(|(_, text)| text)
+    }
+}
+
+/// The key of a language tag; `None` where it is none.
+pub(crate) fn key_of(tag: &str) -> Option<String> {
+    Tag::parse(tag).map(|tag| tag.key())
+}
+
+fn in_snippet(name: &str, language: Option<&str>, (line, problem): (usize, String)) -> ContentError {
+    let place = Place::Snippet { name: name.to_owned(), language: language.map(str::to_owned) };
+    ContentError::Compile { place, line, problem }
+}
+
+/// What stands for the language of parts that do not say theirs.
+pub(crate) const NO_LANGUAGE: &str = "-";
+
+/// The snippets that templates take in, with the key of the language they are taken in for.
+pub(crate) type Taken = BTreeSet<(String, String)>;
+
+/// The tags of a snippet's translations by their keys.
+pub(crate) fn keys_of_snippet(snippet: &Snippet) -> Result<BTreeMap<String, &str>, ContentError> {
+    let mut keys: BTreeMap<String, &str> = BTreeMap::new();
+    for tag in snippet.locales.keys() {
+        let wrong = |problem: String| in_snippet(&snippet.snippet, Some(tag), (1, problem));
+        let parsed =
+            Tag::parse(tag).ok_or_else(|| wrong(format!("`{tag}` is no BCP 47 language tag; write one such as `pt-BR`")))?;
+        if let Some(other) = keys.insert(parsed.key(), tag) {
+            return Err(wrong(format!("`{other}` and `{tag}` are the same language; keep one of them")));
+        }
+    }
+    Ok(keys)
+}
+
+/// What a snippet says in a language, and the tag of the translation where it is one.
+fn said<'a>(snippet: &'a Snippet, key: &str) -> Result<(Option<&'a str>, &'a str), ContentError> {
+    let tags = keys_of_snippet(snippet)?;
+    let keys = Tag::parse(key).map(|tag| tag.keys()).unwrap_or_default();
+    let found = keys.iter().find_map(|key| tags.get(key)).and_then(|tag| snippet.locales.get_key_value(*tag));
+    Ok(found.map_or((None, snippet.content.as_str()), |(tag, text)| (Some(tag.as_str()), text.as_str())))
+}
+
+/// Adds the snippets that are taken in and those that these take in, each as HTML, as text, as subject, and as text made from HTML.
+pub(crate) fn snippets(environment: &mut Environment<'static>, known: &Known<'_>, taken: Taken) -> Result<(), ContentError> {
+    let mut open: Vec<(String, String)> = taken.iter().cloned().collect();
+    let mut seen = taken;
+    while let Some((name, key)) = open.pop() {
+        let snippet = known.snippets.get(name.as_str()).expect("whoever includes a snippet was checked");
+        let (language, source) = said(snippet, &key)?;
+        let wrong = |problem| in_snippet(&name, language, problem);
         let limit = Part::Html.template_bytes_max();
         if source.len() > limit {
-            let place = Place::Snippet(name.clone());
+            let place = Place::Snippet { name: name.clone(), language: language.map(str::to_owned) };
             return Err(ContentError::TemplateTooLarge { place, bytes: source.len(), limit });
         }
         for kind in Part::ALL {
-            let template = format!("{SNIPPETS}{name}/{kind}");
-            check::add(environment, &template, source, snippets).map_err(|problem| wrong(name, problem))?;
+            check::add(environment, &format!("{SNIPPETS}{name}/{key}/{kind}"), source, known).map_err(wrong)?;
         }
-        let text = plain::text_of(source).map_err(|problem| wrong(name, problem))?;
-        let template = format!("{SNIPPETS}{name}/{MADE}");
-        check::add(environment, &template, &text, snippets).map_err(|problem| wrong(name, problem))?;
+        let text = plain::text_of(source).map_err(wrong)?;
+        check::add(environment, &format!("{SNIPPETS}{name}/{key}/{MADE}"), &text, known).map_err(wrong)?;
+        for (_, next) in check::includes(source) {
+            let next = (next.expect("it was checked").to_owned(), key.clone());
+            if seen.insert(next.clone()) {
+                open.push(next);
+            }
+        }
     }
-    match check::circle(snippets) {
-        Some(name) => Err(wrong(name, (1, "includes itself; take one of its includes out".to_owned()))),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// What the names of templates end in that are text made from HTML.
@@ -107,10 +177,11 @@ const MADE: &str = "made";
 /// Compiles one copy.
 pub(super) fn copy(
     environment: &mut Environment<'static>,
+    taken: &mut Taken,
     name: &str,
     copy: &Copy,
     channel: Channel,
-    snippets: &BTreeMap<String, String>,
+    known: &Known<'_>,
 ) -> Result<Compiled, ContentError> {
     let (mut written, by_key) = read(name, copy)?;
     for (place, this) in written.iter_mut().enumerate() {
@@ -118,7 +189,7 @@ pub(super) fn copy(
         let others = others.iter().filter_map(|key| by_key.get(key).copied()).filter(|other| *other != place);
         this.line = std::iter::once(place).chain(others).collect();
     }
-    let mut compiler = Compiler { environment, snippets, name, channel, texts: BTreeMap::new() };
+    let mut compiler = Compiler { environment, taken, known, name, channel, texts: BTreeMap::new() };
     let mut spoken = Vec::with_capacity(written.len());
     for place in 0..written.len() {
         spoken.push(compiler.spoken(&written, place, copy)?);
@@ -162,7 +233,8 @@ fn read<'a>(name: &str, copy: &'a Copy) -> Result<(Vec<Written<'a>>, BTreeMap<St
 
 struct Compiler<'a> {
     environment: &'a mut Environment<'static>,
-    snippets: &'a BTreeMap<String, String>,
+    taken: &'a mut Taken,
+    known: &'a Known<'a>,
     name: &'a str,
     channel: Channel,
     /// What was compiled, by the place of its language and the name of its kind.
@@ -244,13 +316,13 @@ impl Compiler<'_> {
         if bytes > limit {
             return Err(ContentError::TemplateTooLarge { place: at, bytes, limit });
         }
-        let template = self.add(place, &part.to_string(), source, &at)?;
+        let template = self.add(written, place, &part.to_string(), source, &at)?;
         let mut text = Text { template, place: at, written: None, is_made: false };
         if part == Part::Html {
             let wrong = |(line, problem)| ContentError::Compile { place: text.place.clone(), line, problem };
             let finished = mail::finished(source, written.tag.as_ref()).map_err(wrong)?;
             if finished != source {
-                self.add(place, &part.to_string(), &finished, &text.place)?;
+                self.add(written, place, &part.to_string(), &finished, &text.place)?;
                 text.written = Some(source.to_owned());
             }
         }
@@ -268,17 +340,20 @@ impl Compiler<'_> {
         let source = self.environment.get_template(&html.template).expect("it was compiled").source().to_owned();
         let wrong = |(line, problem)| ContentError::Compile { place: html.place.clone(), line, problem };
         let made = plain::text_of(&source).map_err(wrong)?;
-        let template = self.add(place, MADE, &made, &html.place)?;
+        let template = self.add(written, place, MADE, &made, &html.place)?;
         let text =
             Text { template, written: Some(written.parts[Part::Html as usize].to_owned()), place: html.place, is_made: true };
         self.texts.insert((place, MADE.to_owned()), text.clone());
         Ok(text)
     }
 
-    fn add(&mut self, place: usize, kind: &str, source: &str, at: &Place) -> Result<String, ContentError> {
-        let template = format!("copies/{}/{place}/{kind}", self.name);
+    fn add(&mut self, written: &Written<'_>, place: usize, kind: &str, source: &str, at: &Place) -> Result<String, ContentError> {
+        let key = written.tag.as_ref().map_or_else(|| NO_LANGUAGE.to_owned(), Tag::key);
+        let template = format!("copies/{}/{place}/{key}/{kind}", self.name);
         let wrong = |(line, problem)| ContentError::Compile { place: at.clone(), line, problem };
-        check::add(self.environment, &template, source, self.snippets).map_err(wrong)?;
+        check::add(self.environment, &template, source, self.known).map_err(wrong)?;
+        let names = check::includes(source).into_iter().filter_map(|(_, name)| name);
+        self.taken.extend(names.map(|name| (name.to_owned(), key.clone())));
         Ok(template)
     }
 

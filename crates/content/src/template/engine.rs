@@ -26,15 +26,16 @@ pub(super) struct Text {
     pub(super) is_made: bool,
 }
 
-pub(super) fn new_environment() -> Environment<'static> {
+pub(crate) fn new_environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL_PER_PART));
     environment.set_auto_escape_callback(|name| if name.ends_with("/html") { AutoEscape::Html } else { AutoEscape::None });
-    // A snippet becomes what includes it: HTML, text, or text made from HTML.
+    // A snippet becomes what includes it: HTML, text, or text made from HTML, in its language.
     environment.set_path_join_callback(|name, parent| {
-        let kind = parent.rsplit('/').next().unwrap_or_default();
-        format!("{name}/{kind}").into()
+        let mut steps = parent.rsplit('/');
+        let (kind, key) = (steps.next().unwrap_or_default(), steps.next().unwrap_or_default());
+        format!("{name}/{key}/{kind}").into()
     });
     // Errors would carry a copy of the template and of the contact: too dear, and addresses do not belong in logs.
     environment.set_debug(false);
@@ -62,7 +63,7 @@ fn render_error(environment: &Environment<'_>, text: &Text, error: &Error, skips
     let mut line = error.line().unwrap_or(1);
     let mut place = text.place.clone();
     if let Some(snippet) = snippet_of(name) {
-        place = Place::Snippet(snippet.to_owned());
+        place = Place::Snippet { name: snippet.to_owned(), language: None };
     } else if let Some(written) = &text.written {
         // Lines of what was made of the template are not those of its author.
         let asked = error.range().and_then(|range| source.get(range)).filter(|asked| !asked.trim().is_empty());
@@ -76,8 +77,8 @@ fn render_error(environment: &Environment<'_>, text: &Text, error: &Error, skips
 
 /// The name of the snippet whose template has this name.
 fn snippet_of(template: &str) -> Option<&str> {
-    let (name, _) = template.strip_prefix(SNIPPETS)?.rsplit_once('/')?;
-    Some(name)
+    // Behind the name are its language and what it becomes.
+    template.strip_prefix(SNIPPETS)?.rsplitn(3, '/').nth(2)
 }
 
 /// What went wrong in a snippet, not that it was included.

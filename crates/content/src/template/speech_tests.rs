@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use vocabulary::{Channel, Contact, ContactKey, Copy, Missing, Profile, Timestamp, Translation};
+use vocabulary::{Channel, Contact, ContactKey, Copy, Missing, Profile, Snippet, Timestamp, Translation};
 
 use super::*;
+use crate::{NO_SLOTS, check_snippets};
 
 fn all(mark: &str) -> Translation {
     Translation { subject: mark.into(), html: format!("<p>{mark}</p>"), text: mark.into(), ..Translation::default() }
@@ -41,7 +42,17 @@ fn render_with(library: &Library, contact: &Contact, data: &Data) -> Result<Rend
 
 fn context<'a>(contact: &'a Contact, data: &'a Data) -> RenderContext<'a> {
     let now = "2026-11-11T12:00:00Z".parse().unwrap();
-    RenderContext { contact, campaign: "c", variant: "v", unsubscribe_url: "u", preferences_url: "p", data, coupon: None, now }
+    RenderContext {
+        contact,
+        campaign: "c",
+        variant: "v",
+        unsubscribe_url: "u",
+        preferences_url: "p",
+        data,
+        coupon: None,
+        slots: &NO_SLOTS,
+        now,
+    }
 }
 
 fn rendered(library: &Library, language: Option<&str>) -> Rendered {
@@ -292,11 +303,18 @@ fn previews_are_in_the_language_asked_for() {
 #[test]
 fn snippets_become_what_includes_them() {
     let snippets = |pairs: &[(&str, &str)]| {
-        pairs.iter().map(|(name, source)| ((*name).to_owned(), (*source).to_owned())).collect::<BTreeMap<_, _>>()
+        let snippet = |(name, content): &(&str, &str)| Snippet {
+            snippet: (*name).to_owned(),
+            content: (*content).to_owned(),
+            ..Snippet::default()
+        };
+        pairs.iter().map(snippet).collect::<Vec<_>>()
     };
     let compiled = |html: &str, text: &str, pairs: &[(&str, &str)]| {
         let copy = Copy { html: html.into(), text: text.into(), ..copy(None, &[]) };
-        Library::compile_with(&BTreeMap::from([("a".to_owned(), copy)]), Channel::Email, &snippets(pairs))
+        let snippets = snippets(pairs);
+        let given = Given { snippets: &snippets, ..Given::default() };
+        Library::compile_with(&BTreeMap::from([("a".to_owned(), copy)]), Channel::Email, given)
     };
     let take = "{% include \"snippets/foot\" %}";
     let foot = ("foot", "<p>{{ contact.attributes.shop }}</p>");
@@ -325,10 +343,73 @@ fn snippets_become_what_includes_them() {
     let circle = [("a", "{% include 'snippets/b' %}"), ("b", "{% include 'snippets/a' %}")];
     check("x", &circle, "content: snippet `a`, line 1: includes itself; take one of its includes out");
     check(
-        "x",
+        "{% include 'snippets/a' %}",
         &[("a", "\n{{ contct }}")],
         "content: snippet `a`, line 2: `contct` is not known; there are contact, data, campaign, coupon, \
          direction, locale, now, preferences_url, unsubscribe_url, variant",
+    );
+}
+
+#[test]
+fn snippets_speak_the_language_of_what_takes_them_in() {
+    let locales = [("de", "<i>Gruß {% include 'snippets/name' %}</i>"), ("zh-Hant", "<i>祝好</i>")];
+    let locales: BTreeMap<String, String> = locales.into_iter().map(|(tag, text)| (tag.to_owned(), text.to_owned())).collect();
+    let foot = Snippet { snippet: "foot".into(), content: "<i>Yours</i>".into(), locales };
+    let other = BTreeMap::from([("de-AT".to_owned(), "Das G'schäft".to_owned())]);
+    let name = Snippet { snippet: "name".into(), content: "The shop".into(), locales: other };
+    let take =
+        |mark: &str| Translation { html: format!("{mark} {{% include \"snippets/foot\" %}}"), text: String::new(), ..all(mark) };
+    let html = take("own").html;
+    let copy =
+        Copy { html, text: String::new(), ..copy(Some("en"), &[("de-AT", take("at")), ("de", take("de")), ("zh", take("zh"))]) };
+    let snippets = [foot, name];
+    let given = Given { snippets: &snippets, ..Given::default() };
+    let library = Library::compile_with(&BTreeMap::from([("a".to_owned(), copy)]), Channel::Email, given).unwrap();
+    let check = |language: Option<&str>, expect: &str| assert_eq!(rendered(&library, language).text, expect, "{language:?}");
+    check(None, "own Yours");
+    check(Some("de-CH"), "de Gruß The shop");
+    check(Some("de-AT"), "at Gruß Das G'schäft");
+    // The copy is Simplified where only `zh` is written, and so is what it takes in.
+    check(Some("zh-TW"), "own Yours");
+    check(Some("zh-CN"), "zh Yours");
+}
+
+#[test]
+fn snippets_are_looked_at_by_themselves() {
+    let snippet = |content: &str, locales: &[(&str, &str)]| Snippet {
+        snippet: "foot".into(),
+        content: content.into(),
+        locales: locales.iter().map(|(tag, text)| ((*tag).to_owned(), (*text).to_owned())).collect(),
+    };
+    assert_eq!(check_snippets(&[snippet("<p>{{ contact.country }}</p>", &[("de", "{{ unsubscribe_url }}")])]), Ok(()));
+    let check = |snippet: Snippet, expect: &str| assert_eq!(check_snippets(&[snippet]).unwrap_err().to_string(), expect);
+    check(
+        snippet("a", &[("de", "b\n{{ x")]),
+        "content: snippet `foot`, de, line 2: syntax error: unexpected end of input, expected end of variable block",
+    );
+    check(
+        snippet("a", &[("deutsch!", "b")]),
+        "content: snippet `foot`, deutsch!, line 1: `deutsch!` is no BCP 47 language tag; write one such as `pt-BR`",
+    );
+    check(
+        snippet("a", &[("zh-TW", "b"), ("zh-Hant-TW", "c")]),
+        "content: snippet `foot`, zh-TW, line 1: `zh-Hant-TW` and `zh-TW` are the same language; keep one of them",
+    );
+    check(
+        snippet("{% include 'snippets/foot' %}", &[]),
+        "content: snippet `foot`, line 1: includes itself; take one of its includes out",
+    );
+    check(
+        snippet("a", &[("de", "{% include 'snippets/foot' %}")]),
+        "content: snippet `foot`, line 1: includes itself; take one of its includes out",
+    );
+    check(
+        snippet("{% include 'snippets/head' %}", &[]),
+        "content: snippet `foot`, line 1: there is no snippet `head`; there are foot",
+    );
+    check(
+        snippet("{{ slots.viewed }}", &[]),
+        "content: snippet `foot`, line 1: `slots` is not known here; a campaign that writes `slots` knows them, in its copies",
     );
 }
 

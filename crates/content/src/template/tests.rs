@@ -5,6 +5,7 @@ use vocabulary::{ContactKey, Missing, Profile};
 
 use super::engine::one_line;
 use super::*;
+use crate::NO_SLOTS;
 
 fn copy(subject: &str, html: &str, text: &str) -> Copy {
     Copy { subject: subject.to_owned(), html: html.to_owned(), text: text.to_owned(), ..Copy::default() }
@@ -33,6 +34,7 @@ fn context<'a>(contact: &'a Contact, data: &'a Data) -> RenderContext<'a> {
         preferences_url: "p",
         data,
         coupon: None,
+        slots: &NO_SLOTS,
         now: "2026-11-11T12:00:00Z".parse().unwrap(),
     }
 }

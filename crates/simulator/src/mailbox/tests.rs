@@ -45,6 +45,7 @@ impl Writer {
             preferences_url: "",
             data: &Data::default(),
             coupon: None,
+            slots: &content::NO_SLOTS,
             now: Timestamp::UNIX_EPOCH,
         };
         let rendered = self.library.render(appeal.copy_name(), &context).unwrap();
