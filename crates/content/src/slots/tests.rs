@@ -43,8 +43,8 @@ fn a_slot_is_filled_with_ones_own_then_with_the_fallback_and_nothing_twice() {
     check(2, &["gone", "b", "c"], &["d"], &["b", "c"]);
     check(2, &["gone"], &["gone", "d"], &["d"]);
     check(2, &[], &[], &[]);
-    let named: Vec<&str> =
-        Slots::products(&slots(2, &["d"]), [&picks(&["b"]), &picks(&["a", "b"])].into_iter()).into_iter().collect();
+    let (slots, some) = (slots(2, &["d"]), [picks(&["b"]), picks(&["a", "b"])]);
+    let named: Vec<&str> = Slots::products(&slots, some.iter()).into_iter().collect();
     assert_eq!(named, ["a", "b", "d"]);
 }
 
@@ -75,7 +75,7 @@ fn rendered(library: &Library, own: &[&str], language: Option<&str>) -> Result<R
 
 #[test]
 fn products_are_escaped_and_become_text_too() {
-    let mail = rendered(&library(LIST, None, Missing::Fail).unwrap(), &["a", "b"], None).unwrap();
+    let mail = rendered(&library(LIST, Some("en"), Missing::Fail).unwrap(), &["a", "b"], Some("en")).unwrap();
     let expect = "<a href=\"https:&#x2f;&#x2f;shop.example&#x2f;p&#x2f;a?a=1&amp;b=2\">Apples &amp; &lt;b&gt;</a> €12.50\
                   <a href=\"https:&#x2f;&#x2f;shop.example&#x2f;p&#x2f;b?a=1&amp;b=2\">Bread</a>";
     assert!(mail.html.contains(expect), "{}", mail.html);

@@ -369,8 +369,8 @@ fn snippets_speak_the_language_of_what_takes_them_in() {
     check(None, "own Yours");
     check(Some("de-CH"), "de Gruß The shop");
     check(Some("de-AT"), "at Gruß Das G'schäft");
-    // The copy is Simplified where only `zh` is written, and so is what it takes in.
-    check(Some("zh-TW"), "own Yours");
+    // What is written as `zh` is Simplified, and takes nothing in that is Traditional.
+    check(Some("zh-TW"), "zh Yours");
     check(Some("zh-CN"), "zh Yours");
 }
 
