@@ -5,6 +5,7 @@
 mod story {
     //! What Sendlab promises, as it happens.
     mod before_and_after_start;
+    mod best_hour;
     mod coupons;
     mod letters;
     mod mid_campaign;

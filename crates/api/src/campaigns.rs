@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use control::{CampaignRow, CampaignState};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vocabulary::{Campaign, CampaignId, Experiment, Snippet};
+use vocabulary::{Campaign, CampaignId, Experiment, SendHour, Snippet};
 
 use crate::problem::Problem;
 use crate::request::{Id, Text};
@@ -70,6 +70,12 @@ fn check_content(campaign: &Campaign, experiment: &Experiment, snippets: &[Snipp
     let library = content::compile_campaign(campaign, snippets).map_err(|error| {
         Problem::unprocessable("bad_template", format!("content: {error}"), "correct the template and send it again")
     })?;
+    let learned = experiment.variants.iter().find(|variant| campaign.triggered && variant.send_hour == Some(SendHour::Learned));
+    if let Some(variant) = learned {
+        let message =
+            format!("triggered: variant `{}` leaves at a learned hour, which needs an audience to learn from", variant.name);
+        return Err(Problem::unprocessable("no_audience", message, "give the variant an hour, or the campaign an audience"));
+    }
     let Some(variant) = experiment.variants.iter().find(|variant| !campaign.content.contains_key(variant.copy_name())) else {
         return Ok(library);
     };

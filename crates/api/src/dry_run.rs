@@ -10,7 +10,7 @@ use content::{Library, Segments};
 use gateways::SmsPrice;
 use gateways::warm_up::day_of;
 use jiff::{Timestamp, ToSpan as _};
-use planning::{Brief, Counts, Draft, DryRun, Stores, done_at, spread_over_days};
+use planning::{Brief, Counts, Draft, DryRun, LearnedHour, Stores, done_at, spread_over_days};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -67,6 +67,8 @@ pub(crate) struct DryRunView {
     by_variant: Vec<VariantCount>,
     /// By the hour in which messages are due, in UTC.
     by_hour: Vec<HourCount>,
+    /// Messages whose hour is learned, by that hour of the contacts' own clocks and by whose habit it is; empty where none is.
+    by_learned_hour: Vec<LearnedHourCount>,
     /// What rules do to how many, the most first.
     by_rule: Vec<RuleCount>,
     /// What text messages will cost, by currency; `null` for other channels.
@@ -101,6 +103,17 @@ pub(crate) struct HourCount {
     /// Its beginning, RFC 3339.
     hour: String,
     /// Messages due in it.
+    sent: u64,
+}
+
+/// An hour that was learned.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LearnedHourCount {
+    /// By the contacts' own clocks, 0 to 23.
+    hour: u8,
+    /// Whose habit it is: `contact` their own, `market` that of people of their market, `default` nobody's, as too little is known.
+    from: &'static str,
+    /// Messages. Rules may still put them off.
     sent: u64,
 }
 
@@ -225,6 +238,8 @@ fn view(run: DryRun, dues: &[Timestamp], per_second: Option<f64>, now: Timestamp
         left_out: ruled.counts.left_out,
         example: ruled.reason.to_string(),
     };
+    let learned =
+        |(learned, sent): (LearnedHour, u64)| LearnedHourCount { hour: learned.hour, from: learned.from.as_str(), sent };
     let mut by_rule: Vec<RuleCount> = run.by_rule.into_iter().map(rule).collect();
     by_rule.sort_by_key(|count| std::cmp::Reverse(count.put_off + count.left_out));
     DryRunView {
@@ -239,6 +254,7 @@ fn view(run: DryRun, dues: &[Timestamp], per_second: Option<f64>, now: Timestamp
         by_market,
         by_variant: run.by_variant.into_iter().map(variant).collect(),
         by_hour: run.by_hour.into_iter().map(|(hour, sent)| HourCount { hour: hour.to_string(), sent }).collect(),
+        by_learned_hour: run.by_learned_hour.into_iter().map(learned).collect(),
         by_rule,
         cost: None,
         coupons: Vec::new(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use lake::PlanRow;
-use planning::{Asked, Explained, Sources};
+use planning::{Asked, Explained, Habit, Learned, Sources};
 use policy::{Answer, Decision, Finding, Rules};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -71,10 +71,45 @@ pub(crate) struct ExplanationView {
     decided: DecisionView,
     /// Whether both are the same; `null` without a plan. Where not, what is known of the contact has changed since.
     agrees: Option<bool>,
+    /// The hour that was learned for them; `null` where no variant leaves at it.
+    learned_hour: Option<LearnedHourView>,
     /// Every rule's input and answer, for each variant that was asked about.
     variants: Vec<VariantView>,
     /// What became of the message since, by the ledger.
     message: Option<MessageView>,
+}
+
+/// An hour that was learned.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LearnedHourView {
+    /// By the contact's own clock, 0 to 23.
+    hour: u8,
+    /// Whose habit it is: `contact` their own, `market` that of people of their market, `default` nobody's, as too little is known.
+    from: &'static str,
+    /// Hours of the last 90 days in which they opened or clicked something themselves.
+    own_acts: u64,
+    /// The same of all contacts of the audience that are of their market.
+    market_acts: u64,
+    /// Why this hour, in a sentence.
+    because: String,
+}
+
+impl From<Learned> for LearnedHourView {
+    fn from(learned: Learned) -> Self {
+        let Learned { hour, own_acts, market_acts } = learned;
+        let because = match hour.from {
+            Habit::Contact => {
+                format!("in {own_acts} hours of 90 days they opened or clicked, which outweighs what their market does")
+            }
+            Habit::Market => format!(
+                "people of their market opened or clicked in {market_acts} hours; their own {own_acts} do not outweigh that"
+            ),
+            Habit::Default => {
+                format!("{own_acts} hours of their own and {market_acts} of their market are too few to know a habit")
+            }
+        };
+        Self { hour: hour.hour, from: hour.from.as_str(), own_acts, market_acts, because }
+    }
 }
 
 /// A decision about one contact.
@@ -219,7 +254,7 @@ async fn explain(
     let rules = parts.rules.current();
     let found = planning::explain(from, &rules, row, &known, parts.clock.now()).await?;
     let mut views = Vec::with_capacity(found.len());
-    for Explained { contact, at, plan, step, planned, decided, asked } in found {
+    for Explained { contact, at, plan, step, planned, decided, learned, asked } in found {
         let message = parts.control.message(&content::message_id(&campaign, contact, step.as_ref())).await?;
         let (planned, decided) = (planned.as_ref().map(DecisionView::from), DecisionView::from(&decided));
         let agrees = match &planned {
@@ -234,6 +269,7 @@ async fn explain(
             planned,
             decided,
             agrees,
+            learned_hour: learned.map(LearnedHourView::from),
             variants: asked.into_iter().map(|asked| VariantView::new(&rules, asked)).collect(),
             message: message.map(MessageView::from),
         });

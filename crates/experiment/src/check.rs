@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use vocabulary::label::may_be_mailbox;
 use vocabulary::product::{SLOTS_MAX, is_slot_name};
 use vocabulary::{
-    Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Measure, Metric, Outcome, Utm, Variant, VariantName,
+    Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Measure, Metric, Outcome, SendHour, Utm, Variant, VariantName,
 };
 
 use crate::error::Problem;
@@ -75,6 +75,10 @@ pub(crate) fn problem_of_campaign(campaign: &Campaign) -> Option<Problem> {
             format!("is `{}`, which is no mailbox; write `Shop <news@shop.example>`", campaign.from.escape_debug())
         })?;
         hour("send_hour", campaign.send_hour)?;
+        within("send_hour", !campaign.triggered || campaign.send_hour != Some(SendHour::Learned), || {
+            "is `learned`, which needs an audience to learn from; a triggered campaign has none: write an hour, or leave it out"
+                .to_owned()
+        })?;
         line("window", campaign.window.as_ref())?;
         within("ends", campaign.ends.zip(campaign.start).is_none_or(|(ends, start)| ends > start), || {
             "is not after `start`; nothing could leave".to_owned()
@@ -218,7 +222,8 @@ fn within(field: &str, holds: bool, reason: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(Problem::new(field, reason())) }
 }
 
-fn hour(field: &str, hour: Option<u8>) -> Check {
+fn hour(field: &str, hour: Option<SendHour>) -> Check {
+    let hour = hour.and_then(SendHour::fixed);
     within(field, hour.is_none_or(|hour| hour < HOURS), || {
         format!("is {}; an hour is from 0 to {}", hour.unwrap_or_default(), HOURS - 1)
     })

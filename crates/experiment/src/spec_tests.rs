@@ -1,7 +1,7 @@
 //! Each mistake and the complaint it earns.
 
 use proptest::prelude::*;
-use vocabulary::{ExperimentId, Factor, Guardrail, Measure, Metric, Outcome, Variant, VariantName};
+use vocabulary::{ExperimentId, Factor, Guardrail, Measure, Metric, Outcome, SendHour, Variant, VariantName};
 
 use super::*;
 
@@ -188,6 +188,12 @@ fn mistakes_in_campaigns_are_named() {
     );
     check("share: 0.2", "cost: -1", "line 3: `cost` is -1; it must be zero or more");
     check("share: 0.2", "send_hour: 25", "line 3: `send_hour` is 25; an hour is from 0 to 23");
+    check("share: 0.2", "send_hour: lerned", "line 3: `send_hour` is `lerned`; write an hour from 0 to 23, or `learned`");
+    check(
+        "share: 0.2",
+        "triggered: true\nsend_hour: learned",
+        "line 4: `send_hour` is `learned`, which needs an audience to learn from; a triggered campaign has none: write an hour, or leave it out",
+    );
     check("share: 0.2", "mode: tset", "line 3: `mode` is `tset`, which is not one of test, recommended; the nearest is `test`");
 }
 
@@ -216,7 +222,9 @@ fn any_experiment() -> impl Strategy<Value = Experiment> {
                 .enumerate()
                 .map(|(index, (name, weight, send_hour))| {
                     let name = VariantName::new(&format!("{name}{index}")).unwrap();
-                    Variant { name, weight, copy: None, send_hour, channel: None }
+                    // The last hour there is stands for the one that is learned.
+                    let learned = |hour| if hour == 23 { SendHour::Learned } else { SendHour::At(hour) };
+                    Variant { name, weight, copy: None, send_hour: send_hour.map(learned), channel: None }
                 })
                 .collect(),
             control: None,

@@ -13,6 +13,7 @@
 //! *Invariant:* the lake reads no clock; times come with the events and as arguments.
 //! *Invariant:* nothing outside this crate sees a DataFusion or Delta type.
 
+mod acts;
 mod answer;
 mod arrow_events;
 mod blooms;
@@ -76,6 +77,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use vocabulary::{ContactKey, Event, EventId, Experiment, Rates, Slot, Timestamp};
 
+pub use acts::{Act, Acts};
 pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
 pub use changes::{Changes, FactRow};
 pub use contacts::{Audience, ContactRows, Recipient, Traits};
@@ -87,7 +89,10 @@ pub use index::IndexConfig;
 pub use log_lander::LogLander;
 pub use picks::{Picked, Picks};
 pub use place::TablesAt;
-pub use plan::{PlanReason, PlanRow, PlanRows, find_in_plan, forget_in_plan, plan_rows, planned_at, read_plan, write_plan};
+pub use plan::{
+    PlanReason, PlanRow, PlanRows, find_in_plan, forget_in_plan, plan_notes, plan_rows, planned_at, read_plan, write_plan,
+    write_plan_noting,
+};
 pub use rates::Refilled;
 pub use retention::{RETENTION_DAYS_MIN, Retention};
 pub use sends::{Sends, SentMessage};
@@ -415,6 +420,14 @@ impl Lake {
         until: Timestamp,
     ) -> Result<Sends, LakeError> {
         sends::sends(self, contacts, of, since, until).await
+    }
+
+    /// When these contacts, or all, opened and clicked something themselves after `since` and before `until`: one query.
+    ///
+    /// # Errors
+    /// As [`Lake::sql`].
+    pub async fn acts(&self, contacts: Option<&[ContactKey]>, since: Timestamp, until: Timestamp) -> Result<Acts, LakeError> {
+        acts::acts(self, contacts, since, until).await
     }
 
     /// What is known of an experiment at `as_of`: one query over the tables as they are now.

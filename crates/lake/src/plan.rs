@@ -1,7 +1,7 @@
 //! A campaign's plan: who is sent which variant when, and who is not and why; one Parquet file that senders read in slices. Those
 //! who are sent something come first, by due time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -70,12 +70,28 @@ pub struct PlanReason {
 /// The name under which a plan's file says when it was made.
 const PLANNED_AT: &str = "sendlab.planned_at";
 
+/// What names of a plan's notes begin with.
+const NOTE: &str = "sendlab.note.";
+
 /// Writes a plan that was made at `planned_at`: afterwards `path` is there whole or not at all, power losses included. Of the rows a
 /// few thousand are held at a time.
 ///
 /// # Errors
 /// [`LakeError::File`] when it cannot be written.
 pub fn write_plan(path: &Path, rows: impl IntoIterator<Item = PlanRow>, planned_at: Option<Timestamp>) -> Result<(), LakeError> {
+    write_plan_noting(path, rows, planned_at, &BTreeMap::new())
+}
+
+/// As [`write_plan`], with notes of what the plan was made from, by name.
+///
+/// # Errors
+/// As [`write_plan`].
+pub fn write_plan_noting(
+    path: &Path,
+    rows: impl IntoIterator<Item = PlanRow>,
+    planned_at: Option<Timestamp>,
+    notes: &BTreeMap<String, String>,
+) -> Result<(), LakeError> {
     let failed = || LakeError::file("write", path);
     let folder = path.parent().unwrap_or(Path::new("."));
     let unfinished = path.with_extension("unfinished");
@@ -83,8 +99,9 @@ pub fn write_plan(path: &Path, rows: impl IntoIterator<Item = PlanRow>, planned_
         fs::create_dir_all(folder)?;
         let level = ZstdLevel::try_new(1)?;
         let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level));
-        let planned_at = planned_at.map(|at| vec![KeyValue::new(PLANNED_AT.to_owned(), at.to_string())]);
-        let properties = properties.set_key_value_metadata(planned_at);
+        let planned_at = planned_at.map(|at| KeyValue::new(PLANNED_AT.to_owned(), at.to_string()));
+        let notes = notes.iter().map(|(name, note)| KeyValue::new(format!("{NOTE}{name}"), note.clone()));
+        let properties = properties.set_key_value_metadata(Some(planned_at.into_iter().chain(notes).collect()));
         let properties = properties.set_max_row_group_row_count(Some(ROW_GROUP_ROWS)).build();
         let mut writer = ArrowWriter::try_new(File::create(&unfinished)?, Arc::new(schema()), Some(properties))?;
         let mut rows = rows.into_iter();
@@ -159,11 +176,24 @@ fn runs(
 /// # Errors
 /// As [`read_plan`].
 pub fn planned_at(path: &Path) -> Result<Option<Timestamp>, LakeError> {
+    let noted = noted(path)?;
+    Ok(noted.iter().find(|pair| pair.key == PLANNED_AT).and_then(|pair| pair.value.as_deref()?.parse().ok()))
+}
+
+/// The notes of a plan, by name.
+///
+/// # Errors
+/// As [`read_plan`].
+pub fn plan_notes(path: &Path) -> Result<BTreeMap<String, String>, LakeError> {
+    let note = |pair: KeyValue| Some((pair.key.strip_prefix(NOTE)?.to_owned(), pair.value?));
+    Ok(noted(path)?.into_iter().filter_map(note).collect())
+}
+
+fn noted(path: &Path) -> Result<Vec<KeyValue>, LakeError> {
     let file = File::open(path).map_err(LakeError::file("open", path))?;
     let bad = |why: String| LakeError::BadPlan { path: path.to_owned(), why };
     let reader = SerializedFileReader::new(file).map_err(|error| bad(error.to_string()))?;
-    let noted = reader.metadata().file_metadata().key_value_metadata();
-    Ok(noted.and_then(|noted| noted.iter().find(|pair| pair.key == PLANNED_AT)?.value.as_deref()?.parse().ok()))
+    Ok(reader.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default())
 }
 
 fn schema() -> Schema {
@@ -273,7 +303,7 @@ pub fn forget_in_plan(
         forgotten += 1;
     }
     if forgotten > 0 {
-        write_plan(path, rows, planned_at(path)?)?;
+        write_plan_noting(path, rows, planned_at(path)?, &plan_notes(path)?)?;
     }
     Ok(forgotten)
 }
@@ -308,8 +338,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plans/spring.parquet");
         let (rows, made_at) = (rows(40_000), "2026-11-11T00:00:00.5Z".parse().ok());
-        write_plan(&path, rows.clone(), made_at).unwrap();
-        assert_eq!(planned_at(&path).unwrap(), made_at);
+        let notes = BTreeMap::from([("hours".to_owned(), "{\"DE\": 9}".to_owned())]);
+        write_plan_noting(&path, rows.clone(), made_at, &notes).unwrap();
+        assert_eq!((planned_at(&path).unwrap(), plan_notes(&path).unwrap()), (made_at, notes.clone()));
         let check = |first: usize, count: usize, expect: &[PlanRow]| {
             assert_eq!(read_plan(&path, first, count).unwrap(), expect, "{first} {count}");
         };
@@ -330,6 +361,7 @@ mod tests {
         assert_eq!((found[1].contact, found[1].due, &found[1].market), (nobody, rows[7].due, &None));
         assert!(!rows[7].picks.is_empty() && found[1].picks.is_empty());
         assert_eq!((&found[0], &found[2], planned_at(&path).unwrap()), (&rows[6], &rows[8], made_at));
+        assert_eq!(plan_notes(&path).unwrap(), notes);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use control::{Control, SegmentUse};
 use jiff::Timestamp;
 use lake::{Audience, Group};
-use vocabulary::{Campaign, ContactKey, Experiment, Mode, Variant, VariantName};
+use vocabulary::{Campaign, ContactKey, Experiment, Mode, SendHour, Variant, VariantName};
 
 use crate::{PlanningError, Sources};
 
@@ -39,6 +39,27 @@ impl Brief {
             }
         };
         Ok(Self { campaign, experiment, recommended })
+    }
+
+    /// The variants that its recipients may get.
+    pub fn variants(&self) -> impl Iterator<Item = &Variant> {
+        let (tested, recommended) = match self.campaign.mode {
+            Mode::Test => (self.experiment.variants.as_slice(), None),
+            Mode::Recommended => (&[][..], self.recommended.as_ref()),
+        };
+        tested.iter().chain(recommended)
+    }
+
+    /// At which hour a variant leaves; at once where absent.
+    #[must_use]
+    pub fn send_hour(&self, variant: &Variant) -> Option<SendHour> {
+        variant.send_hour.or(self.campaign.send_hour)
+    }
+
+    /// Whether hours are to be learned for it.
+    #[must_use]
+    pub fn learns(&self) -> bool {
+        self.variants().any(|variant| self.send_hour(variant) == Some(SendHour::Learned))
     }
 
     /// Whom the campaign goes to at `now`, of all contacts or of some; with the use of its segment, if it has one, which is

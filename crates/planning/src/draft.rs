@@ -1,6 +1,6 @@
 //! A plan while it is made: 24 bytes for each contact beside the audience, because an audience may be tens of millions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
 use std::sync::Arc;
 
@@ -9,11 +9,12 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use lake::{Picks, PlanReason, PlanRow, Recipient};
 use policy::Rules;
-use vocabulary::{ContactKey, VariantName};
+use vocabulary::{ContactKey, Mode, SendHour, Variant, VariantName};
 
 use crate::dry_run::DryRun;
-use crate::facts::{CONTACTS_AT_ONCE, History, Known, Stores, tell};
-use crate::fate::{Fate, Planner};
+use crate::facts::{CONTACTS_AT_ONCE, History, Known, Sources, Stores, tell};
+use crate::fate::{Fate, Person, Planner};
+use crate::hours::{Habits, LearnedHour, PackedHour};
 use crate::{Brief, PlanningError};
 
 /// Decisions about an audience, which become the rows of a plan.
@@ -24,6 +25,17 @@ pub struct Draft {
     rows: Vec<Row>,
     variants: Table<VariantName>,
     reasons: Table<PlanReason>,
+    learned: Option<LearnedHours>,
+}
+
+/// The hours that were learned for an audience.
+#[derive(Debug, Clone)]
+struct LearnedHours {
+    habits: Arc<Habits>,
+    /// One for each recipient.
+    hours: Arc<Vec<PackedHour>>,
+    /// The places of variants that leave at them; 0 stands for what is recommended when a message leaves.
+    variants: Vec<u16>,
 }
 
 /// One decision. In the order of a plan: by due time, nobody's last, then by contact.
@@ -38,6 +50,9 @@ struct Row {
 }
 
 const NEVER: i64 = i64::MAX;
+
+/// The name of the note of a plan that says what was learned of hours.
+pub(crate) const HABITS: &str = "habits";
 
 impl Row {
     /// When the message is to leave; `None` where nothing is sent.
@@ -88,7 +103,7 @@ impl Draft {
     /// Nothing decided yet about these recipients, who are ordered by key.
     fn of(recipients: Arc<Vec<Recipient>>) -> Self {
         let rows = Vec::with_capacity(recipients.len());
-        Self { recipients, rows, variants: Table::default(), reasons: Table::default() }
+        Self { recipients, rows, variants: Table::default(), reasons: Table::default(), learned: None }
     }
 
     /// Decides about everybody in the audience of a campaign at `now`, on all cores; with the use of its segment, if it has one.
@@ -106,7 +121,11 @@ impl Draft {
         let history = from.history(None, &brief.experiment, now).await?;
         let planner = Planner::new(brief.clone(), rules, now);
         let mut draft = Self::of(Arc::new(audience.recipients));
-        let job = Arc::new(Job { stores: stores.clone(), recipients: draft.recipients.clone(), history, planner, now });
+        if brief.learns() {
+            draft.learn(from, brief, now).await?;
+        }
+        let hours = draft.learned.as_ref().map(|learned| learned.hours.clone());
+        let job = Arc::new(Job { stores: stores.clone(), recipients: draft.recipients.clone(), history, planner, hours, now });
         let parties = (0..draft.recipients.len()).step_by(CONTACTS_AT_ONCE);
         let parties = stream::iter(parties).map(|first| tokio::spawn(job.clone().decide(first)));
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -115,6 +134,33 @@ impl Draft {
             draft.push(decided??);
         }
         Ok((draft, used))
+    }
+
+    /// Learns at which hours the recipients are best written to.
+    async fn learn(&mut self, from: Sources<'_>, brief: &Brief, now: Timestamp) -> Result<(), PlanningError> {
+        let (habits, acts) = from.habits(&brief.campaign, &self.recipients, now).await?;
+        let (habits, recipients) = (Arc::new(habits), self.recipients.clone());
+        let hours = {
+            let habits = habits.clone();
+            tokio::task::spawn_blocking(move || habits.hours(&recipients, &acts)).await?
+        };
+        let is_learned = |variant: &&Variant| brief.send_hour(variant) == Some(SendHour::Learned);
+        let mut place = |variant: &Variant| match brief.campaign.mode {
+            Mode::Test => self.variants.place(variant.name.clone()) as u16,
+            Mode::Recommended => 0,
+        };
+        let variants = brief.variants().filter(is_learned).map(&mut place).collect();
+        self.learned = Some(LearnedHours { habits, hours: Arc::new(hours), variants });
+        Ok(())
+    }
+
+    /// What the plan is to note of what it was made from, by name.
+    ///
+    /// # Errors
+    /// [`PlanningError::Habits`] where it cannot be written, which is a fault of this code.
+    pub fn notes(&self) -> Result<BTreeMap<String, String>, PlanningError> {
+        let note = |learned: &LearnedHours| Ok((HABITS.to_owned(), serde_json::to_string(&*learned.habits)?));
+        self.learned.iter().map(note).collect::<Result<_, _>>().map_err(PlanningError::Habits)
     }
 
     /// Takes the decisions about the next recipients.
@@ -145,6 +191,11 @@ impl Draft {
             let traits = &self.recipients[row.recipient as usize].traits;
             let (variant, why) = (self.variants.get(row.variant.into()), self.reasons.get(row.reason));
             run.add(traits.market.as_deref(), variant, row.due(), why);
+            let learned = self.learned.as_ref().filter(|learned| row.due != NEVER && learned.variants.contains(&row.variant));
+            if let Some(learned) = learned {
+                let hour = LearnedHour::from(learned.hours[row.recipient as usize]);
+                *run.by_learned_hour.entry(hour).or_default() += 1;
+            }
         }
         run
     }
@@ -176,7 +227,7 @@ impl Draft {
     /// The rows in the order of a plan: those who are sent something come first, by due time.
     pub fn into_rows(mut self) -> impl Iterator<Item = PlanRow> {
         self.rows.sort_unstable();
-        let Self { recipients, rows, variants, reasons } = self;
+        let Self { recipients, rows, variants, reasons, .. } = self;
         rows.into_iter().map(move |row| {
             let (variant, why) = (variants.get(row.variant.into()).cloned(), reasons.get(row.reason).cloned());
             let decided = Decided { due: row.due(), variant, why };
@@ -191,6 +242,8 @@ struct Job {
     recipients: Arc<Vec<Recipient>>,
     history: History,
     planner: Planner,
+    /// Where hours are learned, those of the recipients.
+    hours: Option<Arc<Vec<PackedHour>>>,
     now: Timestamp,
 }
 
@@ -201,7 +254,11 @@ impl Job {
         let permissions = self.stores.sources().permissions(&self.recipients[some.clone()], Some(self.now)).await?;
         let decide = move || {
             let mut decided = Vec::with_capacity(some.len());
-            let each = |known: Known<'_>| decided.push(Decided::from(self.planner.decide(&known.person, None)));
+            let each = |known: Known<'_>| {
+                let learned = self.hours.as_ref().map(|hours| hours[first + decided.len()].into());
+                let person = Person { learned, ..known.person };
+                decided.push(Decided::from(self.planner.decide(&person, None)));
+            };
             tell(&self.recipients[some], &permissions, &self.history, each);
             decided
         };

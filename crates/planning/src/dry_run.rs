@@ -7,6 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use lake::PlanReason;
 use vocabulary::VariantName;
 
+use crate::hours::LearnedHour;
+
 /// Recipients counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -36,6 +38,8 @@ pub struct DryRun {
     pub by_variant: BTreeMap<Option<VariantName>, u64>,
     /// Messages by the hour in which they are due, by its beginning.
     pub by_hour: BTreeMap<Timestamp, u64>,
+    /// Messages whose hour was learned, by that hour and whose habit it is.
+    pub by_learned_hour: BTreeMap<LearnedHour, u64>,
     /// By the name of a rule and its version.
     pub by_rule: BTreeMap<(Arc<str>, u32), Ruled>,
 }

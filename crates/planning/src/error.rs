@@ -12,6 +12,9 @@ pub enum PlanningError {
     /// The campaign cannot be planned as it is written; the text says what to mend.
     #[error("{0}")]
     Campaign(String),
+    /// What a plan notes of the hours that were learned cannot be read or written.
+    #[error("the plan's note of learned hours is no such note")]
+    Habits(#[source] serde_json::Error),
     /// Work that was given to other threads ended before it was done.
     #[error("a part of the work ended early")]
     Ended(#[from] tokio::task::JoinError),

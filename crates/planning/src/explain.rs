@@ -10,8 +10,9 @@ use policy::Rules;
 use triggers::Outcome;
 use vocabulary::{Campaign, Contact, ContactKey, Step};
 
-use crate::draft::Decided;
-use crate::fate::{Asked, Fate, LeftOut, Planner};
+use crate::draft::{Decided, HABITS};
+use crate::fate::{Asked, Fate, LeftOut, Person, Planner};
+use crate::hours::{Habits, Learned, habits_since};
 use crate::{Brief, PlanningError, Sources};
 
 /// What becomes of one contact in a campaign, and why.
@@ -29,6 +30,8 @@ pub struct Explained {
     pub planned: Option<PlanRow>,
     /// What the rules say of that moment, with what is known of it now.
     pub decided: PlanRow,
+    /// The hour that was learned for them, where the campaign has a variant that leaves at it.
+    pub learned: Option<Learned>,
     /// The rules' answers, for each variant that they were asked about.
     pub asked: Vec<Asked>,
 }
@@ -82,6 +85,8 @@ struct Case {
     planned: PlanRows,
     /// Who is in the audience and was not taken out.
     audience: HashSet<ContactKey>,
+    /// What the plan notes of learned hours.
+    habits: Option<Habits>,
     entries: HashMap<ContactKey, EntryRow>,
 }
 
@@ -129,12 +134,14 @@ impl Case {
     ) -> Result<Self, PlanningError> {
         let planned_for = plan.as_ref().and_then(|plan| plan.planned_for.as_ref());
         let brief = Brief::read(from.control, campaign.clone(), planned_for).await?;
-        let (at, planned) = match &plan {
+        let (at, planned, habits) = match &plan {
             Some(PlanInForce { file, .. }) => {
                 let contacts = contacts.iter().copied().collect();
-                (lake::planned_at(file)?.unwrap_or(now), lake::find_in_plan(file, &contacts)?)
+                let noted = lake::plan_notes(file)?.remove(HABITS).map(|note| serde_json::from_str(&note));
+                let habits = noted.transpose().map_err(PlanningError::Habits)?;
+                (lake::planned_at(file)?.unwrap_or(now), lake::find_in_plan(file, &contacts)?, habits)
             }
-            None => (now, PlanRows::new()),
+            None => (now, PlanRows::new(), None),
         };
         // A plan of entries names who entered, whether or not they are in the audience.
         let audience = if plan.is_some() && !campaign.triggered {
@@ -142,7 +149,8 @@ impl Case {
         } else {
             among(from, &brief, &contacts, now).await?
         };
-        Ok(Self { brief: Arc::new(brief), at, plan: plan.map(|plan| plan.version), contacts, planned, audience, entries })
+        let plan = plan.map(|plan| plan.version);
+        Ok(Self { brief: Arc::new(brief), at, plan, contacts, planned, audience, habits, entries })
     }
 
     async fn explain(
@@ -154,21 +162,48 @@ impl Case {
         let contacts: Vec<ContactKey> = recipients.iter().map(|recipient| recipient.key).collect();
         let history = from.history(Some(&contacts), &self.brief.experiment, self.at).await?;
         let planner = Planner::new(self.brief.clone(), rules.clone(), self.at);
+        let learned = self.learned(from, recipients, &contacts).await?;
         let mut explained = Vec::with_capacity(recipients.len());
         from.consider(recipients, &history, Some(self.at), |known| {
             let contact = known.recipient.key;
             let entry = self.entries.get(&contact);
+            let learned = learned.get(&contact).copied();
+            let person = Person { learned: learned.map(|learned| learned.hour), ..known.person };
             let (fate, asked) = match self.left_out(contact, entry) {
                 Some(why) => (Fate::LeftOut(why), Vec::new()),
-                None => planner.explain(&known.person, entry.map(|entry| entry.firing.firing.due)),
+                None => planner.explain(&person, entry.map(|entry| entry.firing.firing.due)),
             };
             let step = entry.map(EntryRow::step);
             let decided = plan_row(known.recipient, step.clone(), fate);
             let planned = self.planned.get(&(contact, step.clone())).cloned();
-            explained.push(Explained { contact, at: self.at, plan: self.plan, step, planned, decided, asked });
+            explained.push(Explained { contact, at: self.at, plan: self.plan, step, planned, decided, learned, asked });
         })
         .await?;
         Ok(explained)
+    }
+
+    /// The hours that were learned for contacts: with what the plan notes of their markets, else with what is known now of them.
+    async fn learned(
+        &self,
+        from: Sources<'_>,
+        recipients: &[Recipient],
+        contacts: &[ContactKey],
+    ) -> Result<HashMap<ContactKey, Learned>, PlanningError> {
+        if !self.brief.learns() {
+            return Ok(HashMap::new());
+        }
+        let habits = match &self.habits {
+            Some(noted) => noted.clone(),
+            None => {
+                let (audience, _) = self.brief.audience(from, None, self.at).await?;
+                from.habits(&self.brief.campaign, &Arc::new(audience.recipients), self.at).await?.0
+            }
+        };
+        let acts = from.lake.acts(Some(contacts), habits_since(self.at), self.at).await?;
+        let mut by_key = recipients.to_vec();
+        by_key.sort_unstable_by_key(|recipient| recipient.key);
+        let learned = habits.explain(&by_key, &acts);
+        Ok(by_key.iter().map(|recipient| recipient.key).zip(learned).collect())
     }
 
     /// Why nobody asked the rules about a contact.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use control::{Control, Permission};
 use jiff::{Timestamp, ToSpan};
-use lake::{Lake, Recipient, Sends};
+use lake::{Acts, Lake, Recipient, Sends};
 use policy::{SENDS_HOURS, SentFact};
-use vocabulary::{ContactKey, Experiment};
+use vocabulary::{Campaign, ContactKey, Experiment};
 
 use crate::PlanningError;
 use crate::fate::{Person, content_id};
+use crate::hours::{Habits, habits_since};
 
 /// Contacts asked about at once: their permissions are held in memory.
 pub(crate) const CONTACTS_AT_ONCE: usize = 20_000;
@@ -104,6 +105,21 @@ impl Sources<'_> {
         Ok(History { sends, contents: of.variants.iter().map(|variant| content_id(of, variant)).collect() })
     }
 
+    /// What is learned of the hours of an audience, which is ordered by key, and when they did what it is learned from: one query.
+    ///
+    /// # Errors
+    /// [`PlanningError`] where it cannot be read.
+    pub(crate) async fn habits(
+        &self,
+        of: &Campaign,
+        audience: &Arc<Vec<Recipient>>,
+        now: Timestamp,
+    ) -> Result<(Habits, Acts), PlanningError> {
+        let acts = self.lake.acts(None, habits_since(now), now).await?;
+        let (of, audience) = (of.clone(), audience.clone());
+        Ok(tokio::task::spawn_blocking(move || (Habits::learn(&of, &audience, &acts), acts)).await?)
+    }
+
     /// What `control` knows of these recipients. With `as_of` only what was known then counts.
     ///
     /// # Errors
@@ -149,6 +165,7 @@ pub(crate) fn tell(recipients: &[Recipient], permissions: &Permissions, history:
             consents: &permission.consents,
             suppressions: &permission.suppressions,
             sends: &sends,
+            learned: None,
         };
         each(Known { recipient, person });
     }

@@ -15,9 +15,10 @@ use policy::{
     ConsentFact, ContactFacts, ContactZone, Decision, Explanation, MessageFacts, Rules, Schedule, Sender, SentFact, Suppression,
     Why, Window,
 };
-use vocabulary::{Campaign, Channel, Contact, ContactKey, Experiment, Mode, Variant, VariantName};
+use vocabulary::{Campaign, Channel, Contact, ContactKey, Experiment, Mode, SendHour, Variant, VariantName};
 
 use crate::Brief;
+use crate::hours::{Habits, LearnedHour};
 
 /// What decides about a contact, borrowed from whoever keeps it.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +41,8 @@ pub struct Person<'a> {
     pub suppressions: &'a [Suppression],
     /// What they were sent in the last [`policy::SENDS_HOURS`] hours, in any order.
     pub sends: &'a [SentFact<'a>],
+    /// The hour that was learned, where the campaign asks for it.
+    pub learned: Option<LearnedHour>,
 }
 
 impl<'a> Person<'a> {
@@ -56,6 +59,7 @@ impl<'a> Person<'a> {
             consents: &permission.consents,
             suppressions: &permission.suppressions,
             sends,
+            learned: None,
         }
     }
 
@@ -170,9 +174,16 @@ pub struct Planner {
     arms: Vec<Arm>,
     /// When the plan is made.
     now: Timestamp,
+    /// The hour of those for whom none was learned, where one is asked for.
+    hour_default: u8,
+    /// Whether any variant's hour is learned.
+    learns: bool,
     /// For each time zone that was met, `""` for none, when each variant is meant to leave: few zones stand in many contacts.
-    clocks: RwLock<HashMap<String, Arc<[Timestamp]>>>,
+    clocks: RwLock<HashMap<String, Clock>>,
 }
+
+/// When each variant is meant to leave in one time zone, by the hour that was learned; last where none was.
+type Clock = [Option<Arc<[Timestamp]>>; 25];
 
 impl fmt::Debug for Planner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,15 +195,13 @@ impl Planner {
     /// Prepares a checked campaign at `now`.
     #[must_use]
     pub fn new(brief: Arc<Brief>, rules: Arc<Rules>, now: Timestamp) -> Self {
-        let Brief { campaign, experiment, recommended } = &*brief;
-        let variants: Vec<&Variant> = match campaign.mode {
-            Mode::Test => experiment.variants.iter().collect(),
-            Mode::Recommended => recommended.iter().collect(),
-        };
+        let Brief { campaign, experiment, .. } = &*brief;
         let arm = |variant: &Variant| Arm { variant: variant.clone(), content: content_id(experiment, variant) };
         Self {
             assigner: (campaign.mode == Mode::Test).then(|| Assigner::new(experiment)),
-            arms: variants.into_iter().map(arm).collect(),
+            arms: brief.variants().map(arm).collect(),
+            hour_default: Habits::none(campaign).default_hour(),
+            learns: brief.learns(),
             now,
             clocks: RwLock::default(),
             rules,
@@ -246,8 +255,8 @@ impl Planner {
         }
         let assigned = self.assigner.as_ref().map(|assigner| assigner.assign(person.key).variant);
         let dues = match entered {
-            None => self.dues(person.time_zone),
-            Some(entered) => self.dues_from(entered, person.time_zone),
+            None => self.dues(person.time_zone, person.learned),
+            Some(entered) => self.dues_from(entered, person.time_zone, person.learned),
         };
         let mut chosen = None;
         let refused = person.facts(|contact| {
@@ -276,20 +285,27 @@ impl Planner {
         self.brief.campaign.start.unwrap_or(meant_for).max(meant_for)
     }
 
-    /// When each variant is meant to leave for contacts of a time zone.
-    fn dues(&self, time_zone: Option<&str>) -> Arc<[Timestamp]> {
-        let zone = time_zone.unwrap_or_default();
-        if let Some(known) = self.clocks.read().unwrap_or_else(PoisonError::into_inner).get(zone) {
+    /// When each variant is meant to leave for contacts of a time zone whose hour is the one that was learned.
+    fn dues(&self, time_zone: Option<&str>, learned: Option<LearnedHour>) -> Arc<[Timestamp]> {
+        let (zone, learned) = (time_zone.unwrap_or_default(), learned.filter(|_| self.learns));
+        let place = learned.map_or(24, |learned| usize::from(learned.hour).min(23));
+        let clocks = self.clocks.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = clocks.get(zone).and_then(|clock| clock[place].as_ref()) {
             return known.clone();
         }
-        let dues = self.dues_from(self.now, time_zone);
-        self.clocks.write().unwrap_or_else(PoisonError::into_inner).insert(zone.to_owned(), dues.clone());
+        drop(clocks);
+        let dues = self.dues_from(self.now, time_zone, learned);
+        let mut clocks = self.clocks.write().unwrap_or_else(PoisonError::into_inner);
+        clocks.entry(zone.to_owned()).or_default()[place] = Some(dues.clone());
         dues
     }
 
-    fn dues_from(&self, meant_for: Timestamp, time_zone: Option<&str>) -> Arc<[Timestamp]> {
+    fn dues_from(&self, meant_for: Timestamp, time_zone: Option<&str>, learned: Option<LearnedHour>) -> Arc<[Timestamp]> {
         let start = self.start(meant_for);
-        let hour = |arm: &Arm| arm.variant.send_hour.or(self.brief.campaign.send_hour);
+        let hour = |arm: &Arm| match self.brief.send_hour(&arm.variant)? {
+            SendHour::At(hour) => Some(hour),
+            SendHour::Learned => Some(learned.map_or(self.hour_default, |learned| learned.hour)),
+        };
         self.arms.iter().map(|arm| due(start, hour(arm), time_zone)).collect()
     }
 }
@@ -380,6 +396,7 @@ mod tests {
             consents: &[],
             suppressions: &[],
             sends: &[],
+            learned: None,
         }
     }
 
@@ -432,6 +449,32 @@ mod tests {
         });
         let late_name = VariantName::new("late").unwrap();
         assert_eq!(late, Some((Some(late_name), at("2026-11-13T08:00:00Z"), "schedule/window".to_owned())));
+    }
+
+    #[test]
+    fn a_learned_hour_is_a_variant_like_others() {
+        let (mut experiment, rules) = (experiment(), Arc::new(Rules::embedded().unwrap()));
+        experiment.variants[1].send_hour = Some(SendHour::Learned);
+        let consents = [consent(Some(Basis::Express))];
+        let person = Person { country: Some("GB"), time_zone: Some("Europe/London"), consents: &consents, ..nobody() };
+        let due_of = |campaign: Campaign, learned: Option<u8>, variant: &str| {
+            let brief = Arc::new(Brief { campaign, experiment: experiment.clone(), recommended: None });
+            let planner = Planner::new(brief, rules.clone(), at("2026-11-12T10:00:00Z"));
+            let learned = learned.map(|hour| LearnedHour { hour, from: crate::Habit::Contact });
+            let people = (1..=40).map(|key| Person { key: ContactKey::from_i64(key).unwrap(), learned, ..person });
+            let dues = people.filter_map(|person| match planner.decide(&person, None) {
+                Fate::Send { variant: Some(name), due, moved: None } if name.as_str() == variant => Some(due.to_string()),
+                Fate::Send { .. } => None,
+                fate => panic!("{fate:?}"),
+            });
+            let dues: std::collections::BTreeSet<String> = dues.collect();
+            dues.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(due_of(campaign(), Some(18), "late"), ["2026-11-12T18:00:00Z"]);
+        assert_eq!(due_of(campaign(), Some(18), "early"), ["2026-11-13T09:00:00Z"]);
+        assert_eq!(due_of(campaign(), None, "late"), ["2026-11-12T10:00:00Z"], "the default is ten o'clock");
+        let fixed = Campaign { send_hour: Some(SendHour::At(12)), ..campaign() };
+        assert_eq!(due_of(fixed, None, "late"), ["2026-11-12T12:00:00Z"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! *Invariant:* [`Planner::decide`] and [`Planner::explain`] take the same way, so an explanation is always of the decision.
 //!
 //! Reading order: [`fate`] (pure), [`facts`] (what is known of contacts), [`brief`] (what a campaign needs before it is planned),
-//! [`draft`] (a plan while it is made), `explain`.
+//! [`hours`] (pure: at which hour, where that is learned), [`draft`] (a plan while it is made), `explain`.
 
 pub mod brief;
 pub mod draft;
@@ -13,6 +13,7 @@ mod error;
 mod explain;
 pub mod facts;
 pub mod fate;
+pub mod hours;
 
 pub use brief::Brief;
 pub use draft::Draft;
@@ -21,3 +22,4 @@ pub use error::PlanningError;
 pub use explain::{Explained, explain, plan_row};
 pub use facts::{History, Known, Permissions, Sources, Stores};
 pub use fate::{Asked, Fate, LeftOut, Person, Planner, content_of, content_of_sent, message_facts};
+pub use hours::{Habit, Learned, LearnedHour};

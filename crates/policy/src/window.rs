@@ -41,6 +41,11 @@ impl Window {
         self.days >> day.to_monday_zero_offset() & 1 == 1
     }
 
+    /// The hours of the day, 0 to 23, whose first minute is in it on some day, in order.
+    pub fn hours(self) -> impl Iterator<Item = u8> {
+        (0..24).filter(move |hour| (self.from..self.to).contains(&(u16::from(*hour) * 60)))
+    }
+
     fn has(self, reading: DateTime) -> bool {
         let minute = u16::from(reading.hour().unsigned_abs()) * 60 + u16::from(reading.minute().unsigned_abs());
         self.has_day(reading.weekday()) && self.from <= minute && minute < self.to

@@ -40,6 +40,9 @@ fn tell(answer: &Value, contact: &Value, all: bool) {
             decision(&contact["decided"])
         ));
     }
+    if let Some(learned) = contact["learned_hour"].as_object() {
+        say(&format!("  Learned hour: {} o'clock by their own clock: {}", learned["hour"], text(&learned["because"])));
+    }
     if let Some(message) = contact["message"].as_object() {
         let reply = message["reply"].as_str().map(|reply| format!(": {reply}")).unwrap_or_default();
         let at = if message["settled_at"].is_null() { &message["claimed_at"] } else { &message["settled_at"] };

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use vocabulary::{
     Campaign, CampaignId, Channel, Copy, Experiment, ExperimentId, Factor, Guardrail, Measure, MessageClass, Metric, Mode,
-    Outcome, Timestamp, Variant, VariantName,
+    Outcome, SendHour, Timestamp, Variant, VariantName,
 };
 
 /// The experiment's id.
@@ -178,7 +178,7 @@ pub fn experiment() -> Experiment {
         name: label(VariantName::new(&appeal.variant_name(hour))),
         weight: 1,
         copy: Some(appeal.copy_name().to_owned()),
-        send_hour: Some(hour),
+        send_hour: Some(SendHour::At(hour)),
         channel: None,
     };
     Experiment {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::words::words;
-use crate::{CampaignId, Channel, CouponPool, ExperimentId, MessageClass, Slot};
+use crate::{CampaignId, Channel, CouponPool, ExperimentId, MessageClass, SendHour, Slot};
 
 /// One campaign: compiled by the planner into a plan, sent by the senders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,9 +43,10 @@ pub struct Campaign {
     /// Nothing leaves before; at once where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Timestamp>,
-    /// The hour in the recipient's own time zone, 0 to 23, where the variant names none; at once where absent.
+    /// The hour in the recipient's own time zone, 0 to 23 or `learned`, where the variant names none; at once where absent. Beside a
+    /// variant's `learned` it is the hour of those of whom nothing was learned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub send_hour: Option<u8>,
+    pub send_hour: Option<SendHour>,
     /// Nothing leaves from this moment on, such as the end of a sale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<Timestamp>,

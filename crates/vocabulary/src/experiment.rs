@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::words::words;
-use crate::{Channel, EventKind, ExperimentId, VariantName};
+use crate::{Channel, EventKind, ExperimentId, SendHour, VariantName};
 
 /// One experiment. The unit is the intended recipient, fixed when the campaign is planned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,9 +73,9 @@ pub struct Variant {
     /// The name of the campaign's content it uses; the variant's own name where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy: Option<String>,
-    /// The hour of sending in the recipient's own time zone, 0 to 23; the campaign's where absent.
+    /// The hour of sending in the recipient's own time zone, 0 to 23 or `learned`; the campaign's where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub send_hour: Option<u8>,
+    pub send_hour: Option<SendHour>,
     /// The channel; the campaign's where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<Channel>,

@@ -19,6 +19,7 @@ pub mod product;
 pub mod rate_file;
 pub mod rates;
 pub mod recommendation;
+pub mod send_hour;
 pub mod snippet;
 pub mod words;
 pub mod world;
@@ -41,6 +42,7 @@ pub use money::{Currency, Money, MoneyError};
 pub use product::{Offer, Product, ProductTranslation, Slot, SlotQuery};
 pub use rates::{Rate, RateSource, RateSpan, Rates, Ratio};
 pub use recommendation::Recommendation;
+pub use send_hour::SendHour;
 pub use snippet::Snippet;
 pub use world::{Clock, Ids};
 

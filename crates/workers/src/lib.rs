@@ -176,6 +176,9 @@ pub enum WorkerError {
     /// The campaign cannot be sent as it is written.
     #[error("{0}")]
     Campaign(String),
+    /// A plan could not be made.
+    #[error("a plan could not be made")]
+    Planning(#[source] PlanningError),
     /// Work that was given to other threads ended before it was done.
     #[error("a part of the work ended early")]
     Ended(#[from] tokio::task::JoinError),
@@ -188,6 +191,7 @@ impl From<PlanningError> for WorkerError {
             PlanningError::Control(error) => Self::Control(error),
             PlanningError::Campaign(why) => Self::Campaign(why),
             PlanningError::Ended(error) => Self::Ended(error),
+            error @ PlanningError::Habits(_) => Self::Planning(error),
         }
     }
 }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use lake::{Group, Picked, PlanRow};
 use planning::{Brief, Draft, Stores};
 use tokio_util::sync::CancellationToken;
-use vocabulary::{Body, Campaign, Channel, ContactKey, Context, Event, EventId, Mode, VariantName};
+use vocabulary::{Body, Campaign, Channel, ContactKey, Context, Event, EventId, Mode, SendHour, VariantName};
 
 use crate::{Config, Parts, WorkerError, contacts, entries, pause_after};
 
@@ -100,10 +100,10 @@ async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<()
         let mut draft = draw_up(parts, &brief, version, now).await?;
         keep_doubts(parts, row, &mut draft).await?;
         let picked = picked(parts, campaign, || draft.contacts(), now).await?;
-        let file = file.clone();
+        let (file, notes) = (file.clone(), draft.notes()?);
         let write = move || {
             let rows = draft.into_rows().map(|row| PlanRow { picks: picked.of(row.contact), ..row });
-            lake::write_plan(&file, rows, Some(now))
+            lake::write_plan_noting(&file, rows, Some(now), &notes)
         };
         tokio::task::spawn_blocking(write).await??;
         tracing::info!(campaign = %campaign.campaign, "decided about everybody");
@@ -134,6 +134,13 @@ pub(crate) async fn check(parts: &Parts, config: &Config, brief: &Brief) -> Resu
         return Err(WorkerError::Campaign(fix));
     }
     for variant in &experiment.variants {
+        if campaign.triggered && brief.send_hour(variant) == Some(SendHour::Learned) {
+            let why = format!(
+                "variant `{}` leaves at a learned hour, which a triggered campaign has no audience to learn from; give it an hour",
+                variant.name
+            );
+            return Err(WorkerError::Campaign(why));
+        }
         if let Some(other) = variant.channel.filter(|own| *own != channel) {
             let why =
                 format!("variant `{}` goes by {other} and the campaign by {channel}; a campaign has one channel", variant.name);

@@ -80,6 +80,7 @@ fn mirrors_are_true() {
     full["factors"] = json!(["copy", "timing"]);
     full["audience"] = json!("SELECT contact_key FROM contacts");
     full["control"] = json!("plain");
+    full["variants"][0]["send_hour"] = json!("learned");
     let full: vocabulary::Experiment = serde_json::from_value(full).unwrap();
     check::<ExperimentDocument>(&serde_json::to_value(full).unwrap());
     let mut campaign = campaign();

@@ -150,6 +150,25 @@ words!(
     }
 );
 
+words!(
+    /// That an hour is learned.
+    LearnedDocument as Learned {
+        /// The hour in which the recipient has usually opened and clicked, else people of their market.
+        Learned,
+    }
+);
+
+/// An hour by the recipient's clock: a number from 0 to 23, or `learned`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = SendHour)]
+pub enum SendHourDocument {
+    /// This one, 0 to 23.
+    At(u8),
+    /// The one that was learned.
+    Learned(LearnedDocument),
+}
+
 document!(
     /// One arm.
     VariantDocument as Variant {
@@ -161,9 +180,9 @@ document!(
         /// The name of the campaign's content it uses; the variant's own name where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         copy: Option<String>,
-        /// The hour of sending in the recipient's own time zone, 0 to 23; the campaign's where absent.
+        /// The hour of sending in the recipient's own time zone, 0 to 23 or `learned`; the campaign's where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        send_hour: Option<u8>,
+        send_hour: Option<SendHourDocument>,
         /// The channel; the campaign's where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         channel: Option<ChannelDocument>,
@@ -384,9 +403,10 @@ document!(
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(format = DateTime)]
         start: Option<String>,
-        /// The hour in the recipient's own time zone, 0 to 23, where the variant names none; at once where absent.
+        /// The hour in the recipient's own time zone, 0 to 23 or `learned`, where the variant names none; at once where absent. Beside
+        /// a variant's `learned` it is the hour of those of whom nothing was learned.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        send_hour: Option<u8>,
+        send_hour: Option<SendHourDocument>,
         /// Nothing leaves from this moment on, such as the end of a sale.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(format = DateTime)]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
-use vocabulary::{ContactKey, Mode, Money, VariantName};
+use vocabulary::{ContactKey, Mode, Money, SendHour, VariantName};
 
 use super::*;
 use crate::mailbox::tests::Writer;
@@ -129,7 +129,7 @@ impl StandIn {
                 Mode::Test => assigner.assign(key(number)).variant.clone(),
                 Mode::Recommended => winner.clone().unwrap(),
             };
-            let hour = experiment.variant(&variant).unwrap().send_hour.unwrap();
+            let hour = experiment.variant(&variant).unwrap().send_hour.and_then(SendHour::fixed).unwrap();
             let due = next_local_hour(self.world.shopper(number).time_zone, hour, from).unwrap();
             if campaign.mode == Mode::Test {
                 assigned.insert(number, (variant.clone(), due));
