@@ -7,6 +7,7 @@ mod story {
     mod before_and_after_start;
     mod best_hour;
     mod coupons;
+    mod channel_choice;
     mod letters;
     mod mid_campaign;
     mod one_person;

@@ -135,10 +135,10 @@ async fn each_reader_gets_the_letter_in_their_language() {
 }
 
 /// What the provider's gateway was asked.
-type Asked = Arc<Mutex<Vec<Value>>>;
+pub(super) type Asked = Arc<Mutex<Vec<Value>>>;
 
 /// A provider of text messages: the one part of this story that is paid for, so it speaks the provider's protocol and keeps what it hears.
-async fn provider() -> (String, Asked) {
+pub(super) async fn provider() -> (String, Asked) {
     let asked = Asked::default();
     let take = async |State(asked): State<Asked>, body: String| {
         let message: Value = serde_json::from_str(&body).expect("the gateway sends JSON");

@@ -1,14 +1,16 @@
 //! Campaigns: written, started, paused, watched.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use content::Library;
 use control::{CampaignRow, CampaignState};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vocabulary::{Campaign, CampaignId, Experiment, SendHour, Snippet};
+use vocabulary::{Campaign, CampaignId, Channel, Experiment, SendHour, Snippet};
 
 use crate::problem::Problem;
 use crate::request::{Id, Text};
@@ -58,16 +60,30 @@ async fn put(State(parts): State<Arc<Parts>>, Text(text): Text) -> Result<(Statu
         let message = format!("there is no experiment `{}`", campaign.experiment);
         Problem::unprocessable("unknown_experiment", message, "store it first with PUT /v1/experiments")
     })?;
-    let library = check_content(&campaign, &experiment, &parts.control.snippets().await?)?;
-    coupons::check(&parts, &campaign, &library).await?;
+    let libraries = check_content(&campaign, &experiment, &parts.control.snippets().await?)?;
+    coupons::check(&parts, &campaign, &libraries).await?;
     products::check_slots(&parts, &campaign).await?;
     let created = parts.control.put_campaign(&campaign).await?;
     let row = known(&parts, &campaign.campaign).await?;
     Ok((if created { StatusCode::CREATED } else { StatusCode::OK }, Json(view(&parts, row).await?)))
 }
 
-fn check_content(campaign: &Campaign, experiment: &Experiment, snippets: &[Snippet]) -> Result<Library, Problem> {
-    let library = content::compile_campaign(campaign, snippets).map_err(|error| {
+fn check_content(
+    campaign: &Campaign,
+    experiment: &Experiment,
+    snippets: &[Snippet],
+) -> Result<BTreeMap<Channel, Library>, Problem> {
+    let chain = campaign.chain();
+    let names = |channels: &[Channel]| channels.iter().map(|channel| channel.as_str()).collect::<Vec<_>>().join(" or ");
+    let outside = experiment.variants.iter().find_map(|variant| {
+        let own = variant.channel.filter(|own| !chain.contains(own))?;
+        Some((&variant.name, own))
+    });
+    if let Some((variant, own)) = outside {
+        let message = format!("channels: variant `{variant}` goes by {own}, and the campaign by {}", names(chain));
+        return Err(Problem::unprocessable("other_channel", message, "name each channel that a variant goes by in `channels`"));
+    }
+    let libraries = content::libraries(campaign, experiment, snippets).map_err(|error| {
         Problem::unprocessable("bad_template", format!("content: {error}"), "correct the template and send it again")
     })?;
     let learned = experiment.variants.iter().find(|variant| campaign.triggered && variant.send_hour == Some(SendHour::Learned));
@@ -77,7 +93,7 @@ fn check_content(campaign: &Campaign, experiment: &Experiment, snippets: &[Snipp
         return Err(Problem::unprocessable("no_audience", message, "give the variant an hour, or the campaign an audience"));
     }
     let Some(variant) = experiment.variants.iter().find(|variant| !campaign.content.contains_key(variant.copy_name())) else {
-        return Ok(library);
+        return Ok(libraries);
     };
     let message = format!("content has no `{}`, which variant `{}` sends", variant.copy_name(), variant.name);
     let names = campaign.content.keys().map(String::as_str).collect::<Vec<_>>().join(", ");

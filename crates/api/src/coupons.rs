@@ -182,13 +182,13 @@ async fn free(State(parts): State<Arc<Parts>>, Id(pool): Id<CouponPool>) -> Resu
 }
 
 /// Checks that a campaign names a pool for each copy that asks for a coupon, and that each pool it names is there.
-pub(crate) async fn check(parts: &Parts, campaign: &Campaign, library: &Library) -> Result<(), Problem> {
+pub(crate) async fn check(parts: &Parts, campaign: &Campaign, libraries: &BTreeMap<Channel, Library>) -> Result<(), Problem> {
     if let Some(copy) = campaign.coupon_pools.keys().find(|copy| !campaign.content.contains_key(*copy)) {
         let names = campaign.content.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let message = format!("coupon_pools: content has no copy `{copy}`");
         return Err(Problem::unprocessable("unknown_copy", message, format!("name one of {names}")));
     }
-    let without = |copy: &&String| library.uses_coupon(copy) && campaign.pool_of(copy).is_none();
+    let without = |copy: &&String| content::use_coupon(libraries, copy) && campaign.pool_of(copy).is_none();
     if let Some(copy) = campaign.content.keys().find(without) {
         let message = format!("content: copy `{copy}` asks for `coupon`, and no pool is named that it is drawn from");
         return Err(Problem::unprocessable("missing_coupon_pool", message, "name the pool as `coupon_pool`"));
@@ -232,7 +232,7 @@ pub(crate) struct CouponNeed {
 pub(crate) async fn needs<'v>(
     parts: &Parts,
     brief: &Brief,
-    library: &Library,
+    libraries: &BTreeMap<Channel, Library>,
     by_variant: impl Iterator<Item = (Option<&'v VariantName>, u64)>,
 ) -> Result<Vec<CouponNeed>, Problem> {
     let mut needed: BTreeMap<&CouponPool, u64> = BTreeMap::new();
@@ -240,7 +240,7 @@ pub(crate) async fn needs<'v>(
         let assigned = name.and_then(|name| brief.experiment.variant(name));
         let Some(variant) = assigned.or(brief.recommended.as_ref()) else { continue };
         let copy = variant.copy_name();
-        if let Some(pool) = brief.campaign.pool_of(copy).filter(|_| library.uses_coupon(copy)) {
+        if let Some(pool) = brief.campaign.pool_of(copy).filter(|_| content::use_coupon(libraries, copy)) {
             *needed.entry(pool).or_default() += sent;
         }
     }

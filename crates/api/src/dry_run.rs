@@ -19,7 +19,7 @@ use vocabulary::{CampaignId, Channel, ContactKey, Currency, VariantName};
 
 use crate::Parts;
 use crate::coupons::{self, CouponNeed};
-use crate::preview::{Reader, Shown, library, rendered, route_and_price};
+use crate::preview::{Reader, Shown, libraries, rendered, route_and_price};
 use crate::problem::Problem;
 use crate::products::Filled;
 use crate::request::{Id, Params};
@@ -65,13 +65,15 @@ pub(crate) struct DryRunView {
     by_market: Vec<MarketCount>,
     /// By variant.
     by_variant: Vec<VariantCount>,
+    /// By channel.
+    by_channel: Vec<ChannelCount>,
     /// By the hour in which messages are due, in UTC.
     by_hour: Vec<HourCount>,
     /// Messages whose hour is learned, by that hour of the contacts' own clocks and by whose habit it is; empty where none is.
     by_learned_hour: Vec<LearnedHourCount>,
     /// What rules do to how many, the most first.
     by_rule: Vec<RuleCount>,
-    /// What text messages will cost, by currency; `null` for other channels.
+    /// What text messages will cost, by currency; `null` where there are none.
     cost: Option<CostView>,
     /// What it asks of pools of coupon codes; empty where no copy asks for a coupon.
     coupons: Vec<CouponNeed>,
@@ -93,6 +95,15 @@ pub(crate) struct MarketCount {
 pub(crate) struct VariantCount {
     /// The variant; `null` where the recommended one is taken when the message leaves.
     variant: Option<String>,
+    /// Messages.
+    sent: u64,
+}
+
+/// A channel of the plan.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChannelCount {
+    /// The channel.
+    channel: &'static str,
     /// Messages.
     sent: u64,
 }
@@ -181,15 +192,16 @@ async fn dry_run(
     let brief = Arc::new(Brief::read(&parts.control, campaign, None).await?);
     let stores = Stores { control: parts.control.clone(), lake: parts.lake.clone() };
     let (draft, _) = Draft::draw_up(&stores, &brief, parts.rules.current(), now).await?;
-    let counted = tokio::task::spawn_blocking(move || (draft.dry_run(), draft.dues(), draft.sample(SAMPLE)));
+    let counted = tokio::task::spawn_blocking(move || (draft.dry_run(), draft.dues(), draft.sample(Channel::Sms, SAMPLE)));
     let (run, dues, sample) = counted.await.map_err(|error| Problem::internal(&error))?;
-    let library = library(&parts, &brief.campaign).await?;
-    let cost = match brief.campaign.channel {
-        Channel::Sms => Some(cost(&parts, &brief, &library, sample, run.all.sent).await?),
-        _ => None,
+    let libraries = libraries(&parts, &brief.campaign, &brief.experiment).await?;
+    let texts = run.by_channel.get(&Channel::Sms).copied().unwrap_or_default();
+    let cost = match libraries.get(&Channel::Sms) {
+        Some(library) => Some(cost(&parts, &brief, library, sample, texts).await?),
+        None => None,
     };
     let by_variant = run.by_variant.iter().map(|(variant, sent)| (variant.as_ref(), *sent));
-    let coupons = coupons::needs(&parts, &brief, &library, by_variant).await?;
+    let coupons = coupons::needs(&parts, &brief, &libraries, by_variant).await?;
     let per_second = asked.per_second.or_else(|| rate(&parts, &brief));
     let leaving = warmed_up(&parts, &brief, &dues, now).await?;
     let done = match (&leaving, per_second) {
@@ -204,7 +216,7 @@ async fn dry_run(
 /// When messages leave that are due at these times, if the domain they are from is warmed up: on the first day with room for them, less
 /// what of today's is used. Warm-ups of single destinations are left out, because a plan knows no addresses.
 async fn warmed_up(parts: &Parts, brief: &Brief, dues: &[Timestamp], now: Timestamp) -> Result<Option<Vec<Timestamp>>, Problem> {
-    let is_mail = brief.campaign.channel == Channel::Email;
+    let is_mail = brief.campaign.chain() == [Channel::Email];
     let from = gateways::mailbox_address(&brief.campaign.from).ok().filter(|_| is_mail).unwrap_or_default();
     let warm_ups = parts.warm_ups.of_sender(&from);
     let Some(warm_up) = warm_ups.into_iter().find(|one| one.destination.is_none()) else { return Ok(None) };
@@ -221,7 +233,7 @@ async fn warmed_up(parts: &Parts, brief: &Brief, dues: &[Timestamp], now: Timest
 fn rate(parts: &Parts, brief: &Brief) -> Option<f64> {
     let routes = parts.sms.routes().iter().filter(|route| route.classes().contains(&brief.campaign.class));
     let rates: Option<Vec<f64>> = routes.map(gateways::SmsRoute::messages_per_second).collect();
-    let is_text = brief.campaign.channel == Channel::Sms;
+    let is_text = brief.campaign.chain() == [Channel::Sms];
     rates.filter(|rates| is_text && !rates.is_empty()).map(|rates| rates.iter().sum())
 }
 
@@ -231,6 +243,7 @@ fn view(run: DryRun, dues: &[Timestamp], per_second: Option<f64>, now: Timestamp
     let mut by_market: Vec<MarketCount> = run.by_market.into_iter().map(market).collect();
     by_market.sort_by_key(|count| std::cmp::Reverse(count.sent + count.left_out));
     let variant = |(variant, sent): (Option<VariantName>, u64)| VariantCount { variant: variant.map(String::from), sent };
+    let channel = |(channel, sent): (Channel, u64)| ChannelCount { channel: channel.as_str(), sent };
     let rule = |((rule, version), ruled): ((Arc<str>, u32), planning::Ruled)| RuleCount {
         rule: rule.to_string(),
         version,
@@ -253,6 +266,7 @@ fn view(run: DryRun, dues: &[Timestamp], per_second: Option<f64>, now: Timestamp
         per_second,
         by_market,
         by_variant: run.by_variant.into_iter().map(variant).collect(),
+        by_channel: run.by_channel.into_iter().map(channel).collect(),
         by_hour: run.by_hour.into_iter().map(|(hour, sent)| HourCount { hour: hour.to_string(), sent }).collect(),
         by_learned_hour: run.by_learned_hour.into_iter().map(learned).collect(),
         by_rule,

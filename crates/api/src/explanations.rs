@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vocabulary::{CampaignId, ContactKey};
+use vocabulary::{Campaign, CampaignId, Channel, ContactKey};
 
 use crate::Parts;
 use crate::held::MessageView;
@@ -119,6 +119,8 @@ pub(crate) struct DecisionView {
     sent: bool,
     /// The variant they were assigned; `null` where none is sent or the recommended one is taken.
     variant: Option<String>,
+    /// The channel it goes by; `null` where none is sent.
+    channel: Option<&'static str>,
     /// When it is due.
     due: Option<String>,
     /// The rule that refuses it or puts it off; `null` where none does.
@@ -129,12 +131,15 @@ pub(crate) struct DecisionView {
     reason: Option<String>,
 }
 
-impl From<&PlanRow> for DecisionView {
-    fn from(row: &PlanRow) -> Self {
+impl DecisionView {
+    /// A row of a plan of this campaign. Older ones leave out the channel where there was only one.
+    fn new(row: &PlanRow, campaign: &Campaign) -> Self {
         let why = row.why.as_ref();
+        let channel = row.channel.or(campaign.chain().first().copied()).filter(|_| row.due.is_some());
         Self {
             sent: row.due.is_some(),
             variant: row.variant.as_ref().map(ToString::to_string),
+            channel: channel.map(Channel::as_str),
             due: row.due.map(|due| due.to_string()),
             rule: why.map(|why| why.rule.to_string()),
             rule_version: why.map(|why| why.version),
@@ -148,6 +153,8 @@ impl From<&PlanRow> for DecisionView {
 pub(crate) struct VariantView {
     /// The variant.
     variant: String,
+    /// The channel it was asked about for.
+    channel: &'static str,
     /// What it was meant for.
     due: String,
     /// `permit`, `defer` or `refuse`.
@@ -205,7 +212,7 @@ impl FindingView {
 
 impl VariantView {
     fn new(rules: &Rules, asked: Asked) -> Self {
-        let Asked { variant, due, explanation } = asked;
+        let Asked { variant, channel, due, explanation } = asked;
         let decision = match explanation.decision {
             Decision::Permit => "permit",
             Decision::Defer { .. } => "defer",
@@ -216,7 +223,8 @@ impl VariantView {
             .rounds
             .into_iter()
             .map(|round| RoundView { at: round.at.to_string(), findings: round.findings.into_iter().map(finding).collect() });
-        Self { variant: variant.to_string(), due: due.to_string(), decision, rounds: rounds.collect() }
+        let (variant, channel) = (variant.to_string(), channel.as_str());
+        Self { variant, channel, due: due.to_string(), decision, rounds: rounds.collect() }
     }
 }
 
@@ -245,6 +253,7 @@ async fn explain(
         return Err(Problem::unprocessable("bad_contacts", message, format!("name 1 to {CONTACTS_MAX}")));
     }
     let row = crate::campaigns::known(&parts, &campaign).await?;
+    let written = row.campaign.clone();
     let keys = parts.control.look_up(&contacts).await?;
     let known: Vec<ContactKey> = keys.iter().copied().flatten().collect();
     let unknown = contacts.iter().zip(&keys).filter(|(_, key)| key.is_none()).map(|(id, _)| id.clone()).collect();
@@ -256,7 +265,8 @@ async fn explain(
     let mut views = Vec::with_capacity(found.len());
     for Explained { contact, at, plan, step, planned, decided, learned, asked } in found {
         let message = parts.control.message(&content::message_id(&campaign, contact, step.as_ref())).await?;
-        let (planned, decided) = (planned.as_ref().map(DecisionView::from), DecisionView::from(&decided));
+        let planned = planned.map(|row| DecisionView::new(&row, &written));
+        let decided = DecisionView::new(&decided, &written);
         let agrees = match &planned {
             Some(planned) => Some(*planned == decided),
             None => plan.map(|_| !decided.sent),

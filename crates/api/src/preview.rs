@@ -21,6 +21,7 @@ use crate::problem::Problem;
 use crate::products::Filled;
 use crate::request::{Id, Params};
 use crate::views::ErrorBody;
+use crate::views::documents::ChannelDocument;
 
 /// Markets and languages of one look-over: more than there are.
 const NAMES_MAX: usize = 500;
@@ -37,6 +38,9 @@ pub(crate) struct PreviewAsk {
     variant: Option<String>,
     /// Your own id of the contact who reads it; somebody of whom nothing is known where absent.
     contact: Option<String>,
+    /// The channel; the variant's own, else the campaign's first where absent.
+    #[schema(value_type = Option<ChannelDocument>, example = "sms")]
+    channel: Option<Channel>,
     /// BCP 47 language: that translation, whatever the contact reads.
     #[schema(example = "pt-BR")]
     language: Option<String>,
@@ -47,6 +51,8 @@ pub(crate) struct PreviewAsk {
 pub(crate) struct PreviewView {
     /// The variant.
     variant: String,
+    /// The channel.
+    channel: &'static str,
     /// The language it is in, as far as the copy says.
     language: Option<String>,
     /// `ltr` or `rtl`.
@@ -168,15 +174,17 @@ async fn preview(
     let variant = variant(&experiment, asked.variant.as_deref())?;
     let now = parts.clock.now();
     let contact = reader(&parts, asked.contact.as_deref(), now).await?;
-    let library = library(&parts, &campaign).await?;
+    let channel = asked.channel.or(variant.channel).unwrap_or(campaign.chain()[0]);
+    let libraries = libraries(&parts, &campaign, &experiment).await?;
+    let library = library_of(&libraries, &campaign, variant, channel)?;
     let samples = coupons::samples(&parts, &campaign).await?;
-    let how = Shown { campaign: &campaign, library: &library, samples: &samples };
+    let how = Shown { campaign: &campaign, library, samples: &samples };
     let slots = Filled::of(&parts, &campaign, &[contact.key]).await?.slots(contact.key);
     let reader = Reader { contact: &contact, slots: &slots, language: asked.language.as_deref() };
     let message_id = content::message_id(&campaign.campaign, contact.key, None);
     let rendered = rendered(&parts, how, variant, &reader, &message_id);
     let languages = library.languages(variant.copy_name()).map_err(unmade)?;
-    Ok(Json(view(&parts, &campaign, variant, &contact, rendered.map_err(unmade)?, languages)))
+    Ok(Json(view(&parts, &campaign, (variant, channel), &contact, rendered.map_err(unmade)?, languages)))
 }
 
 /// The experiment of a campaign.
@@ -194,10 +202,29 @@ pub(crate) struct Shown<'c> {
     pub(crate) samples: &'c BTreeMap<String, String>,
 }
 
-/// The copies of a campaign, ready to be filled in.
-pub(crate) async fn library(parts: &Parts, campaign: &Campaign) -> Result<Library, Problem> {
+/// The copies of a campaign, ready to be filled in, by channel.
+pub(crate) async fn libraries(
+    parts: &Parts,
+    campaign: &Campaign,
+    experiment: &Experiment,
+) -> Result<BTreeMap<Channel, Library>, Problem> {
     let snippets = parts.control.snippets_of(&campaign.campaign).await?;
-    content::compile_campaign(campaign, &snippets).map_err(unmade)
+    content::libraries(campaign, experiment, &snippets).map_err(unmade)
+}
+
+/// The copies that a variant takes by a channel.
+pub(crate) fn library_of<'l>(
+    libraries: &'l BTreeMap<Channel, Library>,
+    campaign: &Campaign,
+    variant: &Variant,
+    channel: Channel,
+) -> Result<&'l Library, Problem> {
+    let goes = variant.channel.is_none_or(|own| own == channel);
+    libraries.get(&channel).filter(|_| goes).ok_or_else(|| {
+        let names: Vec<&str> = campaign.chain().iter().map(|channel| channel.as_str()).collect();
+        let message = format!("channel: variant `{}` does not go by {channel}", variant.name);
+        Problem::unprocessable("other_channel", message, format!("the campaign goes by {}", names.join(" or ")))
+    })
 }
 
 /// For whom a message is made.
@@ -275,16 +302,17 @@ pub(crate) async fn reader(parts: &Parts, own_id: Option<&str>, now: Timestamp) 
 fn view(
     parts: &Parts,
     campaign: &Campaign,
-    variant: &Variant,
+    (variant, channel): (&Variant, Channel),
     contact: &Contact,
     rendered: Rendered,
     languages: Vec<String>,
 ) -> PreviewView {
-    let is_mail = campaign.channel == Channel::Email;
-    let segments = (campaign.channel == Channel::Sms).then(|| Segments::of(&rendered.text));
+    let is_mail = channel == Channel::Email;
+    let segments = (channel == Channel::Sms).then(|| Segments::of(&rendered.text));
     let (route, price) = segments.map_or((None, None), |segments| route_and_price(parts, campaign, contact, segments.segments));
     PreviewView {
         variant: variant.name.to_string(),
+        channel: channel.as_str(),
         language: rendered.language,
         direction: rendered.direction.as_str(),
         subject: is_mail.then_some(rendered.subject),
@@ -326,16 +354,26 @@ async fn look_over(
     }
     let rules = LintRules::built_in().map_err(|error| Problem::internal(&error))?;
     let snippets = parts.control.snippets_of(&id).await?;
-    let copies = content::with_snippets(&campaign.content, &snippets);
     let registered: Vec<(String, String)> = asked.registered.into_iter().map(|entry| (entry.copy, entry.country)).collect();
-    let input = LintInput {
-        copies: &copies,
-        channel: campaign.channel,
+    let experiment = parts.control.experiment(&campaign.experiment).await?;
+    let copies = match &experiment {
+        Some(experiment) => content::copies_by_channel(&campaign, experiment),
+        None => BTreeMap::from([(campaign.chain()[0], campaign.content.clone())]),
+    };
+    let copies = copies.into_iter().map(|(channel, copies)| (channel, content::with_snippets(&copies, &snippets)));
+    let copies: Vec<_> = copies.collect();
+    let input = |(channel, copies)| LintInput {
+        copies,
+        channel,
         class: campaign.class,
         markets: &asked.markets,
         languages: &asked.languages,
         registered: &registered,
     };
+    let mut found = Vec::new();
+    for (channel, copies) in &copies {
+        found.extend(content::lint(&input((*channel, copies)), &rules));
+    }
     let view = |warning: content::Warning| WarningView {
         copy: warning.copy,
         language: warning.language,
@@ -347,5 +385,5 @@ async fn look_over(
         why: warning.why,
         source: warning.source,
     };
-    Ok(Json(content::lint(&input, &rules).into_iter().map(view).collect()))
+    Ok(Json(found.into_iter().map(view).collect()))
 }

@@ -18,11 +18,12 @@ use vocabulary::{Campaign, CampaignId, Channel, Contact, ContactKey, MessageClas
 use crate::Parts;
 use crate::coupons;
 use crate::messages::gateway_hint;
-use crate::preview::{Reader, Shown, asked_experiment, library, reader, rendered, unmade, variant};
+use crate::preview::{Reader, Shown, asked_experiment, libraries, library_of, reader, rendered, unmade, variant};
 use crate::problem::Problem;
 use crate::products::Filled;
 use crate::request::{Id, Params};
 use crate::views::ErrorBody;
+use crate::views::documents::ChannelDocument;
 
 /// Addresses of one call: a team that looks at a message, not an audience.
 pub(crate) const TEST_ADDRESSES_MAX: usize = 10;
@@ -44,6 +45,10 @@ pub(crate) struct TestAsk {
     /// Your own id of the contact whose message it is; somebody of whom nothing is known where absent.
     #[serde(default)]
     contact: Option<String>,
+    /// The channel; the variant's own, else the campaign's first where absent.
+    #[serde(default)]
+    #[schema(value_type = Option<ChannelDocument>, example = "sms")]
+    channel: Option<Channel>,
     /// BCP 47 language: that translation, whatever the contact reads.
     #[serde(default)]
     #[schema(example = "zh-Hant-HK")]
@@ -119,22 +124,24 @@ async fn send(
     let campaign = crate::campaigns::known(&parts, &id).await?.campaign;
     let experiment = asked_experiment(&parts, &campaign).await?;
     let variant = variant(&experiment, asked.variant.as_deref())?;
-    check_gateway(&parts, &campaign)?;
-    let addresses = checked(&parts, &campaign, &asked.to).await?;
+    let channel = asked.channel.or(variant.channel).unwrap_or(campaign.chain()[0]);
+    check_gateway(&parts, &campaign, channel)?;
+    let addresses = checked(&parts, channel, &asked.to).await?;
     let contact = reader(&parts, asked.contact.as_deref(), parts.clock.now()).await?;
-    let library = library(&parts, &campaign).await?;
+    let libraries = libraries(&parts, &campaign, &experiment).await?;
+    let library = library_of(&libraries, &campaign, variant, channel)?;
     let slots = Filled::of(&parts, &campaign, &[contact.key]).await?.slots(contact.key);
     let reader = Reader { contact: &contact, slots: &slots, language: asked.language.as_deref() };
     let samples = coupons::samples(&parts, &campaign).await?;
-    let how = Shown { campaign: &campaign, library: &library, samples: &samples };
+    let how = Shown { campaign: &campaign, library, samples: &samples };
     let (mut tests, mut last) = (Vec::with_capacity(addresses.len()), Rendered::default());
     for address in addresses {
         // Each has an id of its own, which its links name.
         let message_id = parts.control.test_id();
         last = rendered(&parts, how, variant, &reader, &message_id).map_err(unmade)?;
-        let made = made(&parts, &campaign, variant, &message_id, &last);
+        let made = made(&parts, &campaign, (variant, channel), &message_id, &last);
         let (campaign_id, class) = (campaign.campaign.clone(), campaign.class);
-        let (variant, channel) = (variant.name.clone(), campaign.channel);
+        let variant = variant.name.clone();
         tests.push(NewTest { message_id, campaign: campaign_id, variant, channel, class, address, made });
     }
     parts.control.enqueue_tests(&tests).await?;
@@ -142,17 +149,23 @@ async fn send(
     let view = TestSentsView {
         variant: variant.name.to_string(),
         language: last.language,
-        subject: (campaign.channel == Channel::Email).then(|| format!("{MARK}{}", last.subject)),
+        subject: (channel == Channel::Email).then(|| format!("{MARK}{}", last.subject)),
         sent: tests.into_iter().map(sent).collect(),
     };
     Ok((StatusCode::ACCEPTED, Json(view)))
 }
 
 /// The message as a sender makes it of what was rendered.
-fn made(parts: &Parts, campaign: &Campaign, variant: &Variant, message: &MessageId, rendered: &Rendered) -> MadeMessage {
+fn made(
+    parts: &Parts,
+    campaign: &Campaign,
+    (variant, channel): (&Variant, Channel),
+    message: &MessageId,
+    rendered: &Rendered,
+) -> MadeMessage {
     let unsubscribe_url = parts.links.unsubscribe(message);
     let (from, list) = (campaign.from.clone(), campaign.campaign.to_string());
-    if campaign.channel != Channel::Email {
+    if channel != Channel::Email {
         let (subject, html, text) = (String::new(), String::new(), rendered.text.clone());
         return MadeMessage { from, subject, html, text, list, unsubscribe_url };
     }
@@ -168,8 +181,8 @@ fn made(parts: &Parts, campaign: &Campaign, variant: &Variant, message: &Message
     }
 }
 
-fn check_gateway(parts: &Parts, campaign: &Campaign) -> Result<(), Problem> {
-    let (channel, class) = (campaign.channel, campaign.class);
+fn check_gateway(parts: &Parts, campaign: &Campaign, channel: Channel) -> Result<(), Problem> {
+    let class = campaign.class;
     let has_route = channel != Channel::Sms || parts.sms.routes().iter().any(|route| route.classes().contains(&class));
     if parts.settings.channels.contains(&channel) && has_route {
         return Ok(());
@@ -179,18 +192,18 @@ fn check_gateway(parts: &Parts, campaign: &Campaign) -> Result<(), Problem> {
 }
 
 /// The addresses in their normal form; or all that is wrong with any of them.
-async fn checked(parts: &Parts, campaign: &Campaign, to: &[String]) -> Result<Vec<String>, Problem> {
+async fn checked(parts: &Parts, channel: Channel, to: &[String]) -> Result<Vec<String>, Problem> {
     if to.is_empty() || to.len() > TEST_ADDRESSES_MAX {
         let message = format!("to: names {} addresses", to.len());
         return Err(Problem::unprocessable("bad_test", message, format!("name 1 to {TEST_ADDRESSES_MAX}")));
     }
     let (mut addresses, mut refused) = (Vec::with_capacity(to.len()), Vec::new());
     for given in to {
-        match parts.control.test_address(campaign.channel, given) {
+        match parts.control.test_address(channel, given) {
             Err(error) => refused.push(format!("`{given}` {}", error.reason)),
             Ok(address) if addresses.contains(&address) => refused.push(format!("`{given}` is named twice")),
             Ok(address) => {
-                if let Some(why) = against(parts, campaign.channel, &address).await? {
+                if let Some(why) = against(parts, channel, &address).await? {
                     refused.push(format!("`{given}` is refused: {why}"));
                 }
                 addresses.push(address);

@@ -8,6 +8,7 @@
 //! its text), `slots` (products of the contact), `snippets` (pieces that many messages take in), [`links`] (signed tokens), [`track`] (links in the HTML are led through them), [`sms`] (what a text
 //! message is on the air), [`mod@lint`] (what to look at before launch), [`html`].
 
+mod channels;
 pub mod error;
 pub mod filters;
 mod formats;
@@ -27,12 +28,13 @@ pub mod template;
 pub mod track;
 mod values;
 
+pub use channels::{copies_by_channel, libraries, use_coupon};
 pub use error::{ContentError, Part, Place};
 pub use html::escaped;
 pub use language::{Direction, is_language};
 pub use links::{Link, LinkKind, Links, message_id, percent_encoded};
 pub use lint::{LintInput, LintRules, Severity, Warning, lint};
-pub use message::{TEMPLATE_COPY, compile_campaign, compile_template};
+pub use message::{TEMPLATE_COPY, compile_template};
 pub use slots::{NO_SLOTS, Slots};
 pub use sms::Segments;
 pub use snippets::{check_snippets, takes_snippets, with_snippets};

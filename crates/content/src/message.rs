@@ -1,21 +1,13 @@
-//! Campaigns and templates of messages to one person, made ready.
+//! Templates of messages to one person, made ready.
 
 use std::collections::BTreeMap;
 
-use vocabulary::{Campaign, MessageTemplate, Snippet};
+use vocabulary::{MessageTemplate, Snippet};
 
 use crate::{ContentError, Given, Library};
 
 /// The name of a template's only copy in its library.
 pub const TEMPLATE_COPY: &str = "content";
-
-/// Compiles the copies of a campaign with the snippets there are.
-///
-/// # Errors
-/// The first thing that is wrong, with copy, language, part and line.
-pub fn compile_campaign(campaign: &Campaign, snippets: &[Snippet]) -> Result<Library, ContentError> {
-    Library::compile_with(&campaign.content, campaign.channel, Given { snippets, slots: &campaign.slots })
-}
 
 /// Compiles the content of a template with the snippets there are; [`TEMPLATE_COPY`] names it in the library.
 ///

@@ -268,6 +268,31 @@ impl Control {
         Ok(campaigns.len() as u64)
     }
 
+    /// Says that claimed messages go by another channel than they were claimed for; how many there were. Whoever asks afterwards what
+    /// contacts are sent sees them there.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be written.
+    pub async fn reroute(&self, messages: &[(MessageId, Channel)]) -> Result<u64, ControlError> {
+        if messages.is_empty() {
+            return Ok(0);
+        }
+        let values: Vec<(&str, &str)> = messages.iter().map(|(id, channel)| (id.as_str(), channel.as_str())).collect();
+        let mut writer = self.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        let done = sqlx::query(
+            "WITH v AS (SELECT value ->> 0 AS message_id, value ->> 1 AS channel FROM json_each($1))
+             UPDATE ledger SET channel = v.channel
+             FROM v WHERE ledger.message_id = v.message_id AND ledger.state = 'claimed'",
+        )
+        .bind(to_json("messages that go by another channel", &values)?)
+        .execute(&mut *transaction)
+        .await
+        .map_err(ControlError::query("sending messages by another channel"))?;
+        commit(transaction).await?;
+        Ok(done.rows_affected())
+    }
+
     /// Messages claimed and not settled, oldest first, of one worker or of all. After a crash these are the ones of which
     /// nobody knows whether they were handed over.
     ///

@@ -230,6 +230,26 @@ async fn progress_knows_plan_and_due_rows() {
 }
 
 #[tokio::test]
+async fn a_claimed_message_goes_by_another_channel() {
+    let world = World::new();
+    let control = world.open().await;
+    sending_campaign(&control, &[(0, 100, 0)]).await;
+    claim(&control, "w", 1..=2).await;
+    control.settle(&[settled("m2", Settlement::Accepted)]).await.unwrap();
+    let reroute = [(message_id("m1"), Channel::Sms), (message_id("m2"), Channel::Sms), (message_id("m3"), Channel::Sms)];
+    assert_eq!(
+        control.reroute(&reroute).await.unwrap(),
+        1,
+        "what left by one channel stays there, and who is not claimed is not"
+    );
+    let sent = control.sent_since(&[contact(1), contact(2)], at(0)).await.unwrap();
+    let channels: Vec<(i64, Channel)> = sent.iter().map(|row| (row.contact.as_i64(), row.channel)).collect();
+    assert_eq!(channels, [(1, Channel::Sms), (2, Channel::Email)]);
+    assert_eq!(control.reroute(&[]).await.unwrap(), 0);
+    check_counts(&control, [1, 1, 0, 0, 0]).await;
+}
+
+#[tokio::test]
 async fn statements_on_the_ledger_look_messages_up() {
     let world = World::new();
     let control = world.open().await;

@@ -66,9 +66,11 @@ pub(crate) fn problem_of_campaign(campaign: &Campaign) -> Option<Problem> {
             "is given beside `audience` or `segment`; triggers name whom a triggered campaign goes to, so leave the others out"
                 .to_owned()
         })?;
-        let is_mail = campaign.channel == Channel::Email;
+        channels(campaign)?;
+        let chain = campaign.chain();
+        let is_mail = chain.contains(&Channel::Email);
         within("from", is_mail || campaign.from.is_empty(), || {
-            format!("is for e-mail; leave it out: the gateway's settings name the sender by {}", campaign.channel)
+            format!("is for e-mail; leave it out: the gateway's settings name the sender by {}", chain[0])
         })?;
         line("from", Some(&campaign.from).filter(|_| is_mail))?;
         within("from", !is_mail || may_be_mailbox(&campaign.from), || {
@@ -84,7 +86,7 @@ pub(crate) fn problem_of_campaign(campaign: &Campaign) -> Option<Problem> {
             "is not after `start`; nothing could leave".to_owned()
         })?;
         within("utm", is_mail || campaign.utm.is_none(), || {
-            format!("is for the links of e-mail; write the fields into the text where it goes by {}", campaign.channel)
+            format!("is for the links of e-mail; write the fields into the text where it goes by {}", chain[0])
         })?;
         within("trap_link", is_mail || !campaign.trap_link, || "is for e-mail; leave it out".to_owned())?;
         if let Some(Utm { source, medium, campaign, content, term }) = &campaign.utm {
@@ -101,6 +103,13 @@ pub(crate) fn problem_of_campaign(campaign: &Campaign) -> Option<Problem> {
             let field = format!("content.{name}");
             label(&field, name)?;
             // The text of a mail is made of its HTML where there is none.
+            if chain.len() > 1 {
+                // Which channels a copy goes by is for the variants to say.
+                let is_written = |part: &String| !part.trim().is_empty();
+                let holds = is_written(&copy.text) || (is_written(&copy.subject) && is_written(&copy.html));
+                within(&field, holds, || "is empty; write `subject` and `html` for e-mail, `text` for text messages".to_owned())?;
+                continue;
+            }
             let needed = [("subject", &copy.subject), ("html", &copy.html)].into_iter().filter(|_| is_mail);
             for (part, template) in needed.chain([("text", &copy.text)].into_iter().filter(|_| !is_mail)) {
                 within(&format!("{field}.{part}"), !template.trim().is_empty(), || "is empty; write a template".to_owned())?;
@@ -123,6 +132,27 @@ fn slots(campaign: &Campaign) -> Check {
         slot.check().map_err(|(part, reason)| Problem::new(format!("{field}.{part}"), reason))?;
     }
     Ok(())
+}
+
+/// The channels that messages of campaigns can be handed over by; there is no gateway for the others.
+const SENT_BY: [Channel; 2] = [Channel::Email, Channel::Sms];
+
+fn channels(campaign: &Campaign) -> Check {
+    let Campaign { channel, channels, .. } = campaign;
+    let has_gateway = |field: &str, channel: Channel| {
+        within(field, SENT_BY.contains(&channel), || {
+            format!("is {channel}, for which there is no gateway yet; email and sms can be sent")
+        })
+    };
+    has_gateway("channel", *channel)?;
+    for (index, channel) in channels.iter().enumerate() {
+        has_gateway(&format!("channels[{index}]"), *channel)?;
+    }
+    unique(channels, |index| format!("channels[{index}]"), |channel| channel.as_str())?;
+    // A campaign that was read and is written again says `email` where nobody said anything.
+    within("channel", channels.is_empty() || *channel == Channel::Email || channels.first() == Some(channel), || {
+        format!("is {channel} beside `channels`; leave it out, and put the channel that is tried first at their head")
+    })
 }
 
 fn factors(factors: &[Factor]) -> Check {

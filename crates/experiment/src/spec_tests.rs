@@ -194,6 +194,27 @@ fn mistakes_in_campaigns_are_named() {
         "triggered: true\nsend_hour: learned",
         "line 4: `send_hour` is `learned`, which needs an audience to learn from; a triggered campaign has none: write an hour, or leave it out",
     );
+    check(
+        "share: 0.2",
+        "channel: whatsapp",
+        "line 3: `channel` is whatsapp, for which there is no gateway yet; email and sms can be sent",
+    );
+    check(
+        "share: 0.2",
+        "channels: [sms, push]",
+        "line 3: `channels[1]` is push, for which there is no gateway yet; email and sms can be sent",
+    );
+    check("share: 0.2", "channels: [sms, sms]", "line 3: `channels[1]` is `sms`, which is there already; names must differ");
+    check(
+        "share: 0.2",
+        "channel: sms\nchannels: [email, sms]",
+        "line 3: `channel` is sms beside `channels`; leave it out, and put the channel that is tried first at their head",
+    );
+    check(
+        "    html: <p>Hello</p>\n    text: Hello",
+        "    html: <p>Hello</p>\nchannels: [sms, email]\ntrap_link: 7",
+        "line 10: `trap_link` must be true or false",
+    );
     check("share: 0.2", "mode: tset", "line 3: `mode` is `tset`, which is not one of test, recommended; the nearest is `test`");
 }
 

@@ -43,6 +43,7 @@ mod picks;
 mod place;
 mod plan;
 mod pool;
+mod preferences;
 mod provider;
 mod rates;
 mod reads;
@@ -75,7 +76,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use serde::Serialize;
 use tokio::sync::Mutex;
-use vocabulary::{ContactKey, Event, EventId, Experiment, Rates, Slot, Timestamp};
+use vocabulary::{Channel, ContactKey, Event, EventId, Experiment, Rates, Slot, Timestamp};
 
 pub use acts::{Act, Acts};
 pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
@@ -420,6 +421,15 @@ impl Lake {
         until: Timestamp,
     ) -> Result<Sends, LakeError> {
         sends::sends(self, contacts, of, since, until).await
+    }
+
+    /// By which channel these contacts, or all, want to be written to: those who say so in the attribute
+    /// [`vocabulary::PREFERRED_CHANNEL`], by key.
+    ///
+    /// # Errors
+    /// As [`Lake::sql`].
+    pub async fn preferences(&self, contacts: Option<&[ContactKey]>) -> Result<Vec<(ContactKey, Channel)>, LakeError> {
+        preferences::preferences(self, contacts).await
     }
 
     /// When these contacts, or all, opened and clicked something themselves after `since` and before `until`: one query.

@@ -14,7 +14,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use vocabulary::{ContactKey, Step, Timestamp, VariantName};
+use vocabulary::{Channel, ContactKey, Step, Timestamp, VariantName};
 
 use crate::log::sync_folder;
 use crate::schema::timestamp_type;
@@ -33,6 +33,8 @@ const COLUMNS_BEFORE_STEPS: usize = 7;
 
 /// Columns of a plan that was made before messages showed products of the contact.
 const COLUMNS_BEFORE_PICKS: usize = 8;
+/// Columns of a plan that was made before a campaign could go by several channels.
+const COLUMNS_BEFORE_CHANNELS: usize = 9;
 
 /// One contact of a campaign's audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub struct PlanRow {
     pub step: Option<Step>,
     /// The contact's products for the slots of the campaign, as they were when the plan was made.
     pub picks: Picks,
+    /// The channel it goes by; the campaign's where absent, as in older plans and where none is sent.
+    pub channel: Option<Channel>,
 }
 
 /// Rows of a plan by whom and which message they are about.
@@ -153,10 +157,9 @@ fn runs(
     let names = |schema: &Schema| schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
     let (found, expect) = (names(builder.schema()), names(&schema()));
     // Plans of older versions are plans all the same.
-    if ![COLUMNS_BEFORE_REASONS, COLUMNS_BEFORE_STEPS, COLUMNS_BEFORE_PICKS, expect.len()]
-        .iter()
-        .any(|count| found == expect[..*count])
-    {
+    let known =
+        [COLUMNS_BEFORE_REASONS, COLUMNS_BEFORE_STEPS, COLUMNS_BEFORE_PICKS, COLUMNS_BEFORE_CHANNELS, expect.len()];
+    if !known.iter().any(|count| found == expect[..*count]) {
         return Err(bad("it has other columns".to_owned()));
     }
     let builder = match rows {
@@ -207,6 +210,7 @@ fn schema() -> Schema {
         Field::new("reason", DataType::Utf8, true),
         Field::new("step", DataType::Utf8, true),
         Field::new("picks", DataType::Utf8, true),
+        Field::new("channel", DataType::Utf8, true),
     ])
 }
 
@@ -224,6 +228,7 @@ fn to_batch(rows: &[PlanRow]) -> Result<RecordBatch, arrow::error::ArrowError> {
         Arc::new(StringArray::from_iter(rows.iter().map(|row| row.why.as_ref().map(|why| &*why.reason)))),
         Arc::new(StringArray::from_iter(rows.iter().map(|row| row.step.as_ref().map(Step::as_str)))),
         Arc::new(StringArray::from_iter(rows.iter().map(|row| picks_to_text(&row.picks)))),
+        Arc::new(StringArray::from_iter(rows.iter().map(|row| row.channel.map(Channel::as_str)))),
     ];
     RecordBatch::try_new(Arc::new(schema()), columns)
 }
@@ -243,6 +248,8 @@ fn from_batch(batch: &RecordBatch, plan: &mut Vec<PlanRow>) -> Result<(), String
     });
     let steps = (batch.num_columns() > COLUMNS_BEFORE_STEPS).then(|| batch.column(COLUMNS_BEFORE_STEPS).as_string::<i32>());
     let picks = (batch.num_columns() > COLUMNS_BEFORE_PICKS).then(|| batch.column(COLUMNS_BEFORE_PICKS).as_string::<i32>());
+    let has_channels = batch.num_columns() > COLUMNS_BEFORE_CHANNELS;
+    let channels = has_channels.then(|| batch.column(COLUMNS_BEFORE_CHANNELS).as_string::<i32>());
     let mut texts = Texts::default();
     for (row, (((key, variant), market), due)) in keys.iter().zip(variants).zip(markets).zip(dues).enumerate() {
         let given = reasons.filter(|(rules, _, _)| rules.is_valid(row));
@@ -268,6 +275,10 @@ fn from_batch(batch: &RecordBatch, plan: &mut Vec<PlanRow>) -> Result<(), String
                 }
                 None => Picks::new(),
             },
+            channel: channels
+                .filter(|channels| channels.is_valid(row))
+                .map(|channels| channels.value(row).parse::<Channel>())
+                .transpose()?,
         });
     }
     Ok(())
@@ -329,6 +340,7 @@ mod tests {
             } else {
                 Picks::new()
             },
+            channel: (n % 3 < 2).then(|| Channel::ALL[n as usize % 2]),
         };
         (0..count).map(row).collect()
     }
@@ -377,7 +389,7 @@ mod tests {
     fn a_plan_of_an_older_version_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("old.parquet");
-        let rows: Vec<PlanRow> = rows(9).into_iter().map(|row| PlanRow { picks: Picks::new(), ..row }).collect();
+        let rows: Vec<PlanRow> = rows(9).into_iter().map(|row| PlanRow { channel: None, ..row }).collect();
         let check = |columns: usize, rows: &[PlanRow]| {
             let batch = to_batch(rows).unwrap().project(&(0..columns).collect::<Vec<_>>()).unwrap();
             let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
@@ -385,6 +397,8 @@ mod tests {
             writer.close().unwrap();
             assert_eq!(read_plan(&path, 0, 100).unwrap(), rows);
         };
+        check(COLUMNS_BEFORE_CHANNELS, &rows);
+        let rows: Vec<PlanRow> = rows.into_iter().map(|row| PlanRow { picks: Picks::new(), ..row }).collect();
         check(COLUMNS_BEFORE_PICKS, &rows);
         let rows: Vec<PlanRow> = rows.into_iter().map(|row| PlanRow { step: None, ..row }).collect();
         check(COLUMNS_BEFORE_STEPS, &rows);

@@ -9,7 +9,7 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use lake::{Picks, PlanReason, PlanRow, Recipient};
 use policy::Rules;
-use vocabulary::{ContactKey, Mode, SendHour, Variant, VariantName};
+use vocabulary::{Channel, ContactKey, Mode, SendHour, Variant, VariantName};
 
 use crate::dry_run::DryRun;
 use crate::facts::{CONTACTS_AT_ONCE, History, Known, Sources, Stores, tell};
@@ -47,7 +47,10 @@ struct Row {
     /// Places in the tables, counted from 1.
     variant: u16,
     reason: u32,
+    channel: Option<Channel>,
 }
+
+const _: () = assert!(size_of::<Row>() == 24);
 
 const NEVER: i64 = i64::MAX;
 
@@ -65,6 +68,7 @@ impl Row {
 pub(crate) struct Decided {
     due: Option<Timestamp>,
     variant: Option<VariantName>,
+    channel: Option<Channel>,
     why: Option<PlanReason>,
 }
 
@@ -72,13 +76,13 @@ impl From<Fate> for Decided {
     fn from(fate: Fate) -> Self {
         let reason = |rule: &str, version: u32, reason: String| PlanReason { rule: rule.into(), version, reason: reason.into() };
         match fate {
-            Fate::Send { variant, due, moved } => {
+            Fate::Send { variant, due, channel, moved } => {
                 let why = moved.map(|why| reason(&why.rule, why.version, why.because.to_string()));
-                Self { due: Some(due), variant, why }
+                Self { due: Some(due), variant, channel: Some(channel), why }
             }
             Fate::LeftOut(why) => {
                 let (rule, version) = why.rule();
-                Self { due: None, variant: None, why: Some(reason(rule, version, why.to_string())) }
+                Self { due: None, variant: None, channel: None, why: Some(reason(rule, version, why.to_string())) }
             }
         }
     }
@@ -95,6 +99,7 @@ impl Decided {
             why: self.why,
             step: None,
             picks: Picks::new(),
+            channel: self.channel,
         }
     }
 }
@@ -125,7 +130,10 @@ impl Draft {
             draft.learn(from, brief, now).await?;
         }
         let hours = draft.learned.as_ref().map(|learned| learned.hours.clone());
-        let job = Arc::new(Job { stores: stores.clone(), recipients: draft.recipients.clone(), history, planner, hours, now });
+        let is_one = brief.campaign.chain().len() == 1;
+        let prefer = if is_one { Vec::new() } else { from.preferences(None, &draft.recipients).await? };
+        let recipients = draft.recipients.clone();
+        let job = Arc::new(Job { stores: stores.clone(), recipients, history, planner, hours, prefer, now });
         let parties = (0..draft.recipients.len()).step_by(CONTACTS_AT_ONCE);
         let parties = stream::iter(parties).map(|first| tokio::spawn(job.clone().decide(first)));
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -165,12 +173,13 @@ impl Draft {
 
     /// Takes the decisions about the next recipients.
     fn push(&mut self, decided: Vec<Decided>) {
-        for Decided { due, variant, why } in decided {
+        for Decided { due, variant, channel, why } in decided {
             self.rows.push(Row {
                 due: due.map_or(NEVER, Timestamp::as_microsecond),
                 recipient: u32::try_from(self.rows.len()).unwrap_or(u32::MAX),
                 variant: variant.map_or(0, |variant| self.variants.place(variant) as u16),
                 reason: why.map_or(0, |why| self.reasons.place(why)),
+                channel,
             });
         }
     }
@@ -190,7 +199,7 @@ impl Draft {
         for row in &self.rows {
             let traits = &self.recipients[row.recipient as usize].traits;
             let (variant, why) = (self.variants.get(row.variant.into()), self.reasons.get(row.reason));
-            run.add(traits.market.as_deref(), variant, row.due(), why);
+            run.add(traits.market.as_deref(), variant, row.due(), row.channel, why);
             let learned = self.learned.as_ref().filter(|learned| row.due != NEVER && learned.variants.contains(&row.variant));
             if let Some(learned) = learned {
                 let hour = LearnedHour::from(learned.hours[row.recipient as usize]);
@@ -200,10 +209,10 @@ impl Draft {
         run
     }
 
-    /// Some of those who are sent something, spread over all of them, with the variant they are assigned.
+    /// Some of those who are sent something by a channel, spread over all of them, with the variant they are assigned.
     #[must_use]
-    pub fn sample(&self, count: usize) -> Vec<(ContactKey, Option<VariantName>)> {
-        let sent: Vec<&Row> = self.rows.iter().filter(|row| row.due != NEVER).collect();
+    pub fn sample(&self, channel: Channel, count: usize) -> Vec<(ContactKey, Option<VariantName>)> {
+        let sent: Vec<&Row> = self.rows.iter().filter(|row| row.due != NEVER && row.channel == Some(channel)).collect();
         let step = sent.len().div_ceil(count.max(1)).max(1);
         let whom = |row: &&Row| (self.recipients[row.recipient as usize].key, self.variants.get(row.variant.into()).cloned());
         sent.iter().step_by(step).map(whom).collect()
@@ -230,7 +239,7 @@ impl Draft {
         let Self { recipients, rows, variants, reasons, .. } = self;
         rows.into_iter().map(move |row| {
             let (variant, why) = (variants.get(row.variant.into()).cloned(), reasons.get(row.reason).cloned());
-            let decided = Decided { due: row.due(), variant, why };
+            let decided = Decided { due: row.due(), variant, channel: row.channel, why };
             decided.row(&recipients[row.recipient as usize])
         })
     }
@@ -244,6 +253,8 @@ struct Job {
     planner: Planner,
     /// Where hours are learned, those of the recipients.
     hours: Option<Arc<Vec<PackedHour>>>,
+    /// Where there are several channels, the one that each recipient prefers.
+    prefer: Vec<Option<Channel>>,
     now: Timestamp,
 }
 
@@ -256,7 +267,8 @@ impl Job {
             let mut decided = Vec::with_capacity(some.len());
             let each = |known: Known<'_>| {
                 let learned = self.hours.as_ref().map(|hours| hours[first + decided.len()].into());
-                let person = Person { learned, ..known.person };
+                let prefers = self.prefer.get(first + decided.len()).copied().flatten();
+                let person = Person { learned, prefers, ..known.person };
                 decided.push(Decided::from(self.planner.decide(&person, None)));
             };
             tell(&self.recipients[some], &permissions, &self.history, each);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use lake::PlanReason;
-use vocabulary::VariantName;
+use vocabulary::{Channel, VariantName};
 
 use crate::hours::LearnedHour;
 
@@ -36,6 +36,8 @@ pub struct DryRun {
     pub by_market: BTreeMap<Option<String>, Counts>,
     /// By variant; `None` where the recommended one is taken when the message leaves.
     pub by_variant: BTreeMap<Option<VariantName>, u64>,
+    /// Messages by channel.
+    pub by_channel: BTreeMap<Channel, u64>,
     /// Messages by the hour in which they are due, by its beginning.
     pub by_hour: BTreeMap<Timestamp, u64>,
     /// Messages whose hour was learned, by that hour and whose habit it is.
@@ -51,6 +53,7 @@ impl DryRun {
         market: Option<&str>,
         variant: Option<&VariantName>,
         due: Option<Timestamp>,
+        channel: Option<Channel>,
         why: Option<&PlanReason>,
     ) {
         let count = |counts: &mut Counts| match due {
@@ -61,6 +64,7 @@ impl DryRun {
         count(self.by_market.entry(market.map(str::to_owned)).or_default());
         if let Some(due) = due {
             *self.by_variant.entry(variant.cloned()).or_default() += 1;
+            channel.into_iter().for_each(|channel| *self.by_channel.entry(channel).or_default() += 1);
             let hour = due.as_second() - due.as_second().rem_euclid(3_600);
             *self.by_hour.entry(Timestamp::from_second(hour).unwrap_or(due)).or_default() += 1;
         }
@@ -123,14 +127,15 @@ mod tests {
     fn everybody_is_counted_once() {
         let (mut run, variant) = (DryRun::default(), VariantName::new("a").unwrap());
         let why = |rule: &str, reason: &str| PlanReason { rule: rule.into(), version: 1, reason: reason.into() };
-        run.add(Some("DE"), Some(&variant), Some(at(3_599)), None);
-        run.add(Some("DE"), Some(&variant), Some(at(3_600)), Some(&why("hours/de", "closed")));
-        run.add(Some("FR"), None, None, Some(&why("consent/fr", "no consent")));
-        run.add(None, None, None, Some(&why("consent/fr", "withdrawn")));
+        run.add(Some("DE"), Some(&variant), Some(at(3_599)), Some(Channel::Sms), None);
+        run.add(Some("DE"), Some(&variant), Some(at(3_600)), Some(Channel::Sms), Some(&why("hours/de", "closed")));
+        run.add(Some("FR"), None, None, None, Some(&why("consent/fr", "no consent")));
+        run.add(None, None, None, None, Some(&why("consent/fr", "withdrawn")));
         assert_eq!(run.all, Counts { sent: 2, left_out: 2 });
         assert_eq!(run.by_market[&Some("DE".to_owned())], Counts { sent: 2, left_out: 0 });
         assert_eq!(run.by_market[&None], Counts { sent: 0, left_out: 1 });
         assert_eq!(run.by_variant, BTreeMap::from([(Some(variant), 2)]));
+        assert_eq!(run.by_channel, BTreeMap::from([(Channel::Sms, 2)]));
         assert_eq!(run.by_hour, BTreeMap::from([(at(0), 1), (at(3_600), 1)]));
         let consent = &run.by_rule[&("consent/fr".into(), 1)];
         assert_eq!((consent.counts, &*consent.reason), (Counts { sent: 0, left_out: 2 }, "no consent"));

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use lake::{PlanRow, PlanRows, Recipient, Traits};
 use policy::Rules;
 use triggers::Outcome;
-use vocabulary::{Campaign, Contact, ContactKey, Step};
+use vocabulary::{Campaign, Channel, Contact, ContactKey, Step};
 
 use crate::draft::{Decided, HABITS};
-use crate::fate::{Asked, Fate, LeftOut, Person, Planner};
+use crate::fate::{Asked, Fate, LeftOut, Person, Planner, preferred};
 use crate::hours::{Habits, Learned, habits_since};
 use crate::{Brief, PlanningError, Sources};
 
@@ -62,14 +62,16 @@ pub async fn explain(
         vec![Case::of(from, &campaign, plan, contacts.to_vec(), HashMap::new(), now).await?]
     };
     let mut recipients = HashMap::with_capacity(contacts.len());
+    let mut prefer = HashMap::new();
     for mut row in from.control.recipients(contacts).await? {
         rules.derive_time_zone(&mut row.contact);
+        prefer.extend(preferred(&row.contact).map(|channel| (row.contact.key, channel)));
         recipients.insert(row.contact.key, recipient(&row.contact));
     }
     let mut explained = HashMap::with_capacity(recipients.len());
     for case in cases {
         let recipients: Vec<Recipient> = case.contacts.iter().filter_map(|key| recipients.get(key).cloned()).collect();
-        for told in case.explain(from, rules, &recipients).await? {
+        for told in case.explain(from, rules, &recipients, &prefer).await? {
             explained.insert(told.contact, told);
         }
     }
@@ -158,6 +160,7 @@ impl Case {
         from: Sources<'_>,
         rules: &Arc<Rules>,
         recipients: &[Recipient],
+        prefer: &HashMap<ContactKey, Channel>,
     ) -> Result<Vec<Explained>, PlanningError> {
         let contacts: Vec<ContactKey> = recipients.iter().map(|recipient| recipient.key).collect();
         let history = from.history(Some(&contacts), &self.brief.experiment, self.at).await?;
@@ -168,7 +171,8 @@ impl Case {
             let contact = known.recipient.key;
             let entry = self.entries.get(&contact);
             let learned = learned.get(&contact).copied();
-            let person = Person { learned: learned.map(|learned| learned.hour), ..known.person };
+            let prefers = prefer.get(&contact).copied();
+            let person = Person { learned: learned.map(|learned| learned.hour), prefers, ..known.person };
             let (fate, asked) = match self.left_out(contact, entry) {
                 Some(why) => (Fate::LeftOut(why), Vec::new()),
                 None => planner.explain(&person, entry.map(|entry| entry.firing.firing.due)),

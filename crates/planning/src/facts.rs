@@ -8,7 +8,7 @@ use control::{Control, Permission};
 use jiff::{Timestamp, ToSpan};
 use lake::{Acts, Lake, Recipient, Sends};
 use policy::{SENDS_HOURS, SentFact};
-use vocabulary::{Campaign, ContactKey, Experiment};
+use vocabulary::{Campaign, Channel, ContactKey, Experiment};
 
 use crate::PlanningError;
 use crate::fate::{Person, content_id};
@@ -120,6 +120,23 @@ impl Sources<'_> {
         Ok(tokio::task::spawn_blocking(move || (Habits::learn(&of, &audience, &acts), acts)).await?)
     }
 
+    /// By which channel each of an audience wants to be written to, in its order, which is by key.
+    ///
+    /// # Errors
+    /// [`PlanningError`] where it cannot be read.
+    pub async fn preferences(
+        &self,
+        contacts: Option<&[ContactKey]>,
+        audience: &[Recipient],
+    ) -> Result<Vec<Option<Channel>>, PlanningError> {
+        let mut found = self.lake.preferences(contacts).await?.into_iter().peekable();
+        let of = |recipient: &Recipient| {
+            while found.next_if(|(key, _)| *key < recipient.key).is_some() {}
+            found.next_if(|(key, _)| *key == recipient.key).map(|(_, channel)| channel)
+        };
+        Ok(audience.iter().map(of).collect())
+    }
+
     /// What `control` knows of these recipients. With `as_of` only what was known then counts.
     ///
     /// # Errors
@@ -166,6 +183,7 @@ pub(crate) fn tell(recipients: &[Recipient], permissions: &Permissions, history:
             suppressions: &permission.suppressions,
             sends: &sends,
             learned: None,
+            prefers: None,
         };
         each(Known { recipient, person });
     }

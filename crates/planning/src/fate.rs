@@ -15,7 +15,7 @@ use policy::{
     ConsentFact, ContactFacts, ContactZone, Decision, Explanation, MessageFacts, Rules, Schedule, Sender, SentFact, Suppression,
     Why, Window,
 };
-use vocabulary::{Campaign, Channel, Contact, ContactKey, Experiment, Mode, SendHour, Variant, VariantName};
+use vocabulary::{Campaign, Channel, Contact, ContactKey, Experiment, Mode, PREFERRED_CHANNEL, SendHour, Variant, VariantName};
 
 use crate::Brief;
 use crate::hours::{Habits, LearnedHour};
@@ -43,6 +43,8 @@ pub struct Person<'a> {
     pub sends: &'a [SentFact<'a>],
     /// The hour that was learned, where the campaign asks for it.
     pub learned: Option<LearnedHour>,
+    /// The channel they want to be written to by, where the campaign goes by several.
+    pub prefers: Option<Channel>,
 }
 
 impl<'a> Person<'a> {
@@ -60,6 +62,7 @@ impl<'a> Person<'a> {
             suppressions: &permission.suppressions,
             sends,
             learned: None,
+            prefers: preferred(contact),
         }
     }
 
@@ -88,6 +91,8 @@ pub enum Fate {
         variant: Option<VariantName>,
         /// When it is to leave.
         due: Timestamp,
+        /// By which channel.
+        channel: Channel,
         /// The rule that put it off beyond the time it was meant for, if one did.
         moved: Option<Why>,
     },
@@ -108,8 +113,8 @@ pub enum LeftOut {
     HeldOut,
     /// They entered and did what takes out before the message left.
     Exited,
-    /// There is no address for the channel.
-    NoAddress(Channel),
+    /// There is no address for any of the channels.
+    NoAddress(Arc<[Channel]>),
     /// A rule refuses it, for the variant named.
     Rule {
         /// The rule and what it said.
@@ -143,7 +148,10 @@ impl fmt::Display for LeftOut {
             Self::NoEntry => f.write_str("no trigger has named the contact for this campaign"),
             Self::HeldOut => f.write_str("the contact entered and is held out, so that the effect can be measured"),
             Self::Exited => f.write_str("the contact entered and did what takes out before the message left"),
-            Self::NoAddress(channel) => write!(f, "the contact has no address for {channel}"),
+            Self::NoAddress(channels) => {
+                let names: Vec<&str> = channels.iter().map(|channel| channel.as_str()).collect();
+                write!(f, "the contact has no address for {}", names.join(" or "))
+            }
             Self::Rule { why, .. } => why.because.fmt(f),
         }
     }
@@ -154,6 +162,8 @@ impl fmt::Display for LeftOut {
 pub struct Asked {
     /// The variant.
     pub variant: VariantName,
+    /// By which channel.
+    pub channel: Channel,
     /// What it was meant for.
     pub due: Timestamp,
     /// The answers.
@@ -174,6 +184,8 @@ pub struct Planner {
     arms: Vec<Arm>,
     /// When the plan is made.
     now: Timestamp,
+    /// The channels of the campaign.
+    chain: Arc<[Channel]>,
     /// The hour of those for whom none was learned, where one is asked for.
     hour_default: u8,
     /// Whether any variant's hour is learned.
@@ -200,6 +212,7 @@ impl Planner {
         Self {
             assigner: (campaign.mode == Mode::Test).then(|| Assigner::new(experiment)),
             arms: brief.variants().map(arm).collect(),
+            chain: campaign.chain().into(),
             hour_default: Habits::none(campaign).default_hour(),
             learns: brief.learns(),
             now,
@@ -234,7 +247,7 @@ impl Planner {
         let fate = self.settle(person, entered, |contact, message, variant, due| {
             let explanation = self.rules.explain(contact, message, self.now);
             let decision = explanation.decision.clone();
-            asked.push(Asked { variant: variant.clone(), due, explanation });
+            asked.push(Asked { variant: variant.clone(), channel: message.channel, due, explanation });
             decision
         });
         (fate, asked)
@@ -250,34 +263,61 @@ impl Planner {
         if !in_share(&campaign.campaign, person.key, campaign.share) {
             return Fate::LeftOut(LeftOut::Share);
         }
-        if !person.channels.contains(&campaign.channel) {
-            return Fate::LeftOut(LeftOut::NoAddress(campaign.channel));
+        let unreachable = |channel: &Channel| !person.channels.contains(channel);
+        if let Some(own) = self.arms.iter().filter_map(|arm| arm.variant.channel).find(unreachable) {
+            return Fate::LeftOut(LeftOut::NoAddress([own].into()));
+        }
+        let takes_any = self.arms.iter().any(|arm| arm.variant.channel.is_none());
+        if takes_any && campaign.chain().iter().all(unreachable) {
+            return Fate::LeftOut(LeftOut::NoAddress(self.chain.clone()));
         }
         let assigned = self.assigner.as_ref().map(|assigner| assigner.assign(person.key).variant);
         let dues = match entered {
             None => self.dues(person.time_zone, person.learned),
             Some(entered) => self.dues_from(entered, person.time_zone, person.learned),
         };
-        let mut chosen = None;
-        let refused = person.facts(|contact| {
+        // One channel for all variants that have none of their own, chosen before anybody looks at the assigned one: a test of
+        // copies is not to become one of channels. What is refused by one may be permitted by the next.
+        let mut by = |channel: Channel, contact: &ContactFacts<'_>| {
+            let mut chosen = (self.start(entered.unwrap_or(self.now)), channel, None);
             for (Arm { variant, content }, due) in self.arms.iter().zip(dues.iter().copied()) {
-                let mut message = message_facts(campaign, variant, content);
+                let channel = variant.channel.unwrap_or(channel);
+                let mut message = message_facts(campaign, channel, content);
                 message.schedule = Some(Schedule::At(due));
                 let (due, moved) = match ask(contact, &message, &variant.name, due) {
-                    Decision::Refuse { why } => return Some(LeftOut::Rule { why, variant: variant.name.clone() }),
+                    Decision::Refuse { why } => {
+                        let is_final = variant.channel.is_some();
+                        return Err((LeftOut::Rule { why, variant: variant.name.clone() }, is_final));
+                    }
                     Decision::Permit => (due, None),
                     Decision::Defer { until, why } => (until, (until > due).then_some(why)),
                 };
                 if assigned.is_none_or(|assigned| *assigned == variant.name) {
-                    chosen = Some((due, moved));
+                    chosen = (due, channel, moved);
                 }
             }
-            None
+            Ok(chosen)
+        };
+        let refused = person.facts(|contact| {
+            let mut refused = None;
+            for channel in campaign.chain_for(person.prefers).filter(|channel| !takes_any || !unreachable(channel)) {
+                match by(channel, contact) {
+                    Ok(chosen) => return Ok(chosen),
+                    Err((why, is_final)) => {
+                        // What is told is why the message does not go by the channel that was wanted most.
+                        let why = refused.take().unwrap_or(why);
+                        if is_final || !takes_any {
+                            return Err(why);
+                        }
+                        refused = Some(why);
+                    }
+                }
+            }
+            Err(refused.unwrap_or_else(|| LeftOut::NoAddress(self.chain.clone())))
         });
-        let (due, moved) = chosen.unwrap_or((self.start(entered.unwrap_or(self.now)), None));
         match refused {
-            Some(why) => Fate::LeftOut(why),
-            None => Fate::Send { variant: assigned.cloned(), due, moved },
+            Err(why) => Fate::LeftOut(why),
+            Ok((due, channel, moved)) => Fate::Send { variant: assigned.cloned(), due, channel, moved },
         }
     }
 
@@ -312,14 +352,22 @@ impl Planner {
 
 /// What the rules are told of a message of this campaign, without its text and time.
 #[must_use]
-pub fn message_facts<'a>(campaign: &'a Campaign, variant: &Variant, content: &'a str) -> MessageFacts<'a> {
+pub fn message_facts<'a>(campaign: &'a Campaign, channel: Channel, content: &'a str) -> MessageFacts<'a> {
+    // A mailbox is no sender of text messages.
+    let from = if channel == Channel::Email { campaign.from.as_str() } else { "" };
     MessageFacts {
         content: Some(content),
-        sender: Some(Sender { id: &campaign.from, registered_in: &[], entity: None }),
+        sender: Some(Sender { id: from, registered_in: &[], entity: None }),
         ends: campaign.ends,
         window: campaign.window.as_deref().and_then(|window| window.parse::<Window>().ok()),
-        ..MessageFacts::new(campaign.class, variant.channel.unwrap_or(campaign.channel))
+        ..MessageFacts::new(campaign.class, channel)
     }
+}
+
+/// The channel by which a contact wants to be written to, as their attribute says.
+#[must_use]
+pub fn preferred(contact: &Contact) -> Option<Channel> {
+    contact.profile.attributes.get(PREFERRED_CHANNEL)?.parse().ok()
 }
 
 /// The name under which the rules know the content that a variant of this experiment sends, so that the same one is the same in a
@@ -354,158 +402,5 @@ pub fn due(start: Timestamp, hour: Option<u8>, time_zone: Option<&str>) -> Times
 }
 
 #[cfg(test)]
-mod tests {
-    use policy::{Basis, Purpose, SuppressionReason};
-    use vocabulary::MessageClass;
-
-    use super::*;
-
-    fn experiment() -> Experiment {
-        let variants = [("early", 9), ("late", 23)].map(|(name, hour)| serde_json::json!({ "name": name, "send_hour": hour }));
-        serde_json::from_value(serde_json::json!({
-            "experiment": "e", "factors": ["timing"], "variants": variants, "primary": "clicks",
-            "metrics": [{ "name": "clicks", "outcome": "click", "measure": "occurred" }],
-        }))
-        .unwrap()
-    }
-
-    fn campaign() -> Campaign {
-        serde_json::from_value(serde_json::json!({
-            "campaign": "c", "experiment": "e", "from": "Shop <news@shop.example>",
-            "content": { "early": { "subject": "a", "html": "a", "text": "a" } },
-        }))
-        .unwrap()
-    }
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn consent(given: Option<Basis>) -> ConsentFact {
-        ConsentFact { channel: Channel::Email, purpose: Purpose::Marketing, given, at: at("2026-01-01T00:00:00Z") }
-    }
-
-    fn nobody() -> Person<'static> {
-        Person {
-            key: ContactKey::from_i64(1).unwrap(),
-            country: None,
-            region: None,
-            time_zone: None,
-            is_zone_derived: false,
-            channels: &[Channel::Email],
-            consents: &[],
-            suppressions: &[],
-            sends: &[],
-            learned: None,
-        }
-    }
-
-    #[test]
-    fn the_hour_is_the_recipients_own() {
-        let check = |start: &str, hour: Option<u8>, zone: Option<&str>, expect: &str| {
-            assert_eq!(due(at(start), hour, zone).to_string(), expect, "{start} {hour:?} {zone:?}");
-        };
-        check("2026-11-11T00:30:00Z", None, Some("Asia/Shanghai"), "2026-11-11T00:30:00Z");
-        check("2026-11-11T00:30:00Z", Some(9), Some("Asia/Shanghai"), "2026-11-11T01:00:00Z");
-        check("2026-11-11T01:00:01Z", Some(9), Some("Asia/Shanghai"), "2026-11-12T01:00:00Z");
-        check("2026-11-11T00:30:00Z", Some(20), Some("America/New_York"), "2026-11-11T01:00:00Z");
-        check("2026-11-11T00:30:00Z", Some(9), Some("Nowhere/Land"), "2026-11-11T09:00:00Z");
-        // On this night New York's clocks go from 2 to 3: half past two is skipped.
-        check("2026-03-08T06:00:00Z", Some(2), Some("America/New_York"), "2026-03-08T07:00:00Z");
-    }
-
-    #[test]
-    fn who_may_not_get_one_variant_gets_none() {
-        let (experiment, mut campaign, rules) = (experiment(), campaign(), Arc::new(Rules::embedded().unwrap()));
-        let now = at("2026-11-12T10:00:00Z");
-        let fates = |campaign: &Campaign, person: Person<'_>| {
-            let brief = Brief { campaign: campaign.clone(), experiment: experiment.clone(), recommended: None };
-            let planner = Planner::new(Arc::new(brief), rules.clone(), now);
-            let person = |key: i64| Person { key: ContactKey::from_i64(key).unwrap(), ..person };
-            (1..=40).map(|key| planner.decide(&person(key), None)).collect::<Vec<_>>()
-        };
-        let consents = [consent(Some(Basis::Express))];
-        let person = Person { country: Some("GB"), time_zone: Some("Europe/London"), consents: &consents, ..nobody() };
-        let all = fates(&campaign, person);
-        let due_at = |fate: &Fate| match fate {
-            Fate::Send { due, moved: None, .. } => due.to_string(),
-            other => panic!("{other:?}"),
-        };
-        let times: std::collections::BTreeSet<String> = all.iter().map(due_at).collect();
-        assert_eq!(times.into_iter().collect::<Vec<_>>(), ["2026-11-12T23:00:00Z", "2026-11-13T09:00:00Z"]);
-
-        // The sale ends between the two hours: whoever would get the earlier one gets none either.
-        campaign.ends = Some(at("2026-11-13T00:00:00Z"));
-        for fate in fates(&campaign, person) {
-            let Fate::LeftOut(LeftOut::Rule { why, variant }) = fate else { panic!("{fate:?}") };
-            assert_eq!((&*why.rule, variant.as_str()), ("schedule/end", "early"));
-        }
-        // By the sender's own hours the later one waits for the morning.
-        campaign.ends = None;
-        campaign.window = Some("daily 08:00-21:00".to_owned());
-        let late = fates(&campaign, person).into_iter().find_map(|fate| match fate {
-            Fate::Send { variant, due, moved: Some(why) } => Some((variant, due, why.rule.to_string())),
-            _ => None,
-        });
-        let late_name = VariantName::new("late").unwrap();
-        assert_eq!(late, Some((Some(late_name), at("2026-11-13T08:00:00Z"), "schedule/window".to_owned())));
-    }
-
-    #[test]
-    fn a_learned_hour_is_a_variant_like_others() {
-        let (mut experiment, rules) = (experiment(), Arc::new(Rules::embedded().unwrap()));
-        experiment.variants[1].send_hour = Some(SendHour::Learned);
-        let consents = [consent(Some(Basis::Express))];
-        let person = Person { country: Some("GB"), time_zone: Some("Europe/London"), consents: &consents, ..nobody() };
-        let due_of = |campaign: Campaign, learned: Option<u8>, variant: &str| {
-            let brief = Arc::new(Brief { campaign, experiment: experiment.clone(), recommended: None });
-            let planner = Planner::new(brief, rules.clone(), at("2026-11-12T10:00:00Z"));
-            let learned = learned.map(|hour| LearnedHour { hour, from: crate::Habit::Contact });
-            let people = (1..=40).map(|key| Person { key: ContactKey::from_i64(key).unwrap(), learned, ..person });
-            let dues = people.filter_map(|person| match planner.decide(&person, None) {
-                Fate::Send { variant: Some(name), due, moved: None } if name.as_str() == variant => Some(due.to_string()),
-                Fate::Send { .. } => None,
-                fate => panic!("{fate:?}"),
-            });
-            let dues: std::collections::BTreeSet<String> = dues.collect();
-            dues.into_iter().collect::<Vec<_>>()
-        };
-        assert_eq!(due_of(campaign(), Some(18), "late"), ["2026-11-12T18:00:00Z"]);
-        assert_eq!(due_of(campaign(), Some(18), "early"), ["2026-11-13T09:00:00Z"]);
-        assert_eq!(due_of(campaign(), None, "late"), ["2026-11-12T10:00:00Z"], "the default is ten o'clock");
-        let fixed = Campaign { send_hour: Some(SendHour::At(12)), ..campaign() };
-        assert_eq!(due_of(fixed, None, "late"), ["2026-11-12T12:00:00Z"]);
-    }
-
-    #[test]
-    fn reasons_come_in_order_and_explanations_agree() {
-        let (experiment, mut campaign, rules) = (experiment(), campaign(), Arc::new(Rules::embedded().unwrap()));
-        let check = |campaign: &Campaign, person: Person<'_>, is_reachable: bool, expect: &str| {
-            let person = Person { channels: if is_reachable { person.channels } else { &[Channel::Sms] }, ..person };
-            let brief = Brief { campaign: campaign.clone(), experiment: experiment.clone(), recommended: None };
-            let planner = Planner::new(Arc::new(brief), rules.clone(), at("2026-11-12T10:00:00Z"));
-            let fate = planner.decide(&person, None);
-            let (explained, asked) = planner.explain(&person, None);
-            assert_eq!(fate, explained);
-            match fate {
-                Fate::LeftOut(why) => assert_eq!(why.rule().0, expect),
-                Fate::Send { .. } => assert_eq!((expect, asked.len()), ("", 2)),
-            }
-        };
-        let given = [consent(Some(Basis::DoubleOptIn))];
-        let withdrawn = [consent(None)];
-        let person = Person { country: Some("DE"), time_zone: Some("Europe/Berlin"), consents: &given, ..nobody() };
-        let list = [Suppression { reason: SuppressionReason::Unsubscribed, channel: None, at: at("2026-02-01T00:00:00Z") }];
-        check(&campaign, person, true, "");
-        check(&campaign, person, false, "contact/address");
-        check(&campaign, Person { consents: &withdrawn, ..person }, true, "consent/de");
-        check(&campaign, Person { suppressions: &list, ..person }, true, "suppression/unsubscribed");
-        check(&campaign, Person { consents: &[], ..person }, true, "consent/de");
-        let us = Person { country: Some("US"), region: Some("US-FL"), time_zone: None, consents: &[], ..person };
-        check(&campaign, us, true, "");
-        campaign.class = MessageClass::Transactional;
-        check(&campaign, Person { suppressions: &list, consents: &[], ..person }, true, "");
-        campaign.share = 1e-9;
-        check(&campaign, person, false, "campaign/share");
-    }
-}
+#[path = "fate_tests.rs"]
+mod tests;

@@ -21,5 +21,5 @@ pub use dry_run::{Counts, DryRun, Ruled, done_at, spread_over_days};
 pub use error::PlanningError;
 pub use explain::{Explained, explain, plan_row};
 pub use facts::{History, Known, Permissions, Sources, Stores};
-pub use fate::{Asked, Fate, LeftOut, Person, Planner, content_of, content_of_sent, message_facts};
+pub use fate::{Asked, Fate, LeftOut, Person, Planner, content_of, content_of_sent, message_facts, preferred};
 pub use hours::{Habit, Learned, LearnedHour};

@@ -50,8 +50,9 @@ fn tell(answer: &Value, contact: &Value, all: bool) {
     }
     for variant in list(&contact["variants"]) {
         say(&format!(
-            "  Variant {}, meant for {}: {}",
+            "  Variant {} by {}, meant for {}: {}",
             text(&variant["variant"]),
+            text(&variant["channel"]),
             text(&variant["due"]),
             text(&variant["decision"])
         ));
@@ -78,7 +79,7 @@ fn decision(decision: &Value) -> String {
         return format!("not sent{why}");
     }
     let variant = decision["variant"].as_str().map(|name| format!(" variant {name}")).unwrap_or_default();
-    format!("sent{variant}, due {}{why}", text(&decision["due"]))
+    format!("sent{variant} by {}, due {}{why}", text(&decision["channel"]), text(&decision["due"]))
 }
 
 /// One rule's answer on a line, with its source behind it.

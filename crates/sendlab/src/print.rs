@@ -297,6 +297,7 @@ pub(crate) fn dry_run(run: &Value) {
     let parts = [
         ("by_market", &["market", "sent", "left_out"][..]),
         ("by_variant", &["variant", "sent"]),
+        ("by_channel", &["channel", "sent"]),
         ("by_hour", &["hour", "sent"]),
         ("by_learned_hour", &["hour", "from", "sent"]),
         ("by_rule", &["rule", "put_off", "left_out", "example"]),

@@ -30,6 +30,9 @@ pub(crate) struct TestSendArgs {
     /// The variant [default: the experiment's first].
     #[arg(long, short, value_name = "NAME")]
     variant: Option<String>,
+    /// The channel, where the campaign has several [default: the variant's own, else the campaign's first].
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
     /// BCP 47 language: that translation of the copy, whatever the contact reads.
     #[arg(long, visible_alias = "language", value_name = "TAG")]
     locale: Option<String>,
@@ -47,8 +50,8 @@ pub(crate) async fn run(session: &Session, args: TestSendArgs) -> anyhow::Result
         bail!("no server runs on this data folder; start one that can send, in another terminal: sendlab serve --smtp HOST:PORT");
     }
     let path = format!("/v1/campaigns/{}/test-sends", segment(&args.campaign));
-    let TestSendArgs { variant, locale, contact, to, .. } = args;
-    let body = json!({ "variant": variant, "language": locale, "contact": contact, "to": to });
+    let TestSendArgs { variant, channel, locale, contact, to, .. } = args;
+    let body = json!({ "variant": variant, "channel": channel, "language": locale, "contact": contact, "to": to });
     let told = session.client.send(Method::POST, &path, "application/json", body.to_string().into_bytes()).await?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let sent = told["sent"].as_array().map_or(&[][..], Vec::as_slice);

@@ -241,6 +241,7 @@ fn campaign(id: &str) -> Campaign {
         from: "Sendlab Demo Shop <news@shop.example.test>".to_owned(),
         class: MessageClass::Marketing,
         channel: Channel::Email,
+        channels: Vec::new(),
         start: None,
         send_hour: None,
         ends: None,

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::words::words;
 use crate::{CampaignId, Channel, CouponPool, ExperimentId, MessageClass, SendHour, Slot};
 
+/// The attribute by which a contact says by which channel they want to be written to, such as `sms`.
+pub const PREFERRED_CHANNEL: &str = "preferred_channel";
+
 /// One campaign: compiled by the planner into a plan, sent by the senders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,9 +40,13 @@ pub struct Campaign {
     /// What kind of message it is.
     #[serde(default = "class_default")]
     pub class: MessageClass,
-    /// The channel.
+    /// The channel, where there is one.
     #[serde(default = "channel_default")]
     pub channel: Channel,
+    /// Several channels instead: each contact gets their message by one of them, the one they prefer ([`PREFERRED_CHANNEL`]) first, then in
+    /// this order the first by which they can be reached and may be written to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<Channel>,
     /// Nothing leaves before; at once where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Timestamp>,
@@ -98,6 +105,18 @@ pub struct Utm {
 }
 
 impl Campaign {
+    /// The channels by which it goes, in their order.
+    #[must_use]
+    pub fn chain(&self) -> &[Channel] {
+        if self.channels.is_empty() { std::slice::from_ref(&self.channel) } else { &self.channels }
+    }
+
+    /// The same for a contact who prefers one of them.
+    pub fn chain_for(&self, prefers: Option<Channel>) -> impl Iterator<Item = Channel> + '_ {
+        let first = prefers.filter(|prefers| self.chain().contains(prefers));
+        first.into_iter().chain(self.chain().iter().copied().filter(move |channel| Some(*channel) != first))
+    }
+
     /// The `utm_` fields of the links of a variant, by name; none where the campaign wants none.
     #[must_use]
     pub fn utm_of(&self, variant: &str) -> Vec<(&'static str, String)> {
@@ -105,7 +124,8 @@ impl Campaign {
         let or = |given: &Option<String>, otherwise: &str| given.clone().unwrap_or_else(|| otherwise.to_owned());
         let fields = [
             ("utm_source", or(&utm.source, "sendlab")),
-            ("utm_medium", or(&utm.medium, self.channel.as_str())),
+            // Only e-mail has links of this kind.
+            ("utm_medium", or(&utm.medium, Channel::Email.as_str())),
             ("utm_campaign", or(&utm.campaign, self.campaign.as_str())),
             ("utm_content", or(&utm.content, variant)),
             ("utm_term", or(&utm.term, "")),

@@ -76,7 +76,7 @@ pub struct Variant {
     /// The hour of sending in the recipient's own time zone, 0 to 23 or `learned`; the campaign's where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_hour: Option<SendHour>,
-    /// The channel; the campaign's where absent.
+    /// The channel, one of the campaign's; whichever of those it is for the contact where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<Channel>,
 }

@@ -25,7 +25,7 @@ pub mod words;
 pub mod world;
 pub mod written;
 
-pub use campaign::{Campaign, Copy, Missing, Mode, Translation, Utm};
+pub use campaign::{Campaign, Copy, Missing, Mode, PREFERRED_CHANNEL, Translation, Utm};
 pub use contact::{Birth, Contact, ContactKey, Profile, is_country};
 pub use coupon::CouponCode;
 pub use event::{

@@ -4,18 +4,18 @@
 //! The claim comes first and the facts after it, so that of two campaigns that claim one contact at the same moment each sees
 //! the other's claim, and the earlier goes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use content::{Library, Slots};
 use control::{DrawnCoupon, LedgerState, NewClaim, Permission, RecipientRow, SentRow};
 use jiff::{Timestamp, ToSpan};
 use lake::PlanRow;
-use planning::{Person, content_of, content_of_sent, message_facts};
+use planning::{Person, content_of, content_of_sent, message_facts, preferred};
 use policy::{Decision, SENDS_HOURS, Schedule, SentFact};
 use tokio::sync::watch;
 use vocabulary::{
-    Campaign, ContactKey, CouponCode, CouponPool, Experiment, MessageId, Money, Offer, Provider, Recommendation,
+    Campaign, Channel, ContactKey, CouponCode, CouponPool, Experiment, MessageId, Money, Offer, Recommendation,
     RecommendationId, Variant, VariantName,
 };
 
@@ -27,11 +27,11 @@ pub(crate) struct Job {
     pub(crate) plan_version: u32,
     pub(crate) campaign: Campaign,
     pub(crate) experiment: Experiment,
-    pub(crate) library: Library,
+    /// By channel.
+    pub(crate) libraries: BTreeMap<Channel, Library>,
     /// The address of `campaign.from` alone.
     pub(crate) from: String,
     pub(crate) cost: Option<Money>,
-    pub(crate) provider: Provider,
     pub(crate) recommendation: watch::Receiver<Option<Arc<Recommendation>>>,
 }
 
@@ -39,13 +39,20 @@ impl Job {
     /// The pool that a variant's coupon is drawn from; none where its copy asks for none.
     pub(crate) fn pool_of(&self, variant: &Variant) -> Option<&CouponPool> {
         let copy = variant.copy_name();
-        self.campaign.pool_of(copy).filter(|_| self.library.uses_coupon(copy))
+        self.campaign.pool_of(copy).filter(|_| content::use_coupon(&self.libraries, copy))
+    }
+
+    /// The channel of a message: its variant's, else the planned one.
+    fn channel_of(&self, row: &PlanRow, variant: Option<&VariantName>) -> Channel {
+        let own = variant.and_then(|name| self.experiment.variant(name)?.channel);
+        own.or(row.channel).unwrap_or(self.campaign.chain()[0])
     }
 }
 
 /// One message on its way.
 pub(crate) struct Outgoing {
     pub(crate) message_id: MessageId,
+    pub(crate) channel: Channel,
     pub(crate) recipient: RecipientRow,
     pub(crate) address: String,
     pub(crate) planned: Option<VariantName>,
@@ -108,19 +115,43 @@ pub(crate) async fn claim(parts: &Sending, worker: &str, job: &Job, rows: &[Plan
     let claims: Vec<NewClaim> = rows.iter().map(new_claim).collect();
     let now = parts.clock.now();
     let taken = parts.control.claim(&job.campaign.campaign, worker, &claims, now).await?;
-    let facts = match Facts::read(parts, job, rows, &claims, now).await {
-        Ok(facts) => facts,
+    let is_taken: HashSet<&MessageId> = taken.iter().collect();
+    let claimed = rows.iter().zip(claims).filter(|(_, claim)| is_taken.contains(&claim.message_id));
+    let (old, new): (Vec<_>, Vec<_>) = claimed.partition(|(row, _)| is_old(row));
+    let restored = old.into_iter().map(|(_, claim)| claim.message_id).collect();
+    let cases = new.into_iter().map(|(row, claim)| Case { row, channel: claim.channel, claim, refused: Vec::new() }).collect();
+    match judge_all(parts, job, cases, now).await {
+        Ok(claimed) => Ok(Claimed { restored, ..claimed }),
         Err(error) => {
             // Nothing was handed over; who comes next tries again.
             parts.control.release(&taken).await?;
-            return Err(error);
+            Err(error)
         }
-    };
-    let taken: HashSet<MessageId> = taken.into_iter().collect();
-    let claimed = rows.iter().zip(claims).filter(|(_, claim)| taken.contains(&claim.message_id));
-    let (old, new): (Vec<_>, Vec<_>) = claimed.partition(|(row, _)| is_old(row));
-    let restored = old.into_iter().map(|(_, claim)| claim.message_id).collect();
-    Ok(Claimed { restored, ..judge(parts, job, new.into_iter(), facts) })
+    }
+}
+
+/// A claimed message that is judged.
+struct Case<'r> {
+    row: &'r PlanRow,
+    claim: NewClaim,
+    /// The channel it is to go by.
+    channel: Channel,
+    /// The channels by which it cannot go, and why.
+    refused: Vec<(Channel, String)>,
+}
+
+/// Asks the rules about messages. What they refuse by one channel goes by the next of the campaign's, if it may: the ledger is told
+/// first and the facts are read again, so that whoever claims a message to the same contact meanwhile sees it where it goes.
+async fn judge_all(parts: &Sending, job: &Job, mut cases: Vec<Case<'_>>, now: Timestamp) -> Result<Claimed, WorkerError> {
+    let mut all = Claimed { outgoing: Vec::new(), dropped: Vec::new(), restored: Vec::new() };
+    while !cases.is_empty() {
+        let facts = Facts::read(parts, job, &cases, now).await?;
+        cases = judge(parts, job, cases, &facts, &mut all);
+        let rerouted: Vec<(MessageId, Channel)> =
+            cases.iter().map(|case| (case.claim.message_id.clone(), case.channel)).collect();
+        parts.control.reroute(&rerouted).await?;
+    }
+    Ok(all)
 }
 
 fn new_claim(job: &Job, row: &PlanRow, recommended: Option<&VariantName>) -> NewClaim {
@@ -130,9 +161,9 @@ fn new_claim(job: &Job, row: &PlanRow, recommended: Option<&VariantName>) -> New
         step: row.step.clone(),
         message_id: content::message_id(&job.campaign.campaign, row.contact, row.step.as_ref()),
         experiment_id: job.experiment.experiment.clone(),
+        channel: job.channel_of(row, variant),
         variant: variant.cloned(),
         market: row.market.clone(),
-        channel: job.campaign.channel,
         class: job.campaign.class,
         coupon_pool: variant.and_then(|name| job.pool_of(job.experiment.variant(name)?)).cloned(),
     }
@@ -150,14 +181,8 @@ struct Facts {
 }
 
 impl Facts {
-    async fn read(
-        parts: &Sending,
-        job: &Job,
-        rows: &[PlanRow],
-        claims: &[NewClaim],
-        now: Timestamp,
-    ) -> Result<Self, WorkerError> {
-        let keys: Vec<ContactKey> = rows.iter().map(|row| row.contact).collect();
+    async fn read(parts: &Sending, job: &Job, cases: &[Case<'_>], now: Timestamp) -> Result<Self, WorkerError> {
+        let keys: Vec<ContactKey> = cases.iter().map(|case| case.row.contact).collect();
         let since = now.checked_sub(SENDS_HOURS.hours()).unwrap_or(now);
         let mut recipients = HashMap::with_capacity(keys.len());
         let rules = parts.rules.current();
@@ -171,7 +196,7 @@ impl Facts {
             sends.entry(row.contact).or_default().push(row);
         }
         let full = Full::of(parts, &job.from).await?;
-        let with_coupon = claims.iter().filter(|claim| claim.coupon_pool.is_some());
+        let with_coupon = cases.iter().map(|case| &case.claim).filter(|claim| claim.coupon_pool.is_some());
         let with_coupon: Vec<MessageId> = with_coupon.map(|claim| claim.message_id.clone()).collect();
         let mut coupons: HashMap<MessageId, Vec<DrawnCoupon>> = HashMap::new();
         if !with_coupon.is_empty() {
@@ -179,42 +204,89 @@ impl Facts {
                 coupons.entry(drawn.message_id.clone()).or_default().push(drawn);
             }
         }
-        let products = Slots::products(&job.campaign.slots, rows.iter().map(|row| &row.picks));
+        let products = Slots::products(&job.campaign.slots, cases.iter().map(|case| &case.row.picks));
         let offers = parts.control.offers(products.into_iter()).await?;
         Ok(Self { recipients, permissions, sends, full, coupons, offers })
     }
 }
 
-fn judge<'r>(parts: &Sending, job: &Job, claimed: impl Iterator<Item = (&'r PlanRow, NewClaim)>, facts: Facts) -> Claimed {
-    let (mut outgoing, mut dropped, now) = (Vec::new(), Vec::new(), parts.clock.now());
-    for (row, claim) in claimed {
-        let message_id = claim.message_id;
-        let recipient = facts.recipients.get(&row.contact).cloned();
-        let reached = recipient
-            .and_then(|mut recipient| recipient.addresses.remove(&job.campaign.channel).map(|address| (recipient, address)));
-        let Some((recipient, address)) = reached else {
-            dropped.push((message_id, Dropped::Against("the contact has no address any more".to_owned())));
-            continue;
+/// Sorts messages into those that go, those that do not, and, given back, those that are to be asked about for their next channel.
+fn judge<'r>(parts: &Sending, job: &Job, cases: Vec<Case<'r>>, facts: &Facts, all: &mut Claimed) -> Vec<Case<'r>> {
+    let mut again = Vec::new();
+    for mut case in cases {
+        let message_id = case.claim.message_id.clone();
+        let recipient = facts.recipients.get(&case.row.contact).cloned();
+        let prefers = recipient.as_ref().and_then(|recipient| preferred(&recipient.contact));
+        let reached =
+            recipient.and_then(|mut recipient| recipient.addresses.remove(&case.channel).map(|address| (recipient, address)));
+        let variant = case.claim.variant.as_ref().and_then(|name| job.experiment.variant(name));
+        let why = match reached {
+            None => {
+                let since = if case.refused.is_empty() { " any more" } else { "" };
+                Some(Dropped::Against(format!("the contact has no address{since}")))
+            }
+            Some((recipient, address)) => {
+                let out = outgoing(parts, job, &case, recipient, address, facts);
+                match variant.and_then(|variant| against(parts, job, &out, variant, None)) {
+                    Some(why) => Some(why),
+                    None => {
+                        all.outgoing.push(out);
+                        None
+                    }
+                }
+            }
         };
-        let mut sends = facts.sends.get(&row.contact).cloned().unwrap_or_default();
-        let own = sends.iter().find(|sent| sent.message_id == message_id).map(|sent| sent.number);
-        sends.retain(|sent| sent.message_id != message_id && counts(sent, own));
-        let permission = facts.permissions.get(&row.contact).cloned().unwrap_or_default();
-        let due = row.due.map(|due| facts.full.due(parts, due, &address, now));
-        let planned = row.variant.clone();
-        let coupon = claim.coupon_pool.map(|pool| {
-            let drawn = facts.coupons.get(&message_id).into_iter().flatten().find(|drawn| drawn.pool == pool);
-            (pool, drawn.map(|drawn| drawn.code.clone()))
-        });
-        let slots = Slots::fill(&job.campaign.slots, &row.picks, &facts.offers);
-        let out = Outgoing { message_id, recipient, address, planned, slots, sent: None, dropped: None, coupon, due, permission, sends };
-        let variant = claim.variant.as_ref().and_then(|name| job.experiment.variant(name));
-        match variant.and_then(|variant| against(parts, job, &out, variant, None)) {
-            Some(why) => dropped.push((out.message_id, why)),
-            None => outgoing.push(out),
+        match why {
+            None => {}
+            Some(Dropped::Against(why)) => {
+                case.refused.push((case.channel, why));
+                let is_free = variant.is_none_or(|variant| variant.channel.is_none());
+                let mut chain = job.campaign.chain_for(prefers).filter(|_| is_free);
+                match chain.find(|channel| case.refused.iter().all(|(tried, _)| tried != channel)) {
+                    Some(next) => again.push(Case { channel: next, ..case }),
+                    None => all.dropped.push((message_id, Dropped::Against(reasons(case.refused)))),
+                }
+            }
+            Some(why) => all.dropped.push((message_id, why)),
         }
     }
-    Claimed { outgoing, dropped, restored: Vec::new() }
+    again
+}
+
+/// Why a message goes by none of its channels.
+fn reasons(mut refused: Vec<(Channel, String)>) -> String {
+    if refused.len() == 1 {
+        return refused.remove(0).1;
+    }
+    let each = refused.into_iter().map(|(channel, why)| format!("by {channel}: {why}"));
+    each.collect::<Vec<_>>().join("; ")
+}
+
+fn outgoing(
+    parts: &Sending,
+    job: &Job,
+    case: &Case<'_>,
+    recipient: RecipientRow,
+    address: String,
+    facts: &Facts,
+) -> Outgoing {
+    let (row, message_id) = (case.row, case.claim.message_id.clone());
+    let mut sends = facts.sends.get(&row.contact).cloned().unwrap_or_default();
+    let own = sends.iter().find(|sent| sent.message_id == message_id).map(|sent| sent.number);
+    sends.retain(|sent| sent.message_id != message_id && counts(sent, own));
+    let permission = facts.permissions.get(&row.contact).cloned().unwrap_or_default();
+    let (channel, planned) = (case.channel, row.variant.clone());
+    let due = match channel {
+        Channel::Email => row.due.map(|due| facts.full.due(parts, due, &address, parts.clock.now())),
+        _ => row.due,
+    };
+    let coupon = case.claim.coupon_pool.clone().map(|pool| {
+        let drawn = facts.coupons.get(&message_id).into_iter().flatten().find(|drawn| drawn.pool == pool);
+        (pool, drawn.map(|drawn| drawn.code.clone()))
+    });
+    let slots = Slots::fill(&job.campaign.slots, &row.picks, &facts.offers);
+    let (sent, dropped) = (None, None);
+    Outgoing { message_id, channel, recipient, address, planned, slots, sent, dropped, coupon, due, permission, sends }
 }
 
 /// Whether another message counts for the caps of the own one: of those that are only claimed so far, the earlier ones do.
@@ -232,7 +304,7 @@ pub(crate) fn against(parts: &Sending, job: &Job, out: &Outgoing, variant: &Vari
     let contents: Vec<Option<String>> = out.sends.iter().map(content_of_sent).collect();
     let sends: Vec<SentFact<'_>> = out.sends.iter().zip(&contents).map(|(sent, content)| sent_fact(sent, content)).collect();
     let person = Person::of(&out.recipient.contact, &out.permission, &sends);
-    let mut message = message_facts(&job.campaign, variant, content.as_deref().unwrap_or_default());
+    let mut message = message_facts(&job.campaign, out.channel, content.as_deref().unwrap_or_default());
     message.schedule = out.due.map(Schedule::At);
     message.text = text;
     match person.facts(|contact| parts.rules.current().decide(contact, &message, parts.clock.now())) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use control::{AddedPlan, CampaignRow, EntryRow, PlannedEntries};
 use jiff::{SignedDuration, Timestamp};
 use lake::{PlanRow, Recipient};
-use planning::{Brief, Fate, Known, LeftOut, Planner, Sources, plan_row};
+use planning::{Brief, Fate, Known, LeftOut, Person, Planner, Sources, plan_row};
 use triggers::{Fact, Trigger};
 use vocabulary::ContactKey;
 
@@ -95,14 +95,17 @@ async fn decide(parts: &Parts, brief: &Arc<Brief>, entries: Vec<EntryRow>, now: 
     keys.dedup();
     let (audience, _) = brief.audience(from, Some(&keys), now).await?;
     let history = from.history(Some(&keys), &brief.experiment, now).await?;
+    let is_one = brief.campaign.chain().len() == 1;
+    let mut prefer = if is_one { Vec::new() } else { from.preferences(Some(&keys), &audience.recipients).await? }.into_iter();
     let planner = Planner::new(brief.clone(), parts.rules.current(), now);
     let mut of: HashMap<ContactKey, Vec<EntryRow>> = HashMap::with_capacity(keys.len());
     for entry in entries {
         of.entry(entry.firing.contact).or_default().push(entry);
     }
     let each = |known: Known<'_>| {
+        let person = Person { prefers: prefer.next().flatten(), ..known.person };
         for entry in of.remove(&known.recipient.key).unwrap_or_default() {
-            let fate = planner.decide(&known.person, Some(entry.firing.firing.due));
+            let fate = planner.decide(&person, Some(entry.firing.firing.due));
             decided.add(known.recipient, &entry, fate, now);
         }
     };

@@ -74,7 +74,7 @@ async fn step(parts: &Parts, config: &Config) -> Result<(), WorkerError> {
     Ok(())
 }
 
-/// When a new recommendation names another hour, what is not yet handed over is planned anew.
+/// When a new recommendation names another hour or channel, what is not yet handed over is planned anew.
 async fn replan_if_hour_moved(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<(), WorkerError> {
     let Some(current) = parts.control.current(&row.campaign.experiment).await? else { return Ok(()) };
     let planned_for = parts.control.plan_in_force(&row.campaign.campaign).await?.and_then(|plan| plan.planned_for);
@@ -82,8 +82,8 @@ async fn replan_if_hour_moved(parts: &Parts, config: &Config, row: &CampaignRow)
         return Ok(());
     }
     let Some(experiment) = parts.control.experiment(&row.campaign.experiment).await? else { return Ok(()) };
-    let hour = |name: &VariantName| experiment.variant(name).and_then(|variant| variant.send_hour);
-    if planned_for.as_ref().and_then(hour) == hour(&current.variant) {
+    let way = |name: &VariantName| experiment.variant(name).map(|variant| (variant.send_hour, variant.channel));
+    if planned_for.as_ref().and_then(way) == way(&current.variant) {
         return Ok(());
     }
     compile(parts, config, row).await
@@ -122,8 +122,8 @@ async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<()
 /// What would make every single message fail is found before the first.
 pub(crate) async fn check(parts: &Parts, config: &Config, brief: &Brief) -> Result<(), WorkerError> {
     let Brief { campaign, experiment, .. } = brief;
-    let (channel, class) = (campaign.channel, campaign.class);
-    if !config.takes(channel, class) {
+    let (chain, class) = (campaign.chain(), campaign.class);
+    for channel in chain.iter().copied().filter(|channel| !config.takes(*channel, class)) {
         let fix = match channel {
             Channel::Email => "no mail server is set; start the server with `--smtp HOST:PORT`".to_owned(),
             Channel::Sms => {
@@ -141,9 +141,13 @@ pub(crate) async fn check(parts: &Parts, config: &Config, brief: &Brief) -> Resu
             );
             return Err(WorkerError::Campaign(why));
         }
-        if let Some(other) = variant.channel.filter(|own| *own != channel) {
-            let why =
-                format!("variant `{}` goes by {other} and the campaign by {channel}; a campaign has one channel", variant.name);
+        if let Some(other) = variant.channel.filter(|own| !chain.contains(own)) {
+            let names: Vec<&str> = chain.iter().map(|channel| channel.as_str()).collect();
+            let why = format!(
+                "variant `{}` goes by {other} and the campaign by {}; name both in the campaign's `channels`",
+                variant.name,
+                names.join(" or ")
+            );
             return Err(WorkerError::Campaign(why));
         }
         if campaign.mode == Mode::Test && !campaign.content.contains_key(variant.copy_name()) {
@@ -151,11 +155,11 @@ pub(crate) async fn check(parts: &Parts, config: &Config, brief: &Brief) -> Resu
             return Err(WorkerError::Campaign(why));
         }
     }
-    if channel == Channel::Email {
+    if chain.contains(&Channel::Email) {
         gateways::mailbox_address(&campaign.from).map_err(|error| WorkerError::Campaign(format!("`from`: {error}")))?;
     }
     let snippets = parts.control.snippets_of(&campaign.campaign).await?;
-    content::compile_campaign(campaign, &snippets).map_err(|error| WorkerError::Campaign(error.to_string()))?;
+    content::libraries(campaign, experiment, &snippets).map_err(|error| WorkerError::Campaign(error.to_string()))?;
     Ok(())
 }
 
@@ -254,7 +258,7 @@ async fn record_assignments(parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> R
             campaign_id: Some(brief.campaign.campaign.clone()),
             experiment_id: Some(brief.experiment.experiment.clone()),
             variant: row.variant.clone(),
-            channel: Some(brief.campaign.channel),
+            channel: row.channel.or(brief.campaign.chain().first().copied()),
             market: row.market.clone(),
             ..Context::default()
         },

@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use lake::PlanRow;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use vocabulary::{CampaignId, Channel, CouponCode, DeliveryStatus, Event, MessageId, Money, Provider, Variant, VariantName};
+use vocabulary::{CampaignId, Channel, CouponCode, DeliveryStatus, Event, MessageId, Money, Variant, VariantName};
 
 use crate::begun::Begun;
 use crate::claim::{Claimed, Dropped, Job, Outgoing, against, claim};
@@ -232,9 +232,9 @@ impl Sender {
         }
         let Some(experiment) = self.parts.control.experiment(&row.campaign.experiment).await? else { return Ok(None) };
         let snippets = self.parts.control.snippets_of(id).await?;
-        let library =
-            content::compile_campaign(&row.campaign, &snippets).map_err(|error| WorkerError::Campaign(error.to_string()))?;
-        let from = if row.campaign.channel == Channel::Email {
+        let libraries = content::libraries(&row.campaign, &experiment, &snippets);
+        let libraries = libraries.map_err(|error| WorkerError::Campaign(error.to_string()))?;
+        let from = if row.campaign.chain().contains(&Channel::Email) {
             gateways::mailbox_address(&row.campaign.from)
         } else {
             Ok(String::new())
@@ -246,18 +246,8 @@ impl Sender {
             .cost
             .map(|major| Money { minor: (major * base.minor_per_major() as f64).round() as i64, currency: base });
         let recommendation = self.parts.control.watch(&row.campaign.experiment).await?;
-        let by = if row.campaign.channel == Channel::Email { "smtp" } else { row.campaign.channel.as_str() };
-        let provider = Provider::new(by).expect("a word is an id");
-        let job = Job {
-            plan_version: row.plan_version,
-            campaign: row.campaign,
-            experiment,
-            library,
-            from,
-            cost,
-            provider,
-            recommendation,
-        };
+        let job =
+            Job { plan_version: row.plan_version, campaign: row.campaign, experiment, libraries, from, cost, recommendation };
         let job = Arc::new(job);
         self.jobs.insert(id.clone(), job.clone());
         Ok(Some(job))
@@ -327,13 +317,14 @@ impl Sender {
         ended: &mut Ended,
         now: Timestamp,
     ) -> Result<Room, WorkerError> {
-        if job.campaign.channel != Channel::Email {
+        if !job.campaign.chain().contains(&Channel::Email) {
             return Ok(Room::default());
         }
         self.hold_back(batch, ended, now);
         let mut held = Vec::new();
         let room = warm_up::take(&self.parts, &job.from, batch, now, &mut held).await?;
-        ended.is_used_up = room.is_used_up;
+        // Other channels go on.
+        ended.is_used_up = room.is_used_up && job.campaign.chain() == [Channel::Email];
         held.into_iter().for_each(|(out, why)| ended.drop_message(out.message_id, out.planned, why, now));
         Ok(room)
     }
@@ -341,7 +332,8 @@ impl Sender {
     /// Leaves those for later whose destination is sent less than came up now.
     fn hold_back(&self, batch: &mut Vec<Outgoing>, ended: &mut Ended, now: Timestamp) {
         let (mut pace, before) = (self.shared.pace(), batch.len());
-        batch.retain(|out| match pace.take(&out.address, now) {
+        let mut take = |out: &Outgoing| if out.channel == Channel::Email { pace.take(&out.address, now) } else { Ok(()) };
+        batch.retain(|out| match take(out) {
             Ok(()) => true,
             Err(until) => {
                 ended.drop_message(out.message_id.clone(), out.planned.clone(), Dropped::Until(until), now);
@@ -359,12 +351,28 @@ impl Sender {
         Ok(self.parts.control.are_claimed(&ids).await?)
     }
 
+    /// Hands over messages of one channel, whose places in the lane's group begin at `first`.
+    async fn hand_over(&mut self, job: &Job, batch: &mut [Outgoing], first: usize, until: Instant) -> Vec<Sent> {
+        let Some(channel) = batch.first().map(|out| out.channel) else { return Vec::new() };
+        let envelopes: Vec<Envelope> =
+            batch.iter().map(|out| Envelope { from: job.from.clone(), to: out.address.clone() }).collect();
+        let ids: Vec<MessageId> = batch.iter().map(|out| out.message_id.clone()).collect();
+        let group = Group { channel, class: job.campaign.class, ids: &ids, envelopes: &envelopes, until: Some(until) };
+        let (parts, begun, number) = (&self.parts, &self.shared.begun, self.number);
+        let mut content = |place: usize| {
+            let mail = render(parts, job, &mut batch[place])?;
+            begun.note(number, first + place, &batch[place].message_id).ok()?;
+            Some(mail)
+        };
+        self.ways.deliver(group, &mut content).await
+    }
+
     /// Claims, hands over, tells and settles one group.
     async fn send_group(&mut self, job: &Job, rows: &[PlanRow], stop: &CancellationToken) -> Result<Ended, WorkerError> {
         let until = Instant::now() + FACTS_TIME_MAX;
         let Claimed { outgoing: mut batch, dropped, restored } = claim(&self.parts, &self.worker, job, rows).await?;
-        let (channel, class) = (job.campaign.channel, job.campaign.class);
         let mut ended = Ended::default();
+        batch.sort_by_key(|out| out.channel);
         let left_at = self.parts.clock.now();
         let ids = batch.iter().map(|out| &out.message_id).chain(dropped.iter().map(|(id, _)| id)).chain(&restored);
         let claimed: Vec<MessageId> = ids.cloned().collect();
@@ -376,19 +384,11 @@ impl Sender {
                 return Err(error);
             }
         };
-        let envelopes: Vec<Envelope> =
-            batch.iter().map(|out| Envelope { from: job.from.clone(), to: out.address.clone() }).collect();
-        let ids: Vec<MessageId> = batch.iter().map(|out| out.message_id.clone()).collect();
-        let group = Group { channel, class, ids: &ids, envelopes: &envelopes, until: Some(until) };
-        let results = {
-            let (parts, begun, number) = (&self.parts, &self.shared.begun, self.number);
-            let mut content = |place: usize| {
-                let mail = render(parts, job, &mut batch[place])?;
-                begun.note(number, place, &batch[place].message_id).ok()?;
-                Some(mail)
-            };
-            self.ways.deliver(group, &mut content).await
-        };
+        let (mut results, mut first) = (Vec::with_capacity(batch.len()), 0);
+        for batch in batch.chunk_by_mut(|one, next| one.channel == next.channel) {
+            results.extend(self.hand_over(job, batch, first, until).await);
+            first += batch.len();
+        }
         let at = self.parts.clock.now();
         for (message_id, why) in dropped {
             ended.drop_message(message_id, None, why, at);
@@ -400,7 +400,7 @@ impl Sender {
         }
         let unsent: Vec<usize> = (0..).zip(&results).filter(|(_, sent)| !sent.left()).map(|(place, _)| place).collect();
         for (out, result) in batch.iter_mut().zip(results) {
-            if let Some(is_put_off) = is_put_off(&result).filter(|_| channel == Channel::Email) {
+            if let Some(is_put_off) = is_put_off(&result).filter(|_| out.channel == Channel::Email) {
                 self.shared.pace().heard(&out.address, left_at, is_put_off, at);
             }
             ended.add(job, out, result, &self.shared.tries, at);
@@ -565,6 +565,10 @@ fn compose(parts: &Sending, job: &Job, out: &Outgoing, name: &VariantName) -> Re
     let broken = |why: String| Dropped::Broken(why);
     let variant = job.experiment.variant(name);
     let variant = variant.ok_or_else(|| broken(format!("the experiment has no variant `{name}`")))?;
+    if variant.channel.is_some_and(|own| own != out.channel) {
+        // The recommendation has moved to another channel since the claim: it is claimed anew for that one.
+        return Err(Dropped::Until(parts.clock.now()));
+    }
     let coupon = coupon_of(parts, job, out, variant)?;
     let unsubscribe_url = parts.links.unsubscribe(&out.message_id);
     let campaign = job.campaign.campaign.as_str();
@@ -580,13 +584,15 @@ fn compose(parts: &Sending, job: &Job, out: &Outgoing, name: &VariantName) -> Re
         slots: &out.slots,
         now: parts.clock.now(),
     };
-    let mut rendered = job.library.render(variant.copy_name(), &context).map_err(unmade)?;
+    let library = job.libraries.get(&out.channel);
+    let library = library.ok_or_else(|| broken(format!("no copy of the campaign goes by {}", out.channel)))?;
+    let mut rendered = library.render(variant.copy_name(), &context).map_err(unmade)?;
     // The words are known only now, and so is the variant where the recommended one is taken.
     let text = format!("{}\n{}", rendered.subject, rendered.text);
     if let Some(against) = against(parts, job, out, variant, Some(&text)) {
         return Err(against);
     }
-    if job.campaign.channel != Channel::Email {
+    if out.channel != Channel::Email {
         return Ok(rendered.text.into_bytes());
     }
     let fields = job.campaign.utm_of(name.as_str());

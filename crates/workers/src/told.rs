@@ -2,7 +2,7 @@
 
 use control::{LedgerRow, Settlement};
 use jiff::Timestamp;
-use vocabulary::{Body, Context, DeliveryStatus, Event, EventId, MessageId, Money, Provider};
+use vocabulary::{Body, Channel, Context, DeliveryStatus, Event, EventId, MessageId, Money, Provider};
 
 use crate::claim::{Job, Outgoing};
 
@@ -39,6 +39,11 @@ pub(crate) struct Handed<'a> {
     pub(crate) cost: Option<Money>,
 }
 
+/// Who a message of a channel is handed to, where no gateway has a name.
+fn provider(channel: Channel) -> Option<Provider> {
+    Provider::new(if channel == Channel::Email { "smtp" } else { channel.as_str() }).ok()
+}
+
 /// The events of one settled message: that it was handed over, and how that ended.
 pub(crate) fn hand_over_events(job: &Job, out: &Outgoing, handed: &Handed<'_>, at: Timestamp) -> Vec<Event> {
     let (variant, recommendation_id) = out.variant_and_recommendation();
@@ -47,9 +52,9 @@ pub(crate) fn hand_over_events(job: &Job, out: &Outgoing, handed: &Handed<'_>, a
         campaign_id: Some(job.campaign.campaign.clone()),
         experiment_id: Some(job.experiment.experiment.clone()),
         variant,
-        channel: Some(job.campaign.channel),
+        channel: Some(out.channel),
         market: out.recipient.contact.profile.market().map(str::to_owned),
-        provider: Some(handed.provider.clone().unwrap_or_else(|| job.provider.clone())),
+        provider: handed.provider.clone().or_else(|| provider(out.channel)),
         recommendation_id,
     };
     let status = match handed.outcome {

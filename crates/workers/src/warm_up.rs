@@ -11,6 +11,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use lake::PlanRow;
+use vocabulary::Channel;
 
 use crate::claim::{Dropped, Outgoing};
 use crate::{Sending, WorkerError};
@@ -41,7 +42,8 @@ pub(crate) async fn take(
     }
     let allowances: Vec<Allowance> = warm_ups.iter().map(|(one, most)| Allowance { warm_up: one.name(), most: *most }).collect();
     let places = |out: &Outgoing| -> Vec<usize> {
-        let counts = |place: &usize| parts.warm_ups.counts(warm_ups[*place].0, &out.address);
+        let is_mail = out.channel == Channel::Email;
+        let counts = |place: &usize| is_mail && parts.warm_ups.counts(warm_ups[*place].0, &out.address);
         (0..warm_ups.len()).filter(counts).collect()
     };
     let messages: Vec<Vec<usize>> = batch.iter().map(places).collect();

@@ -87,6 +87,7 @@ fn mirrors_are_true() {
     check::<CampaignDocument>(&serde_json::to_value(experiment::parse_campaign(&campaign.to_string()).unwrap()).unwrap());
     campaign["start"] = json!("2026-03-01T12:00:00Z");
     campaign["send_hour"] = json!(9);
+    campaign["channels"] = json!(["sms", "email"]);
     campaign["cost"] = json!(0.001);
     campaign["audience"] = json!("SELECT contact_key FROM contacts");
     campaign["coupon_pool"] = json!("ten");

@@ -183,7 +183,7 @@ document!(
         /// The hour of sending in the recipient's own time zone, 0 to 23 or `learned`; the campaign's where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         send_hour: Option<SendHourDocument>,
-        /// The channel; the campaign's where absent.
+        /// The channel, one of the campaign's; whichever of those it is for the contact where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         channel: Option<ChannelDocument>,
     }
@@ -393,9 +393,13 @@ document!(
         /// What kind of message it is; `marketing` where absent.
         #[schema(required = false)]
         class: MessageClassDocument,
-        /// The channel; `email` where absent.
+        /// The channel, where there is one; `email` where absent.
         #[schema(required = false)]
         channel: ChannelDocument,
+        /// Several channels instead: each contact gets their message by one of them, the one they prefer (the attribute
+        /// `preferred_channel`) first, then in this order the first by which they can be reached and may be written to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channels: Option<Vec<ChannelDocument>>,
         /// Whether it goes to whom triggers name, whenever they do, and not to an audience.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         triggered: Option<bool>,

@@ -1,0 +1,202 @@
+//! Tests of [`super`]: hours are the recipient's own, nobody gets one variant who may not get each, reasons come in order.
+
+use policy::{Basis, Purpose, SuppressionReason};
+use vocabulary::MessageClass;
+
+use super::*;
+
+fn experiment() -> Experiment {
+    let variants = [("early", 9), ("late", 23)].map(|(name, hour)| serde_json::json!({ "name": name, "send_hour": hour }));
+    serde_json::from_value(serde_json::json!({
+        "experiment": "e", "factors": ["timing"], "variants": variants, "primary": "clicks",
+        "metrics": [{ "name": "clicks", "outcome": "click", "measure": "occurred" }],
+    }))
+    .unwrap()
+}
+
+fn campaign() -> Campaign {
+    serde_json::from_value(serde_json::json!({
+        "campaign": "c", "experiment": "e", "from": "Shop <news@shop.example>",
+        "content": { "early": { "subject": "a", "html": "a", "text": "a" } },
+    }))
+    .unwrap()
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn consent(given: Option<Basis>) -> ConsentFact {
+    ConsentFact { channel: Channel::Email, purpose: Purpose::Marketing, given, at: at("2026-01-01T00:00:00Z") }
+}
+
+fn nobody() -> Person<'static> {
+    Person {
+        key: ContactKey::from_i64(1).unwrap(),
+        country: None,
+        region: None,
+        time_zone: None,
+        is_zone_derived: false,
+        channels: &[Channel::Email],
+        consents: &[],
+        suppressions: &[],
+        sends: &[],
+        learned: None,
+        prefers: None,
+    }
+}
+
+#[test]
+fn the_hour_is_the_recipients_own() {
+    let check = |start: &str, hour: Option<u8>, zone: Option<&str>, expect: &str| {
+        assert_eq!(due(at(start), hour, zone).to_string(), expect, "{start} {hour:?} {zone:?}");
+    };
+    check("2026-11-11T00:30:00Z", None, Some("Asia/Shanghai"), "2026-11-11T00:30:00Z");
+    check("2026-11-11T00:30:00Z", Some(9), Some("Asia/Shanghai"), "2026-11-11T01:00:00Z");
+    check("2026-11-11T01:00:01Z", Some(9), Some("Asia/Shanghai"), "2026-11-12T01:00:00Z");
+    check("2026-11-11T00:30:00Z", Some(20), Some("America/New_York"), "2026-11-11T01:00:00Z");
+    check("2026-11-11T00:30:00Z", Some(9), Some("Nowhere/Land"), "2026-11-11T09:00:00Z");
+    // On this night New York's clocks go from 2 to 3: half past two is skipped.
+    check("2026-03-08T06:00:00Z", Some(2), Some("America/New_York"), "2026-03-08T07:00:00Z");
+}
+
+#[test]
+fn who_may_not_get_one_variant_gets_none() {
+    let (experiment, mut campaign, rules) = (experiment(), campaign(), Arc::new(Rules::embedded().unwrap()));
+    let now = at("2026-11-12T10:00:00Z");
+    let fates = |campaign: &Campaign, person: Person<'_>| {
+        let brief = Brief { campaign: campaign.clone(), experiment: experiment.clone(), recommended: None };
+        let planner = Planner::new(Arc::new(brief), rules.clone(), now);
+        let person = |key: i64| Person { key: ContactKey::from_i64(key).unwrap(), ..person };
+        (1..=40).map(|key| planner.decide(&person(key), None)).collect::<Vec<_>>()
+    };
+    let consents = [consent(Some(Basis::Express))];
+    let person = Person { country: Some("GB"), time_zone: Some("Europe/London"), consents: &consents, ..nobody() };
+    let all = fates(&campaign, person);
+    let due_at = |fate: &Fate| match fate {
+        Fate::Send { due, moved: None, channel: Channel::Email, .. } => due.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let times: std::collections::BTreeSet<String> = all.iter().map(due_at).collect();
+    assert_eq!(times.into_iter().collect::<Vec<_>>(), ["2026-11-12T23:00:00Z", "2026-11-13T09:00:00Z"]);
+
+    // The sale ends between the two hours: whoever would get the earlier one gets none either.
+    campaign.ends = Some(at("2026-11-13T00:00:00Z"));
+    for fate in fates(&campaign, person) {
+        let Fate::LeftOut(LeftOut::Rule { why, variant }) = fate else { panic!("{fate:?}") };
+        assert_eq!((&*why.rule, variant.as_str()), ("schedule/end", "early"));
+    }
+    // By the sender's own hours the later one waits for the morning.
+    campaign.ends = None;
+    campaign.window = Some("daily 08:00-21:00".to_owned());
+    let late = fates(&campaign, person).into_iter().find_map(|fate| match fate {
+        Fate::Send { variant, due, moved: Some(why), .. } => Some((variant, due, why.rule.to_string())),
+        _ => None,
+    });
+    let late_name = VariantName::new("late").unwrap();
+    assert_eq!(late, Some((Some(late_name), at("2026-11-13T08:00:00Z"), "schedule/window".to_owned())));
+}
+
+#[test]
+fn a_channel_is_chosen_before_the_variant() {
+    let (experiment, rules) = (experiment(), Arc::new(Rules::embedded().unwrap()));
+    let consent_by = |channel: Channel| ConsentFact { channel, ..consent(Some(Basis::DoubleOptIn)) };
+    let (both, mail) = ([consent_by(Channel::Email), consent_by(Channel::Sms)], [consent_by(Channel::Email)]);
+    let germany = Person { country: Some("DE"), time_zone: Some("Europe/Berlin"), ..nobody() };
+    let (all, phone): (&[Channel], &[Channel]) = (&[Channel::Email, Channel::Sms], &[Channel::Sms]);
+    let check = |chain: &[Channel], own: [Option<Channel>; 2], person: Person<'_>, expect: &[&str]| {
+        let campaign = Campaign { channels: chain.to_vec(), from: "Shop <news@shop.example>".to_owned(), ..campaign() };
+        let mut experiment = experiment.clone();
+        for (variant, own) in experiment.variants.iter_mut().zip(own) {
+            (variant.channel, variant.send_hour) = (own, Some(SendHour::At(12)));
+        }
+        let planner =
+            Planner::new(Arc::new(Brief { campaign, experiment, recommended: None }), rules.clone(), at("2026-11-12T10:00:00Z"));
+        let told = |key: i64| {
+            let person = Person { key: ContactKey::from_i64(key).unwrap(), ..person };
+            let fate = planner.decide(&person, None);
+            assert_eq!(planner.explain(&person, None).0, fate);
+            match fate {
+                Fate::Send { channel, .. } => channel.to_string(),
+                Fate::LeftOut(why) => why.rule().0.to_owned(),
+            }
+        };
+        let found: std::collections::BTreeSet<String> = (1..=40).map(told).collect();
+        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expect, "{chain:?} {own:?} {person:?}");
+    };
+    let (chain, free) = ([Channel::Sms, Channel::Email], [None, None]);
+    let reached = Person { channels: all, consents: &both, ..germany };
+    check(&chain, free, reached, &["sms"]);
+    check(&chain, free, Person { prefers: Some(Channel::Email), ..reached }, &["email"]);
+    check(&chain, free, Person { prefers: Some(Channel::Push), ..reached }, &["sms"]);
+    check(&chain, free, Person { consents: &mail, ..reached }, &["email"]);
+    check(&chain, free, Person { channels: phone, consents: &mail, ..reached }, &["consent/de"]);
+    check(&chain, free, Person { channels: &[], ..reached }, &["contact/address"]);
+    check(&[], free, Person { channels: phone, ..reached }, &["contact/address"]);
+    // On trial are the channels: who may not get each of the variants gets none.
+    let on_trial = [Some(Channel::Email), Some(Channel::Sms)];
+    check(&chain, on_trial, reached, &["email", "sms"]);
+    check(&chain, on_trial, Person { channels: phone, ..reached }, &["contact/address"]);
+    check(&chain, on_trial, Person { consents: &mail, ..reached }, &["consent/de"]);
+    // One variant has its channel, the other whichever it is for the contact.
+    check(&chain, [None, Some(Channel::Sms)], Person { prefers: Some(Channel::Email), ..reached }, &["email", "sms"]);
+    check(&chain, [None, Some(Channel::Sms)], Person { consents: &mail, ..reached }, &["consent/de"]);
+}
+
+#[test]
+fn a_learned_hour_is_a_variant_like_others() {
+    let (mut experiment, rules) = (experiment(), Arc::new(Rules::embedded().unwrap()));
+    experiment.variants[1].send_hour = Some(SendHour::Learned);
+    let consents = [consent(Some(Basis::Express))];
+    let person = Person { country: Some("GB"), time_zone: Some("Europe/London"), consents: &consents, ..nobody() };
+    let due_of = |campaign: Campaign, learned: Option<u8>, variant: &str| {
+        let brief = Arc::new(Brief { campaign, experiment: experiment.clone(), recommended: None });
+        let planner = Planner::new(brief, rules.clone(), at("2026-11-12T10:00:00Z"));
+        let learned = learned.map(|hour| LearnedHour { hour, from: crate::Habit::Contact });
+        let people = (1..=40).map(|key| Person { key: ContactKey::from_i64(key).unwrap(), learned, ..person });
+        let dues = people.filter_map(|person| match planner.decide(&person, None) {
+            Fate::Send { variant: Some(name), due, moved: None, .. } if name.as_str() == variant => Some(due.to_string()),
+            Fate::Send { .. } => None,
+            fate => panic!("{fate:?}"),
+        });
+        let dues: std::collections::BTreeSet<String> = dues.collect();
+        dues.into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(due_of(campaign(), Some(18), "late"), ["2026-11-12T18:00:00Z"]);
+    assert_eq!(due_of(campaign(), Some(18), "early"), ["2026-11-13T09:00:00Z"]);
+    assert_eq!(due_of(campaign(), None, "late"), ["2026-11-12T10:00:00Z"], "the default is ten o'clock");
+    let fixed = Campaign { send_hour: Some(SendHour::At(12)), ..campaign() };
+    assert_eq!(due_of(fixed, None, "late"), ["2026-11-12T12:00:00Z"]);
+}
+
+#[test]
+fn reasons_come_in_order_and_explanations_agree() {
+    let (experiment, mut campaign, rules) = (experiment(), campaign(), Arc::new(Rules::embedded().unwrap()));
+    let check = |campaign: &Campaign, person: Person<'_>, is_reachable: bool, expect: &str| {
+        let person = Person { channels: if is_reachable { person.channels } else { &[Channel::Sms] }, ..person };
+        let brief = Brief { campaign: campaign.clone(), experiment: experiment.clone(), recommended: None };
+        let planner = Planner::new(Arc::new(brief), rules.clone(), at("2026-11-12T10:00:00Z"));
+        let fate = planner.decide(&person, None);
+        let (explained, asked) = planner.explain(&person, None);
+        assert_eq!(fate, explained);
+        match fate {
+            Fate::LeftOut(why) => assert_eq!(why.rule().0, expect),
+            Fate::Send { .. } => assert_eq!((expect, asked.len()), ("", 2)),
+        }
+    };
+    let given = [consent(Some(Basis::DoubleOptIn))];
+    let withdrawn = [consent(None)];
+    let person = Person { country: Some("DE"), time_zone: Some("Europe/Berlin"), consents: &given, ..nobody() };
+    let list = [Suppression { reason: SuppressionReason::Unsubscribed, channel: None, at: at("2026-02-01T00:00:00Z") }];
+    check(&campaign, person, true, "");
+    check(&campaign, person, false, "contact/address");
+    check(&campaign, Person { consents: &withdrawn, ..person }, true, "consent/de");
+    check(&campaign, Person { suppressions: &list, ..person }, true, "suppression/unsubscribed");
+    check(&campaign, Person { consents: &[], ..person }, true, "consent/de");
+    let us = Person { country: Some("US"), region: Some("US-FL"), time_zone: None, consents: &[], ..person };
+    check(&campaign, us, true, "");
+    campaign.class = MessageClass::Transactional;
+    check(&campaign, Person { suppressions: &list, consents: &[], ..person }, true, "");
+    campaign.share = 1e-9;
+    check(&campaign, person, false, "campaign/share");
+}
