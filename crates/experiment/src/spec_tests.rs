@@ -212,8 +212,8 @@ fn mistakes_in_campaigns_are_named() {
     );
     check(
         "    html: <p>Hello</p>\n    text: Hello",
-        "    html: <p>Hello</p>\nchannels: [sms, email]\ntrap_link: 7",
-        "line 10: `trap_link` must be true or false",
+        "channels: [sms, email]",
+        "line 7: `content.plain` is empty; write `subject` and `html` for e-mail, `text` for text messages",
     );
     check("share: 0.2", "mode: tset", "line 3: `mode` is `tset`, which is not one of test, recommended; the nearest is `test`");
 }

@@ -273,6 +273,8 @@ fn outgoing(
     let (row, message_id) = (case.row, case.claim.message_id.clone());
     let mut sends = facts.sends.get(&row.contact).cloned().unwrap_or_default();
     let own = sends.iter().find(|sent| sent.message_id == message_id).map(|sent| sent.number);
+    // Who claimed later may have been judged before this message came to their channel, so that here all claims count.
+    let own = own.filter(|_| case.refused.is_empty());
     sends.retain(|sent| sent.message_id != message_id && counts(sent, own));
     let permission = facts.permissions.get(&row.contact).cloned().unwrap_or_default();
     let (channel, planned) = (case.channel, row.variant.clone());
