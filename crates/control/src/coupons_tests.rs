@@ -66,7 +66,10 @@ async fn a_message_has_one_code_and_keeps_it() {
     let claimed = control.claim(&campaign, "w", &[drawing([1, 1, 2], "ten"), claims([9])].concat(), at(1)).await.unwrap();
     assert_eq!(claimed, ids([1, 2, 9]));
     let first = drawn(&control, [1, 2, 9]).await;
-    assert_eq!(first, [("m1", "NEEDLE-1"), ("m2", "NEEDLE-2")].map(|(id, code)| (id.into(), code.into())).into());
+    assert_eq!(
+        first,
+        BTreeMap::from([("m1", "NEEDLE-1"), ("m2", "NEEDLE-2")].map(|(id, code)| (id.to_owned(), code.to_owned())))
+    );
 
     // Given back and claimed again, by another process.
     control.release(&ids([1, 2])).await.unwrap();
@@ -125,7 +128,7 @@ async fn two_pools_do_not_mix() {
     control.add_coupons(&pool("twenty"), &codes([20, 21])).await.unwrap();
     control.claim(&campaign, "w", &[drawing([1, 2], "ten"), drawing([3], "twenty")].concat(), at(1)).await.unwrap();
     let expect = [("m1", "NEEDLE-1"), ("m3", "NEEDLE-20")].map(|(id, code)| (id.to_owned(), code.to_owned()));
-    assert_eq!(drawn(&control, 1..=3).await, expect.into());
+    assert_eq!(drawn(&control, 1..=3).await, BTreeMap::from(expect));
 }
 
 #[tokio::test]
@@ -156,7 +159,7 @@ async fn an_erased_contact_leaves_a_drawn_code_and_no_link() {
         control.claim(&campaign, "w", &[of(ann, 1), of(ContactKey::from_i64(77).unwrap(), 2)], at(2)).await.unwrap().len(),
         2
     );
-    assert_eq!(drawn(&control, [1, 2]).await, [("m2".to_owned(), "NEEDLE-2".to_owned())].into());
+    assert_eq!(drawn(&control, [1, 2]).await, BTreeMap::from([("m2".to_owned(), "NEEDLE-2".to_owned())]));
     control.forget_messages(&[ContactKey::from_i64(77).unwrap()]).await.unwrap();
     assert_eq!((linked().await, numbers(&control, "ten").await), (0, [2, 2, 0, 0]));
 }
@@ -177,7 +180,7 @@ async fn a_restored_file_gives_no_code_that_may_be_out() {
     control.release(&ids([1])).await.unwrap();
     control.claim(&campaign, "w", &drawing([1, 2, 3], "ten"), at(60)).await.unwrap();
     let expect = [("m1", "NEEDLE-1"), ("m2", "NEEDLE-4")].map(|(id, code)| (id.to_owned(), code.to_owned()));
-    assert_eq!(drawn(&control, 1..=3).await, expect.into());
+    assert_eq!(drawn(&control, 1..=3).await, BTreeMap::from(expect));
     assert_eq!(numbers(&control, "ten").await, [4, 2, 2, 0]);
     // Somebody knows that nothing was sent.
     assert_eq!(control.free_coupons(&pool("ten")).await.unwrap(), 2);
