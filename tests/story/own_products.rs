@@ -189,7 +189,7 @@ async fn what_cannot_be_filled_is_named_when_the_campaign_is_stored() {
     let sql = "SELECT a.contact_key, a.product, length(a.product) AS position FROM activities a";
     let slots = json!({ "left": { "query": "abandoned" }, "had": { "query": "last_ordered" }, "cart": { "query": "last_carted" },
         "short": { "query": sql, "limit": 2 } });
-    let list = |name: &str| format!("{name}:{{% for item in slots.{name} %} {{{{ item.product }}}}{{% endfor %}}");
+    let list = |name: &str| format!("{name}:{{% for item in slots.{name} %}} {{{{ item.product }}}}{{% endfor %}}");
     let text = ["left", "had", "cart", "short"].map(list).join("; ");
     let copy = json!({ "subject": "s", "html": "<p>h</p>", "text": text, "missing": "skip" });
     let mut document = campaign(&slots);
