@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::views::documents::{CampaignDocument, ExperimentDocument};
+use crate::views::documents::{CampaignDocument, ExperimentDocument, ProductDocument, SnippetDocument};
 use crate::views::readouts::ReadoutDocument;
 
 #[test]
