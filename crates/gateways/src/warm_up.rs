@@ -1,10 +1,11 @@
 //! Warm-ups: how many messages a new sending domain may send a day, growing from day to day, so that mailbox providers learn to know it.
 //!
-//! Providers publish the rule and no numbers. Google: "increase the sending volume slowly", over days and weeks, to people who read
-//! the mail (<https://support.google.com/a/answer/81126>). Yahoo answers unexpected volume with `421 4.7.0 [TSS04]`
-//! (<https://senders.yahooinc.com/smtp-error-codes>). The shape, a first day and a factor from day to day up to the usual volume, is the
-//! one of the schedules of large senders, such as
-//! <https://www.twilio.com/docs/sendgrid/concepts/reputation/warm-up-ip-addresses>, whose days are between 1.5 and 5 times the day before.
+//! Providers say why and publish no numbers: Yahoo puts unusual traffic off with `421 4.7.0 [TS..]`
+//! (<https://help.yahoo.com/kb/postmaster/SLN3326.html>). That one begins low and works up to larger volumes day by day is the advice of
+//! large senders (<https://www.twilio.com/docs/sendgrid/concepts/reputation/warm-up-ip-addresses>); schedules that are published begin
+//! with 50 to 100 messages and about double each day
+//! (<https://www.connected.app/library/email-protocols/deliverability/articles/warming-up-ip-addresses-ui0acap>). So a first day and a
+//! factor tell one.
 //!
 //! *Invariant:* nothing here counts or reads a clock. A day is a day of UTC.
 
@@ -23,7 +24,7 @@ use crate::sms_config_read::line_of;
 
 /// Warm-ups of one file: a domain is warmed up a few times in its life.
 pub const WARM_UPS_MAX: usize = 200;
-/// A day is at most so many times the day before: the largest step of the published schedules.
+/// A day is at most so many times the day before. Published schedules about double; beyond this it is no warm-up.
 pub const GROWTH_MAX: f64 = 5.0;
 /// The least growth, so that a warm-up comes to its end.
 pub const GROWTH_MIN: f64 = 1.05;
