@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vocabulary::coupon::{self, CODES_MAX, CodeLine};
-use vocabulary::{Campaign, CouponCode, CouponPool, MessageId, VariantName};
+use vocabulary::{Campaign, Channel, CouponCode, CouponPool, MessageId, VariantName};
 
 use crate::Parts;
 use crate::problem::Problem;

@@ -243,7 +243,8 @@ pub(crate) fn rendered(
     reader: &Reader<'_>,
     message_id: &MessageId,
 ) -> Result<Rendered, ContentError> {
-    let (Shown { campaign, library, samples }, Reader { contact, slots, language }) = (how, *reader);
+    let Shown { campaign, library, samples } = how;
+    let Reader { contact, slots, language } = *reader;
     let context = RenderContext {
         contact,
         campaign: campaign.campaign.as_str(),
