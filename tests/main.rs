@@ -6,8 +6,8 @@ mod story {
     //! What Sendlab promises, as it happens.
     mod before_and_after_start;
     mod best_hour;
-    mod coupons;
     mod channel_choice;
+    mod coupons;
     mod letters;
     mod mid_campaign;
     mod one_person;

@@ -41,9 +41,8 @@ pub fn libraries(
         return Err(ContentError::CopyCount(0));
     }
     let given = Given { snippets, slots: &campaign.slots };
-    let compile = |(channel, copies): (Channel, BTreeMap<String, Copy>)| {
-        Ok((channel, Library::compile_with(&copies, channel, given)?))
-    };
+    let compile =
+        |(channel, copies): (Channel, BTreeMap<String, Copy>)| Ok((channel, Library::compile_with(&copies, channel, given)?));
     copies_by_channel(campaign, experiment).into_iter().map(compile).collect()
 }
 

@@ -157,8 +157,7 @@ fn runs(
     let names = |schema: &Schema| schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
     let (found, expect) = (names(builder.schema()), names(&schema()));
     // Plans of older versions are plans all the same.
-    let known =
-        [COLUMNS_BEFORE_REASONS, COLUMNS_BEFORE_STEPS, COLUMNS_BEFORE_PICKS, COLUMNS_BEFORE_CHANNELS, expect.len()];
+    let known = [COLUMNS_BEFORE_REASONS, COLUMNS_BEFORE_STEPS, COLUMNS_BEFORE_PICKS, COLUMNS_BEFORE_CHANNELS, expect.len()];
     if !known.iter().any(|count| found == expect[..*count]) {
         return Err(bad("it has other columns".to_owned()));
     }

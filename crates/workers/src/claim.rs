@@ -15,8 +15,8 @@ use planning::{Person, content_of, content_of_sent, message_facts, preferred};
 use policy::{Decision, SENDS_HOURS, Schedule, SentFact};
 use tokio::sync::watch;
 use vocabulary::{
-    Campaign, Channel, ContactKey, CouponCode, CouponPool, Experiment, MessageId, Money, Offer, Recommendation,
-    RecommendationId, Variant, VariantName,
+    Campaign, Channel, ContactKey, CouponCode, CouponPool, Experiment, MessageId, Money, Offer, Recommendation, RecommendationId,
+    Variant, VariantName,
 };
 
 use crate::warm_up::Full;
@@ -262,14 +262,7 @@ fn reasons(mut refused: Vec<(Channel, String)>) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-fn outgoing(
-    parts: &Sending,
-    job: &Job,
-    case: &Case<'_>,
-    recipient: RecipientRow,
-    address: String,
-    facts: &Facts,
-) -> Outgoing {
+fn outgoing(parts: &Sending, job: &Job, case: &Case<'_>, recipient: RecipientRow, address: String, facts: &Facts) -> Outgoing {
     let (row, message_id) = (case.row, case.claim.message_id.clone());
     let mut sends = facts.sends.get(&row.contact).cloned().unwrap_or_default();
     let own = sends.iter().find(|sent| sent.message_id == message_id).map(|sent| sent.number);

@@ -67,6 +67,7 @@ fn rendered(library: &Library, own: &[&str], language: Option<&str>) -> Result<R
         unsubscribe_url: "u",
         preferences_url: "p",
         data: &Data::default(),
+        coupon: None,
         slots: &Slots::fill(&slots(2, &[]), &picks(own), &shop()),
         now: Timestamp::UNIX_EPOCH,
     };

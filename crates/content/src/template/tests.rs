@@ -1,7 +1,7 @@
 //! Templates: what is refused when they are stored, and what comes out of the others.
 
 use proptest::prelude::*;
-use vocabulary::{ContactKey, Missing, Profile};
+use vocabulary::{ContactKey, Missing, Profile, Snippet};
 
 use super::engine::one_line;
 use super::*;
@@ -192,9 +192,11 @@ fn a_coupon_is_the_messages_own_or_lacking() {
 fn whether_a_copy_asks_for_a_coupon_is_known() {
     let check = |copy: Copy, expect: bool| {
         let snippets = [("foot", "{{ coupon }}"), ("head", "{% include 'snippets/foot' %}")];
-        let snippets = snippets.map(|(name, source)| (name.to_owned(), source.to_owned())).into();
+        let snippet =
+            |(name, content): (&str, &str)| Snippet { snippet: name.into(), content: content.into(), ..Snippet::default() };
+        let snippets = snippets.map(snippet);
         let copies = BTreeMap::from([("mens".to_owned(), copy)]);
-        let library = Library::compile_with(&copies, Channel::Email, &snippets).unwrap();
+        let library = Library::compile_with(&copies, Channel::Email, Given { snippets: &snippets, ..Given::default() }).unwrap();
         assert_eq!((library.uses_coupon("mens"), library.uses_coupon("other")), (expect, false));
     };
     check(copy("s", "h", "t"), false);
