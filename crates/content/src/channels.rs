@@ -72,7 +72,7 @@ mod tests {
                 "campaign": "c", "experiment": "e", "channels": channels, "content": {
                     "letter": { "subject": "s", "html": "<p>h</p>" },
                     "note": { "text": "t" },
-                    "both": { "subject": "s", "html": "<p>h</p>", "text": "t", "locales": { "de": { "subject": "s", "text": "t" } } },
+                    "both": { "subject": "s", "html": "<p>h</p>", "text": "t", "locales": { "de": { "subject": "s", "html": "<p>h</p>", "text": "t" } } },
                 },
             }))
             .unwrap();

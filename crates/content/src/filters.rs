@@ -8,6 +8,7 @@
 //! | `{{ "2026-11-11" \| date("long") }}`: `full`, `long`, `medium` (where none is given) or `short` | `11 November 2026` |
 //! | `{{ now \| time }}` | `5:30 PM` |
 //! | `{{ n \| plural(one="# coupon", other="# coupons") }}` | `3 coupons` |
+//! | `https://shop.example/?c={{ coupon \| urlencode }}` | `https://shop.example/?c=A%2F1` |
 //!
 //! Numbers may also be decimal strings, since attributes are. Moments are told in the contact's time zone, or in UTC where it
 //! is not known; days and times of the clock stay as they are written.
@@ -28,6 +29,7 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 use vocabulary::Currency;
 
 use crate::formats::Formats;
+use crate::links::percent_encoded;
 
 /// The longest number that is read: twice as long as exact ones are.
 const NUMBER_BYTES_MAX: usize = 40;
@@ -103,6 +105,7 @@ pub(crate) fn register(environment: &mut Environment<'static>) {
     environment.add_filter("date", date);
     environment.add_filter("time", time);
     environment.add_filter("plural", plural);
+    environment.add_filter("urlencode", |text: String| percent_encoded(&text));
 }
 
 fn reader() -> Result<Reader, Error> {

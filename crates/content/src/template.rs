@@ -146,8 +146,9 @@ impl Library {
             let compiled = compile::copy(&mut environment, &mut taken, name, copy, channel, &known)?;
             Ok((name.clone(), compiled))
         };
-        let copies = copies.iter().map(compiled).collect::<Result<_, ContentError>>()?;
+        let mut copies = copies.iter().map(compiled).collect::<Result<BTreeMap<String, Compiled>, ContentError>>()?;
         compile::snippets(&mut environment, &known, taken)?;
+        copies.values_mut().for_each(|copy| copy.note_coupon(&environment));
         Ok(Self { environment, copies, readers: Readers::default() })
     }
 

@@ -65,8 +65,9 @@ pub(crate) fn includes(source: &str) -> Vec<(usize, Option<&str>)> {
 /// Whether a template asks for a name of the first level, itself or by a snippet. Snippets that include themselves were refused.
 pub(super) fn asks_for(environment: &Environment<'_>, name: &str, asked: &str) -> bool {
     let Ok(template) = environment.get_template(name) else { return false };
-    let kind = name.rsplit('/').next().unwrap_or_default();
-    let of_snippet = |snippet: &str| asks_for(environment, &format!("{SNIPPETS}{snippet}/{kind}"), asked);
+    let mut steps = name.rsplit('/');
+    let (kind, key) = (steps.next().unwrap_or_default(), steps.next().unwrap_or_default());
+    let of_snippet = |snippet: &str| asks_for(environment, &format!("{SNIPPETS}{snippet}/{key}/{kind}"), asked);
     template.undeclared_variables(false).contains(asked)
         || includes(template.source()).into_iter().filter_map(|(_, snippet)| snippet).any(of_snippet)
 }

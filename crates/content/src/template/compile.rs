@@ -45,6 +45,12 @@ impl Spoken {
 }
 
 impl Compiled {
+    /// Notes whether a part asks for a coupon, itself or by a snippet; these are there by now.
+    pub(super) fn note_coupon(&mut self, environment: &Environment<'_>) {
+        let mut texts = self.spoken.iter().flat_map(Spoken::texts);
+        self.uses_coupon = texts.any(|text| check::asks_for(environment, &text.template, COUPON));
+    }
+
     /// Its own parts: what everybody gets for whom there is nothing better.
     pub(super) fn own(&self) -> &Spoken {
         &self.spoken[0]
@@ -194,8 +200,7 @@ pub(super) fn copy(
     for place in 0..written.len() {
         spoken.push(compiler.spoken(&written, place, copy)?);
     }
-    let uses_coupon = spoken.iter().flat_map(Spoken::texts).any(|text| check::asks_for(environment, &text.template, COUPON));
-    Ok(Compiled { spoken, by_key, skips: copy.missing == Missing::Skip, uses_coupon })
+    Ok(Compiled { spoken, by_key, skips: copy.missing == Missing::Skip, uses_coupon: false })
 }
 
 /// Reads the tags of a copy and checks that each means one language.
