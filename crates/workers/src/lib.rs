@@ -8,6 +8,7 @@
 
 mod begun;
 mod claim;
+mod compose;
 mod confirmer;
 mod contacts;
 mod entries;

@@ -123,7 +123,7 @@ async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<()
 pub(crate) async fn check(parts: &Parts, config: &Config, brief: &Brief) -> Result<(), WorkerError> {
     let Brief { campaign, experiment, .. } = brief;
     let (chain, class) = (campaign.chain(), campaign.class);
-    for channel in chain.iter().copied().filter(|channel| !config.takes(*channel, class)) {
+    if let Some(channel) = chain.iter().copied().find(|channel| !config.takes(*channel, class)) {
         let fix = match channel {
             Channel::Email => "no mail server is set; start the server with `--smtp HOST:PORT`".to_owned(),
             Channel::Sms => {
