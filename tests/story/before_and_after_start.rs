@@ -21,11 +21,7 @@ fn people() -> Vec<Value> {
 
 async fn write(shop: &Shop) {
     shop.contacts(people()).await;
-    until("the lake to know everybody", async || {
-        let rows = sql(&shop.client, "SELECT count(*) AS n FROM contacts").await;
-        (rows[0]["n"] == 60).then_some(())
-    })
-    .await;
+    shop.lake_knows(60).await;
     shop.experiment("e", [Some(10), Some(11)]).await;
     let copy = json!({ "subject": "Hello", "html": "<p>Hello</p>", "text": "Hello" });
     let campaign =

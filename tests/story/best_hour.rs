@@ -30,6 +30,7 @@ async fn the_learned_hour_is_a_variant_of_a_test() {
     let mut people: Vec<Value> = crowd.iter().map(|name| person(name, "GB")).collect();
     people.extend([person("evening", "GB"), person("newcomer", "GB"), person("stranger", "JP")]);
     shop.contacts(people).await;
+    shop.lake_knows(11).await;
     let mut acts: Vec<Value> = crowd.iter().flat_map(|name| opens(name, 56, "09:30:00")).collect();
     acts.extend(opens("evening", 56, "19:10:00"));
     // Two openings make no habit, and what a machine opened none at all.

@@ -72,6 +72,7 @@ async fn end(shop: &Shop, campaign: &str) -> [u64; 3] {
 async fn each_code_goes_to_one_reader_and_the_rest_get_what_the_copy_says() {
     let shop = Shop::open("2026-03-02T09:00:00Z").await;
     shop.contacts(people(READERS)).await;
+    shop.lake_knows(READERS as u64).await;
     shop.experiment("e", [None; 2]).await;
     let mut campaign = json!({ "campaign": "c", "experiment": "e", "from": "news@shop.example" });
     campaign.as_object_mut().unwrap().extend(drawing(["skip", "fail"]).as_object().unwrap().clone());

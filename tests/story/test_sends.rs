@@ -13,13 +13,14 @@ use crate::support::{python, run, sendlab, sql, text, until};
 
 /// Takes a mail apart as mail programs do.
 const READ: &str = "
-import email, email.policy, json, re, sys
+import email, email.policy, html as entities, json, re, sys
 mail = email.message_from_binary_file(open(sys.argv[1], 'rb'), policy=email.policy.default)
 html = mail.get_body(preferencelist=('html',)).get_content()
+page = entities.unescape(html)
 print(json.dumps({'to': mail['To'], 'from': mail['From'], 'subject': mail['Subject'], 'html': html, 'list': mail['List-Id'],
     'unsubscribe': mail['List-Unsubscribe'].strip('<>'), 'post': mail['List-Unsubscribe-Post'],
-    'clicks': re.findall(r'href=\"([^\"]*/t/c/[^\"]*)\"', html), 'preferences': re.findall(r'href=\"([^\"]*/t/p/[^\"]*)\"', html),
-    'opens': re.findall(r'src=\"([^\"]*/t/o/[^\"]*)\"', html)}))
+    'clicks': re.findall(r'href=\"([^\"]*/t/c/[^\"]*)\"', page), 'preferences': re.findall(r'href=\"([^\"]*/t/p/[^\"]*)\"', page),
+    'opens': re.findall(r'src=\"([^\"]*/t/o/[^\"]*)\"', page)}))
 ";
 
 async fn campaign(shop: &Shop, id: &str) {

@@ -99,6 +99,7 @@ async fn a_dry_run_tells_when_a_warm_up_lets_the_last_one_leave() {
         "email_consent": "express", "country": "GB" })
     };
     shop.contacts((0..32).map(person).collect()).await;
+    shop.lake_knows(32).await;
     shop.experiment("e", [None; 2]).await;
     let copy = json!({ "subject": "Hello", "html": "<p><a href=\"{{ preferences_url }}\">Choose</a></p>",
         "text": "{{ preferences_url }}" });

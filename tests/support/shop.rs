@@ -14,7 +14,7 @@ use simulator::sink::{Fault, Sink, SinkConfig};
 use tokio::sync::Semaphore;
 use vocabulary::{Clock as _, Timestamp};
 
-use super::until;
+use super::{sql, until};
 
 /// Mails as they came: the address in RCPT TO and the bytes.
 type Mails = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
@@ -128,6 +128,15 @@ impl Shop {
 
     pub(crate) async fn contacts(&self, lines: Vec<Value>) {
         self.lines("/v1/contacts", lines).await;
+    }
+
+    /// Waits until the lake knows so many contacts, as a dry run asks it.
+    pub(crate) async fn lake_knows(&self, count: u64) {
+        until("the lake to know everybody", async || {
+            let rows = sql(&self.client, "SELECT count(*) AS n FROM contacts").await;
+            (rows[0]["n"] == count).then_some(())
+        })
+        .await;
     }
 
     pub(crate) async fn lines(&self, path: &str, lines: Vec<Value>) {

@@ -332,7 +332,7 @@ mod tests {
         // Another market's habit is not theirs; and at night nobody is written to, whatever they did then.
         check(serde_json::json!({}), &[(2, 60, "16:00:00")], (10, "default"));
         check(serde_json::json!({}), &[(1, 30, "01:00:00")], (10, "default"));
-        check(serde_json::json!({ "window": "daily 00:00-24:00" }), &[(1, 28, "01:00:00")], (2, "contact"));
+        check(serde_json::json!({ "window": "daily 00:00-24:00" }), &[(1, 28, "01:00:00")], (2, "market"));
     }
 
     #[test]
