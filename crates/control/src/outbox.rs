@@ -246,7 +246,7 @@ impl Control {
         let asked = to_json("a message", &(&template.template, &new.to, &new.language, &new.country, &new.data))?;
         let request = self.vault.derive(&format!("outbox request {asked}"));
         let sealed = self.vault.seal_for(SEALED_FOR, self.ids.as_ref(), &to_json("a message", &told)?);
-        let mut writer = self.writer().await;
+        let mut writer = self.next_writer().await;
         let mut transaction = begin(&mut writer).await?;
         if let Some((known, stored)) = read_one(&mut transaction, &row.message_id).await? {
             return Ok(if stored == request { Enqueued::Known(known) } else { Enqueued::Different });
@@ -345,7 +345,7 @@ impl Control {
         if is_due.is_none() {
             return Ok(Vec::new());
         }
-        let mut writer = self.writer().await;
+        let mut writer = self.next_writer().await;
         let mut transaction = begin(&mut writer).await?;
         let rows: Vec<Row> = sqlx::query_as(
             "UPDATE outbox SET state = 'claimed', worker = $3, tries = tries + 1
@@ -434,7 +434,7 @@ impl Control {
             return Ok(());
         }
         let now = self.now();
-        let mut writer = self.writer().await;
+        let mut writer = self.next_writer().await;
         let mut transaction = begin(&mut writer).await?;
         for end in ends {
             let is_open = end.state == OutboxState::Waiting;

@@ -1,10 +1,11 @@
 //! The SQLite file: opening it, bringing its schema up to date, and who may write.
 //!
-//! One connection writes, behind a lock that tasks wait for in turn, and each write transaction begins `IMMEDIATE`, so that
+//! One connection writes, behind a lock that tasks wait for in turn (what a person waits for comes before campaigns), and each write transaction begins `IMMEDIATE`, so that
 //! within a process no transaction ever finds the file busy; another process's transaction is waited for. A few connections
 //! read beside it (write-ahead log). There is no timer in any of this, so it works under a paused or simulated clock.
 
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -79,6 +80,8 @@ pub struct ControlConfig {
 /// The open control file. Each noun adds its methods in a file of its own.
 pub struct Control {
     writer: Mutex<SqliteConnection>,
+    /// Held by whoever waits for the writer or has it, less those who do not wait for others ([`Control::next_writer`]).
+    turn: Mutex<()>,
     readers: Vec<Mutex<SqliteConnection>>,
     reader_next: AtomicUsize,
     clock: Arc<dyn Clock>,
@@ -111,6 +114,7 @@ impl Control {
         }
         let control = Arc::new(Self {
             writer: Mutex::new(writer),
+            turn: Mutex::new(()),
             readers,
             reader_next: AtomicUsize::new(0),
             clock,
@@ -133,8 +137,15 @@ impl Control {
 
     /// The one connection that writes, when it is this task's turn. What is published after a commit is published before
     /// the guard is dropped, so that it is published in the order of the commits.
-    pub(crate) async fn writer(&self) -> MutexGuard<'_, SqliteConnection> {
-        self.writer.lock().await
+    pub(crate) async fn writer(&self) -> Writer<'_> {
+        let turn = self.turn.lock().await;
+        Writer { connection: self.writer.lock().await, _turn: Some(turn) }
+    }
+
+    /// The same for what a person waits for, such as a code: next after whoever writes now, however many campaigns wait. Of those who
+    /// wait here and the first of the others each has its turn, so that neither keeps the other out.
+    pub(crate) async fn next_writer(&self) -> Writer<'_> {
+        Writer { connection: self.writer.lock().await, _turn: None }
     }
 
     /// A connection for reading: a free one, else the next in turn.
@@ -144,6 +155,26 @@ impl Control {
             Some(reader) => reader,
             None => self.readers[self.reader_next.fetch_add(1, Ordering::Relaxed) % READERS].lock().await,
         }
+    }
+}
+
+/// The one connection that writes, as long as this is kept.
+pub(crate) struct Writer<'a> {
+    // The connection is given back first: whoever comes next in turn finds it free.
+    connection: MutexGuard<'a, SqliteConnection>,
+    _turn: Option<MutexGuard<'a, ()>>,
+}
+
+impl Deref for Writer<'_> {
+    type Target = SqliteConnection;
+    fn deref(&self) -> &SqliteConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Writer<'_> {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
     }
 }
 
@@ -422,6 +453,30 @@ mod tests {
         assert!(matches!(error, ControlError::Migrate { version: 2, .. }), "{error}");
         let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut connection).await.unwrap();
         assert_eq!(tables, 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_person_waits_for_does_not_wait_for_campaigns() {
+        let world = World::new();
+        let control = Arc::new(world.open().await);
+        let held = control.writer().await;
+        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let mut tasks = Vec::new();
+        for name in ["campaign", "campaign", "code", "campaign", "code"] {
+            let (control, order) = (control.clone(), order.clone());
+            tasks.push(tokio::spawn(async move {
+                let writer = if name == "code" { control.next_writer().await } else { control.writer().await };
+                order.lock().unwrap().push(name);
+                drop(writer);
+            }));
+            // It waits now.
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(*order.lock().unwrap(), ["code", "code", "campaign", "campaign", "campaign"]);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
