@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType, UInt32Type};
@@ -24,6 +25,9 @@ use crate::{LakeError, Picks};
 /// Rows of a plan that are decoded together. A slice is a few hundred to a few thousand rows, so that reading one skips
 /// most of the file.
 const ROW_GROUP_ROWS: usize = 16 * 1024;
+
+/// Groups of rows that are gathered before those before them are written.
+const GROUPS_AHEAD: usize = 2;
 
 /// Columns of a plan that was made before reasons stood in it.
 const COLUMNS_BEFORE_REASONS: usize = 4;
@@ -107,22 +111,41 @@ pub fn write_plan_noting(
         let notes = notes.iter().map(|(name, note)| KeyValue::new(format!("{NOTE}{name}"), note.clone()));
         let properties = properties.set_key_value_metadata(Some(planned_at.into_iter().chain(notes).collect()));
         let properties = properties.set_max_row_group_row_count(Some(ROW_GROUP_ROWS)).build();
-        let mut writer = ArrowWriter::try_new(File::create(&unfinished)?, Arc::new(schema()), Some(properties))?;
-        let mut rows = rows.into_iter();
-        let mut group = Vec::with_capacity(ROW_GROUP_ROWS);
-        loop {
-            group.extend(rows.by_ref().take(ROW_GROUP_ROWS));
-            if group.is_empty() {
-                break;
-            }
-            writer.write(&to_batch(&group).map_err(std::io::Error::other)?)?;
-            group.clear();
-        }
-        writer.into_inner()?.sync_all()?;
+        let writer = ArrowWriter::try_new(File::create(&unfinished)?, Arc::new(schema()), Some(properties))?;
+        encode(writer, rows.into_iter())?;
         fs::rename(&unfinished, path)?;
         sync_folder(folder)
     };
     write().map_err(failed())
+}
+
+/// Writes the rows: while some are encoded, the next are gathered.
+fn encode(mut writer: ArrowWriter<File>, mut rows: impl Iterator<Item = PlanRow>) -> Result<(), std::io::Error> {
+    std::thread::scope(|scope| {
+        let (sender, batches) = sync_channel::<RecordBatch>(GROUPS_AHEAD);
+        let writing = scope.spawn(move || -> Result<(), std::io::Error> {
+            batches.into_iter().try_for_each(|batch| writer.write(&batch))?;
+            writer.into_inner()?.sync_all()
+        });
+        let mut group = Vec::with_capacity(ROW_GROUP_ROWS);
+        let gathered = loop {
+            group.extend(rows.by_ref().take(ROW_GROUP_ROWS));
+            if group.is_empty() {
+                break Ok(());
+            }
+            let sent = to_batch(&group).map(|batch| sender.send(batch));
+            group.clear();
+            match sent {
+                Ok(Ok(())) => {}
+                // Who no longer takes any tells why below.
+                Ok(Err(_)) => break Ok(()),
+                Err(error) => break Err(std::io::Error::other(error)),
+            }
+        };
+        drop(sender);
+        let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        gathered.and(written)
+    })
 }
 
 /// Reads `rows` rows of a plan, beginning at row `first_row` (0 is the first). Fewer are given at its end.

@@ -17,6 +17,10 @@ use crate::fate::{Fate, Person, Planner};
 use crate::hours::{Habits, LearnedHour, PackedHour};
 use crate::{Brief, PlanningError};
 
+/// Parties of recipients that are decided about at the same time, for each core: one waits for permissions or for its turn while another
+/// is decided about.
+const PARTIES_PER_CORE: usize = 2;
+
 /// Decisions about an audience, which become the rows of a plan.
 #[derive(Debug)]
 pub struct Draft {
@@ -122,8 +126,9 @@ impl Draft {
         now: Timestamp,
     ) -> Result<(Self, Option<SegmentUse>), PlanningError> {
         let from = stores.sources();
-        let (audience, used) = brief.audience(from, None, now).await?;
-        let history = from.history(None, &brief.experiment, now).await?;
+        // Neither query uses all cores all the time.
+        let asked = tokio::join!(brief.audience(from, None, now), from.history(None, &brief.experiment, now));
+        let ((audience, used), history) = (asked.0?, asked.1?);
         let planner = Planner::new(brief.clone(), rules, now);
         let mut draft = Self::of(Arc::new(audience.recipients));
         if brief.learns() {
@@ -137,7 +142,7 @@ impl Draft {
         let parties = (0..draft.recipients.len()).step_by(CONTACTS_AT_ONCE);
         let parties = stream::iter(parties).map(|first| tokio::spawn(job.clone().decide(first)));
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let mut parties = parties.buffered(cores);
+        let mut parties = parties.buffered(cores * PARTIES_PER_CORE);
         while let Some(decided) = parties.next().await {
             draft.push(decided??);
         }

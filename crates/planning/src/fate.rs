@@ -176,6 +176,28 @@ struct Arm {
     content: String,
 }
 
+/// One contact who is decided about.
+struct Turn<'a> {
+    /// When each variant is meant to leave.
+    dues: &'a [Timestamp],
+    /// The place of the variant they were assigned; `None` where the recommended one is taken.
+    own: Option<usize>,
+    /// Whether all variants that leave at one time by one channel are one message to the rules.
+    is_one: bool,
+    /// The first moment at which anything leaves.
+    start: Timestamp,
+    permitted: Vec<Permitted>,
+}
+
+/// What the rules permit of one contact.
+struct Permitted {
+    channel: Channel,
+    meant_for: Timestamp,
+    due: Timestamp,
+    /// The rule that put it off.
+    moved: Option<Why>,
+}
+
 /// A campaign made ready to decide about contacts, on as many threads as there are.
 pub struct Planner {
     brief: Arc<Brief>,
@@ -228,23 +250,14 @@ impl Planner {
     pub fn decide(&self, person: &Person<'_>, entered: Option<Timestamp>) -> Fate {
         // Content decides only where somebody got it: to everybody else, what leaves at one time by one channel is one message.
         let is_content_new = person.sends.iter().all(|sent| sent.content.is_none());
-        let mut known: Vec<(Channel, Timestamp, Decision)> = Vec::new();
-        self.settle(person, entered, |contact, message, _, due| {
-            let is_same = |(channel, at, _): &&(Channel, Timestamp, Decision)| (*channel, *at) == (message.channel, due);
-            if let Some((_, _, decision)) = known.iter().find(is_same).filter(|_| is_content_new) {
-                return decision.clone();
-            }
-            let decision = self.rules.decide(contact, message, self.now);
-            known.push((message.channel, due, decision.clone()));
-            decision
-        })
+        self.settle(person, entered, is_content_new, |contact, message, _, _| self.rules.decide(contact, message, self.now))
     }
 
     /// The same decision with the answers of the rules, for each variant that was asked about.
     #[must_use]
     pub fn explain(&self, person: &Person<'_>, entered: Option<Timestamp>) -> (Fate, Vec<Asked>) {
         let mut asked = Vec::new();
-        let fate = self.settle(person, entered, |contact, message, variant, due| {
+        let fate = self.settle(person, entered, false, |contact, message, variant, due| {
             let explanation = self.rules.explain(contact, message, self.now);
             let decision = explanation.decision.clone();
             asked.push(Asked { variant: variant.clone(), channel: message.channel, due, explanation });
@@ -257,6 +270,7 @@ impl Planner {
         &self,
         person: &Person<'_>,
         entered: Option<Timestamp>,
+        is_one: bool,
         mut ask: impl FnMut(&ContactFacts<'_>, &MessageFacts<'_>, &VariantName, Timestamp) -> Decision,
     ) -> Fate {
         let campaign = &self.brief.campaign;
@@ -276,32 +290,12 @@ impl Planner {
             None => self.dues(person.time_zone, person.learned),
             Some(entered) => self.dues_from(entered, person.time_zone, person.learned),
         };
-        // One channel for all variants that have none of their own, chosen before anybody looks at the assigned one: a test of
-        // copies is not to become one of channels. What is refused by one may be permitted by the next.
-        let mut by = |channel: Channel, contact: &ContactFacts<'_>| {
-            let mut chosen = (self.start(entered.unwrap_or(self.now)), channel, None);
-            for (Arm { variant, content }, due) in self.arms.iter().zip(dues.iter().copied()) {
-                let channel = variant.channel.unwrap_or(channel);
-                let mut message = message_facts(campaign, channel, content);
-                message.schedule = Some(Schedule::At(due));
-                let (due, moved) = match ask(contact, &message, &variant.name, due) {
-                    Decision::Refuse { why } => {
-                        let is_final = variant.channel.is_some();
-                        return Err((LeftOut::Rule { why, variant: variant.name.clone() }, is_final));
-                    }
-                    Decision::Permit => (due, None),
-                    Decision::Defer { until, why } => (until, (until > due).then_some(why)),
-                };
-                if assigned.is_none_or(|assigned| *assigned == variant.name) {
-                    chosen = (due, channel, moved);
-                }
-            }
-            Ok(chosen)
-        };
+        let own = assigned.and_then(|assigned| self.arms.iter().position(|arm| arm.variant.name == *assigned));
+        let mut turn = Turn { dues: &dues, own, is_one, start: self.start(entered.unwrap_or(self.now)), permitted: Vec::new() };
         let refused = person.facts(|contact| {
             let mut refused = None;
             for channel in campaign.chain_for(person.prefers).filter(|channel| !takes_any || !unreachable(channel)) {
-                match by(channel, contact) {
+                match self.permit(&mut turn, channel, |message, variant, due| ask(contact, message, variant, due)) {
                     Ok(chosen) => return Ok(chosen),
                     Err((why, is_final)) => {
                         // What is told is why the message does not go by the channel that was wanted most.
@@ -319,6 +313,46 @@ impl Planner {
             Err(why) => Fate::LeftOut(why),
             Ok((due, channel, moved)) => Fate::Send { variant: assigned.cloned(), due, channel, moved },
         }
+    }
+
+    /// Asks about every variant; when the contact's own leaves, by which channel, and what put it off. An error is the first refusal, and
+    /// whether no other channel could help.
+    ///
+    /// One channel for all variants that have none of their own, chosen before anybody looks at the assigned one: a test of copies is not
+    /// to become one of channels. What is refused by one may be permitted by the next.
+    fn permit(
+        &self,
+        turn: &mut Turn<'_>,
+        channel: Channel,
+        mut ask: impl FnMut(&MessageFacts<'_>, &VariantName, Timestamp) -> Decision,
+    ) -> Result<(Timestamp, Channel, Option<Why>), (LeftOut, bool)> {
+        let mut chosen = (turn.start, channel, None);
+        for (place, (Arm { variant, content }, meant_for)) in self.arms.iter().zip(turn.dues.iter().copied()).enumerate() {
+            let channel = variant.channel.unwrap_or(channel);
+            let is_same = |known: &Permitted| (known.channel, known.meant_for) == (channel, meant_for);
+            let known = turn.permitted.iter().position(is_same).filter(|_| turn.is_one);
+            let known = match known {
+                Some(known) => known,
+                None => {
+                    let mut message = message_facts(&self.brief.campaign, channel, content);
+                    message.schedule = Some(Schedule::At(meant_for));
+                    let (due, moved) = match ask(&message, &variant.name, meant_for) {
+                        Decision::Refuse { why } => {
+                            return Err((LeftOut::Rule { why, variant: variant.name.clone() }, variant.channel.is_some()));
+                        }
+                        Decision::Permit => (meant_for, None),
+                        Decision::Defer { until, why } => (until, (until > meant_for).then_some(why)),
+                    };
+                    turn.permitted.push(Permitted { channel, meant_for, due, moved });
+                    turn.permitted.len() - 1
+                }
+            };
+            if turn.own.is_none_or(|own| own == place) {
+                let Permitted { due, moved, .. } = &turn.permitted[known];
+                chosen = (*due, channel, moved.clone());
+            }
+        }
+        Ok(chosen)
     }
 
     fn start(&self, meant_for: Timestamp) -> Timestamp {
