@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use gateways::{DkimKind, new_dkim_key};
 use reqwest::Method;
 use serde_json::{Value, json};
 use simulator::sink::{Mail, Sink, SinkConfig};
@@ -42,6 +43,9 @@ pub(crate) struct BenchCodesArgs {
     /// Connections of the campaign.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     lanes: u16,
+    /// Sign everything with RSA-2048, which takes as much processor time as all else about a mail.
+    #[arg(long)]
+    signed: bool,
 }
 
 /// What the mail server saw.
@@ -58,7 +62,12 @@ pub(crate) async fn run(args: &BenchCodesArgs) -> anyhow::Result<()> {
     let seen = Arc::new(Seen::default());
     tokio::spawn(look(mails, seen.clone()));
     let smtp = Some(local_smtp(sink.address()));
-    let settings = Settings { smtp, lanes: usize::from(args.lanes), ..Settings::new(&folder.path().join("data")) };
+    let mut settings = Settings { smtp, lanes: usize::from(args.lanes), ..Settings::new(&folder.path().join("data")) };
+    if args.signed {
+        let file = folder.path().join("key.pem");
+        std::fs::write(&file, new_dkim_key(DkimKind::Rsa)?.as_bytes())?;
+        settings.dkim.push(format!("shop.example:bench:{}", file.display()));
+    }
     let server = Server::start(settings, Arc::new(SystemClock), Arc::new(SystemIds)).await?;
     let client = Client::new(server.door.clone());
     say(&format!("{} codes, one every {} ms, beside a campaign to {} contacts.", args.codes, args.every_ms, args.contacts));
