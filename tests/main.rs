@@ -6,6 +6,7 @@ mod story {
     //! What Sendlab promises, as it happens.
     mod before_and_after_start;
     mod best_hour;
+    mod changed_campaign;
     mod channel_choice;
     mod coupons;
     mod letters;

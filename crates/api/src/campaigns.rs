@@ -33,14 +33,19 @@ pub(crate) async fn known(parts: &Parts, id: &CampaignId) -> Result<CampaignRow,
 
 async fn view(parts: &Parts, row: CampaignRow) -> Result<CampaignView, Problem> {
     let progress = parts.control.progress(&row.campaign.campaign).await?.into();
+    let is_changed = row.plan_version > 0 && !row.has_plan && row.state == CampaignState::Paused;
     let CampaignRow { campaign, state, error, created_at, .. } = row;
-    Ok(CampaignView { campaign, state: state.as_str().to_owned(), progress, error, created_at })
+    Ok(CampaignView { campaign, state: state.as_str().to_owned(), progress, is_changed, error, created_at })
 }
 
 /// Store a campaign.
 ///
 /// YAML or JSON; the id is inside. Its templates are compiled, and every variant of its experiment must have content.
 /// Nothing is sent before it is started.
+///
+/// Of a paused campaign what has not left can be changed, and it is planned anew when it is started again: nobody who got their message
+/// gets another. Its experiment, mode and class stay. Of a test, so do the audience, the channels and the hours, and what the message
+/// says once somebody has got it.
 #[utoipa::path(
     put,
     path = "/v1/campaigns",
@@ -50,7 +55,7 @@ async fn view(parts: &Parts, row: CampaignRow) -> Result<CampaignView, Problem> 
     responses(
         (status = 200, description = "It was known and is now as given.", body = CampaignView),
         (status = 201, description = "It is new.", body = CampaignView),
-        (status = 409, description = "It was started and can no longer be changed.", body = ErrorBody),
+        (status = 409, description = "It runs, has ended, or the part that is another can no longer be changed; the message says which.", body = ErrorBody),
         (status = 422, description = "Something is wrong with it; the message names the place and the fix.", body = ErrorBody),
     )
 )]
@@ -146,8 +151,8 @@ async fn one(State(parts): State<Arc<Parts>>, Id(id): Id<CampaignId>) -> Result<
 async fn start(State(parts): State<Arc<Parts>>, Id(id): Id<CampaignId>) -> Result<Json<CampaignView>, Problem> {
     move_to(&parts, &id, |row| match row.state {
         CampaignState::Planning | CampaignState::Sending => Move::None,
-        // What was planned before the pause is still in force.
-        CampaignState::Paused if row.plan_version > 0 => Move::To(CampaignState::Sending),
+        // What was planned before the pause is still in force, unless the campaign was changed.
+        CampaignState::Paused if row.has_plan => Move::To(CampaignState::Sending),
         CampaignState::Draft | CampaignState::Paused | CampaignState::Failed => Move::To(CampaignState::Planning),
         CampaignState::Done => Move::Refused("it is done", "store it under a new id to send again"),
         CampaignState::Cancelled => Move::Refused("it was cancelled", "store it under a new id to send again"),

@@ -470,6 +470,8 @@ pub struct CampaignView {
     pub state: String,
     /// How far it is.
     pub progress: ProgressView,
+    /// Whether it is paused and was changed, so that it is planned anew when it is started again.
+    pub is_changed: bool,
     /// Why it failed; `null` unless it did.
     pub error: Option<String>,
     /// When it was first stored.

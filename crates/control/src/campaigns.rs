@@ -8,7 +8,7 @@ use vocabulary::{Campaign, CampaignId, Timestamp, VariantName};
 
 use crate::experiments::{from_json, read_experiment, to_json};
 use crate::store::{begin, bump, commit, count, count_to_sql, parsed, stored, time};
-use crate::{Control, ControlError, NewSlice};
+use crate::{Control, ControlError, NewSlice, edits};
 
 /// Slices stored by one statement: six parameters each, of the 32,766 a statement may have.
 const SLICES_PER_STATEMENT: usize = 500;
@@ -44,8 +44,10 @@ pub struct CampaignRow {
     pub state: CampaignState,
     /// Recipients in the newest plan.
     pub planned: u64,
-    /// The number of the newest plan; 0 before the first.
+    /// The number of the newest plan; 0 before the first. A change of the campaign counts too, and leaves it without a plan.
     pub plan_version: u32,
+    /// Whether there is a plan of that number.
+    pub has_plan: bool,
     /// Why it failed.
     pub error: Option<String>,
     /// When it was first stored.
@@ -53,11 +55,11 @@ pub struct CampaignRow {
 }
 
 impl Control {
-    /// Stores a campaign; whether it is new. Only a draft or a failed one can be changed, and a changed failed one is a
-    /// draft again; the same one again is harmless in any state.
+    /// Stores a campaign; whether it is new. A draft can be changed, a failed one, which is a draft again, and of a paused one what
+    /// has not left (`edits`); the same one again is harmless in any state.
     ///
     /// # Errors
-    /// [`ControlError::NotFound`] where its experiment is unknown, [`ControlError::Frozen`] where it was started.
+    /// [`ControlError::NotFound`] where its experiment is unknown, [`ControlError::Frozen`] for what can no longer be changed.
     pub async fn put_campaign(&self, campaign: &Campaign) -> Result<bool, ControlError> {
         let definition = to_json("a campaign", campaign)?;
         let mut writer = self.writer().await;
@@ -65,22 +67,27 @@ impl Control {
         let old = read_campaign(&mut transaction, &campaign.campaign).await?;
         match &old {
             Some(old) if old.campaign == *campaign => return Ok(false),
-            Some(old) if !matches!(old.state, CampaignState::Draft | CampaignState::Failed) => return Err(started(old)),
-            _ => (),
+            Some(old) => edits::check(&mut transaction, old, campaign).await?,
+            None => {}
         }
         if read_experiment(&mut transaction, &campaign.experiment).await?.is_none() {
             return Err(ControlError::NotFound { noun: "experiment", id: campaign.experiment.to_string() });
         }
+        // What is paused stays so, and has no plan of this text. A failed one is a draft again.
+        let is_started = old.as_ref().is_some_and(|old| old.state == CampaignState::Paused || old.plan_version > 0);
         sqlx::query(
             "INSERT INTO campaigns (campaign_id, experiment_id, definition, state, created_at, updated_at)
              VALUES ($1, $2, $3, 'draft', $4, $4)
-             ON CONFLICT (campaign_id) DO UPDATE SET experiment_id = excluded.experiment_id, state = excluded.state,
-                 definition = excluded.definition, snippets_until = NULL, error = NULL, epoch = epoch + 1, updated_at = excluded.updated_at",
+             ON CONFLICT (campaign_id) DO UPDATE SET experiment_id = excluded.experiment_id,
+                 state = CASE WHEN state = 'paused' THEN state ELSE excluded.state END, plan_version = plan_version + $5,
+                 snippets_until = CASE WHEN definition -> 'content' = excluded.definition -> 'content' THEN snippets_until END,
+                 definition = excluded.definition, error = NULL, epoch = epoch + 1, updated_at = excluded.updated_at",
         )
         .bind(campaign.campaign.as_str())
         .bind(campaign.experiment.as_str())
         .bind(definition)
         .bind(self.now().as_microsecond())
+        .bind(u32::from(is_started))
         .execute(&mut *transaction)
         .await
         .map_err(ControlError::query("storing a campaign"))?;
@@ -104,8 +111,9 @@ impl Control {
     /// [`ControlError`] where the file cannot be read.
     pub async fn campaigns(&self) -> Result<Vec<CampaignRow>, ControlError> {
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT definition, state, cancelled_at, planned, plan_version, error, created_at
-             FROM campaigns ORDER BY created_at, campaign_id",
+            "SELECT definition, state, cancelled_at, planned, plan_version, error, created_at,
+                 EXISTS (SELECT 1 FROM plans p WHERE p.campaign_id = c.campaign_id AND p.plan_version = c.plan_version) AS has_plan
+             FROM campaigns c ORDER BY created_at, campaign_id",
         )
         .fetch_all(&mut *self.reader().await)
         .await
@@ -254,6 +262,7 @@ struct Row {
     cancelled_at: Option<i64>,
     planned: i64,
     plan_version: i64,
+    has_plan: bool,
     error: Option<String>,
     created_at: i64,
 }
@@ -265,6 +274,7 @@ impl Row {
             state: stored_state(&self.state, self.cancelled_at)?,
             planned: count(self.planned)?,
             plan_version: version(self.plan_version)?,
+            has_plan: self.has_plan,
             error: self.error,
             created_at: time(self.created_at)?,
         })
@@ -289,19 +299,15 @@ pub(crate) async fn read_campaign(
     id: &CampaignId,
 ) -> Result<Option<CampaignRow>, ControlError> {
     let row: Option<Row> = sqlx::query_as(
-        "SELECT definition, state, cancelled_at, planned, plan_version, error, created_at
-         FROM campaigns WHERE campaign_id = $1",
+        "SELECT definition, state, cancelled_at, planned, plan_version, error, created_at,
+             EXISTS (SELECT 1 FROM plans p WHERE p.campaign_id = c.campaign_id AND p.plan_version = c.plan_version) AS has_plan
+         FROM campaigns c WHERE campaign_id = $1",
     )
     .bind(id.as_str())
     .fetch_optional(connection)
     .await
     .map_err(ControlError::query("reading a campaign"))?;
     row.map(Row::read).transpose()
-}
-
-fn started(row: &CampaignRow) -> ControlError {
-    let reason = format!("it is {}; make a new campaign for other content or recipients", row.state);
-    ControlError::Frozen { noun: "campaign", id: row.campaign.campaign.to_string(), reason }
 }
 
 async fn drop_open_slices(connection: &mut SqliteConnection, id: &CampaignId) -> Result<(), ControlError> {
@@ -391,7 +397,7 @@ mod tests {
         let error = control.put_campaign(&campaign("c", "e")).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "campaign `c` can no longer be changed: it is planning; make a new campaign for other content or recipients"
+            "campaign `c` can no longer be changed: it is planning; pause it first, then change what has not left"
         );
         assert!(control.fail_campaign(&id, "the audience has no contact_key").await.unwrap());
         let row = control.campaign(&id).await.unwrap().unwrap();

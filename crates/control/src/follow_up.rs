@@ -78,6 +78,21 @@ impl Control {
         row.map(|(version, file, planned_for)| PlanInForce::read(version, file, planned_for)).transpose()
     }
 
+    /// The newest plan of a campaign, also where the campaign was changed since and will have another.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn newest_plan(&self, id: &CampaignId) -> Result<Option<PlanInForce>, ControlError> {
+        let row: Option<(u32, String, Option<String>)> = sqlx::query_as(
+            "SELECT plan_version, plan_file, planned_for FROM plans WHERE campaign_id = $1 ORDER BY plan_version DESC LIMIT 1",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&mut *self.reader().await)
+        .await
+        .map_err(ControlError::query("reading the newest plan"))?;
+        row.map(|(version, file, planned_for)| PlanInForce::read(version, file, planned_for)).transpose()
+    }
+
     /// Experiments with a finished test campaign and without a verdict since, each with the time the last message of its
     /// tests was due.
     ///

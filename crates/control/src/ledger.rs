@@ -19,7 +19,7 @@ use crate::contacts::contact_key;
 use crate::experiments::to_json;
 use crate::receipts::{GivenId, note_given};
 use crate::store::{begin, commit, count, parsed, time};
-use crate::{Control, ControlError, coupons};
+use crate::{Control, ControlError, Lease, coupons};
 
 /// Rows written by one statement. They are handed over as one JSON parameter, because a statement with parameters for each
 /// row would be prepared anew for each group's size; this bounds that parameter to a fraction of a megabyte.
@@ -171,14 +171,35 @@ impl Control {
         claims: &[NewClaim],
         now: Timestamp,
     ) -> Result<Vec<MessageId>, ControlError> {
+        self.claim_at(campaign, None, worker, claims, now).await
+    }
+
+    /// The same for a leased slice. A campaign that was paused, planned or changed since the lease began claims nothing, because
+    /// what the holder knows of it may be old; the slice is then leased again.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`] for an unknown campaign.
+    pub async fn claim_leased(&self, lease: &Lease, claims: &[NewClaim], now: Timestamp) -> Result<Vec<MessageId>, ControlError> {
+        self.claim_at(&lease.campaign, Some(lease.epoch), &lease.worker, claims, now).await
+    }
+
+    async fn claim_at(
+        &self,
+        campaign: &CampaignId,
+        epoch: Option<i64>,
+        worker: &str,
+        claims: &[NewClaim],
+        now: Timestamp,
+    ) -> Result<Vec<MessageId>, ControlError> {
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
-        let state: Option<String> = sqlx::query_scalar("SELECT state FROM campaigns WHERE campaign_id = $1")
+        let row: Option<(String, i64)> = sqlx::query_as("SELECT state, epoch FROM campaigns WHERE campaign_id = $1")
             .bind(campaign.as_str())
             .fetch_optional(&mut *transaction)
             .await
             .map_err(ControlError::query("reading a campaign's state"))?;
-        if state.ok_or_else(|| unknown(campaign))? != CampaignState::Sending.as_str() {
+        let (state, at) = row.ok_or_else(|| unknown(campaign))?;
+        if state != CampaignState::Sending.as_str() || epoch.is_some_and(|epoch| epoch != at) {
             return Ok(Vec::new());
         }
         let mut stored = HashSet::new();

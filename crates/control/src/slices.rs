@@ -1,8 +1,8 @@
 //! Slices of a plan and the leases on them.
 //!
 //! A lease names a fence, a number that grows with each lease of the slice, so that a worker that comes back late cannot
-//! finish what another has taken over. It also names the campaign's epoch: where the campaign was paused since, claims may
-//! have been turned away, so the slice is not finished but leased again. Doing a slice twice is harmless, because the
+//! finish what another has taken over. It also names the campaign's epoch: where the campaign was paused or changed since, claims
+//! are turned away, so the slice is not finished but leased again. Doing a slice twice is harmless, because the
 //! ledger admits each contact once.
 
 use sqlx::SqliteConnection;
@@ -43,7 +43,7 @@ pub struct Lease {
     /// Who holds it.
     pub worker: String,
     fence: i64,
-    epoch: i64,
+    pub(crate) epoch: i64,
 }
 
 impl Control {

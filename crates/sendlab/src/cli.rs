@@ -506,6 +506,13 @@ pub(crate) enum BenchCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CampaignCommand {
     /// Create or change a campaign from a YAML file.
+    ///
+    /// Of a paused campaign what has not left can be changed: the message, the hours, the audience, the end. It is planned anew when it
+    /// is started again, and nobody gets a second message. Of a test, the audience and the hours stay, and the message once somebody
+    /// has got it; otherwise it would compare something else.
+    #[command(
+        after_help = "Example:\n  sendlab campaign pause spring\n  sendlab campaign apply spring.yaml\n  sendlab campaign start spring"
+    )]
     Apply {
         /// The file; unknown keys are refused.
         file: PathBuf,
@@ -529,7 +536,7 @@ pub(crate) enum CampaignCommand {
         /// The campaign.
         campaign: String,
     },
-    /// Stop handing over; start goes on where it stopped.
+    /// Stop handing over; start goes on where it stopped, and apply changes what has not left.
     Pause {
         /// The campaign.
         campaign: String,

@@ -315,7 +315,8 @@ async fn campaign(session: &Session, command: CampaignCommand) -> anyhow::Result
         CampaignCommand::Apply { file } => {
             let answer = apply(client, "/v1/campaigns", &file).await?;
             let name = answer["campaign"]["campaign"].as_str().unwrap_or("?");
-            say(&format!("Campaign {name} is stored. Send it with `sendlab campaign start {name}`."));
+            let what = if answer["is_changed"] == true { "changed, for those who have not got their message" } else { "stored" };
+            say(&format!("Campaign {name} is {what}. Send it with `sendlab campaign start {name}`."));
         }
         CampaignCommand::List => print::campaigns(&client.get("/v1/campaigns").await?),
         CampaignCommand::DryRun { campaign, per_second } => {
@@ -335,7 +336,10 @@ async fn campaign(session: &Session, command: CampaignCommand) -> anyhow::Result
         }
         CampaignCommand::Pause { campaign } => {
             switch(client, &campaign, "pause").await?;
-            say(&format!("Campaign {campaign} is paused. `sendlab campaign start {campaign}` goes on where it stopped."));
+            say(&format!(
+                "Campaign {campaign} is paused. `sendlab campaign start {campaign}` goes on where it stopped; `sendlab campaign apply` \
+                 changes what has not left."
+            ));
         }
         CampaignCommand::Cancel { campaign } => {
             let answer = switch(client, &campaign, "cancel").await?;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use content::{Library, Slots};
-use control::{DrawnCoupon, LedgerState, NewClaim, Permission, RecipientRow, SentRow};
+use control::{DrawnCoupon, Lease, LedgerState, NewClaim, Permission, RecipientRow, SentRow};
 use jiff::{Timestamp, ToSpan};
 use lake::PlanRow;
 use planning::{Person, content_of, content_of_sent, message_facts, preferred};
@@ -103,8 +103,8 @@ pub(crate) struct Claimed {
     pub(crate) restored: Vec<MessageId>,
 }
 
-/// Takes the group's messages for this worker, less those that are taken, and asks the rules about each.
-pub(crate) async fn claim(parts: &Sending, worker: &str, job: &Job, rows: &[PlanRow]) -> Result<Claimed, WorkerError> {
+/// Takes the group's messages for who holds the lease, less those that are taken, and asks the rules about each.
+pub(crate) async fn claim(parts: &Sending, lease: &Lease, job: &Job, rows: &[PlanRow]) -> Result<Claimed, WorkerError> {
     let recommended = job.recommendation.borrow().as_ref().map(|recommendation| recommendation.variant.clone());
     // What was due before the store was brought back is not sent, so no code is drawn for it.
     let is_old = |row: &PlanRow| parts.control.restored_at().is_some_and(|moment| row.due.is_some_and(|due| due <= moment));
@@ -114,7 +114,7 @@ pub(crate) async fn claim(parts: &Sending, worker: &str, job: &Job, rows: &[Plan
     };
     let claims: Vec<NewClaim> = rows.iter().map(new_claim).collect();
     let now = parts.clock.now();
-    let taken = parts.control.claim(&job.campaign.campaign, worker, &claims, now).await?;
+    let taken = parts.control.claim_leased(lease, &claims, now).await?;
     let is_taken: HashSet<&MessageId> = taken.iter().collect();
     let claimed = rows.iter().zip(claims).filter(|(_, claim)| is_taken.contains(&claim.message_id));
     let (old, new): (Vec<_>, Vec<_>) = claimed.partition(|(row, _)| is_old(row));

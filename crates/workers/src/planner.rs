@@ -190,7 +190,7 @@ pub(crate) fn plan_file(folder: &Path, campaign: &Campaign, name: &str) -> PathB
 /// hour does not change that.
 async fn keep_doubts(parts: &Parts, row: &CampaignRow, draft: &mut Draft) -> Result<(), WorkerError> {
     let Some(moment) = parts.control.restored_at() else { return Ok(()) };
-    let Some(before) = parts.control.plan_in_force(&row.campaign.campaign).await? else { return Ok(()) };
+    let Some(before) = parts.control.newest_plan(&row.campaign.campaign).await? else { return Ok(()) };
     let mut due: HashMap<ContactKey, Timestamp> = HashMap::new();
     for rows in lake::plan_rows(&before.file)? {
         due.extend(rows?.iter().filter_map(|row| Some((row.contact, row.due.filter(|due| *due <= moment)?))));

@@ -273,7 +273,7 @@ impl Sender {
             }
             let group = &rows[position..rows.len().min(position + self.group_rows)];
             let began = Instant::now();
-            let ended = self.send_group(job, group, stop).await?;
+            let ended = self.send_group(slice, group, stop).await?;
             self.group_rows = if began.elapsed() < GROUP_TIME_MAX {
                 (self.group_rows * 2).min(CLAIM_ROWS_MAX)
             } else {
@@ -368,9 +368,10 @@ impl Sender {
     }
 
     /// Claims, hands over, tells and settles one group.
-    async fn send_group(&mut self, job: &Job, rows: &[PlanRow], stop: &CancellationToken) -> Result<Ended, WorkerError> {
+    async fn send_group(&mut self, slice: &Slice, rows: &[PlanRow], stop: &CancellationToken) -> Result<Ended, WorkerError> {
+        let job = &slice.job;
         let until = Instant::now() + FACTS_TIME_MAX;
-        let Claimed { outgoing: mut batch, dropped, restored } = claim(&self.parts, &self.worker, job, rows).await?;
+        let Claimed { outgoing: mut batch, dropped, restored } = claim(&self.parts, &slice.lease, job, rows).await?;
         let mut ended = Ended::default();
         batch.sort_by_key(|out| out.channel);
         let left_at = self.parts.clock.now();
