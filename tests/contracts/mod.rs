@@ -93,7 +93,12 @@ fn event(id: &str, key: i64, time: Timestamp, body: Body) -> Event {
 }
 
 fn click(id: &str, key: i64, time: Timestamp) -> Event {
-    event(id, key, time, Body::Click { url: Some("https://shop.example/".into()), machine: false, user_agent: None })
+    event(
+        id,
+        key,
+        time,
+        Body::Click { url: Some("https://shop.example/".into()), machine: false, user_agent: None, position: None },
+    )
 }
 
 fn order(id: &str, key: i64, time: Timestamp, currency: &str) -> Event {

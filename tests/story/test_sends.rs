@@ -26,8 +26,9 @@ print(json.dumps({'to': mail['To'], 'from': mail['From'], 'subject': mail['Subje
 async fn campaign(shop: &Shop, id: &str) {
     let body = |greeting: &str| {
         format!(
-            "<html><body><p>{greeting} {{{{ contact.attributes.first_name }}}}</p><p><a href=\"https://shop.example/sale\">1</a></p>\
-             <p><a href=\"{{{{ unsubscribe_url }}}}\">2</a> <a href=\"{{{{ preferences_url }}}}\">3</a></p></body></html>"
+            "<html><body><p>{greeting} {{{{ contact.attributes.first_name }}}}</p><p><a href=\"https://shop.example/sale\">1</a>\
+             <a href=\"https://shop.example/new\">2</a></p>\
+             <p><a href=\"{{{{ unsubscribe_url }}}}\">3</a> <a href=\"{{{{ preferences_url }}}}\">4</a></p></body></html>"
         )
     };
     let copy = json!({
@@ -110,6 +111,14 @@ async fn an_author_gets_the_real_message_and_it_counts_for_nobody() {
     shop.send(Method::POST, "/v1/campaigns/c/start", &json!({})).await;
     assert_eq!(shop.state("c", &["done"]).await["progress"]["accepted"], 1);
     assert!(shop.recipients().contains(&"mei@example.test".to_owned()));
+    // What is followed in that one counts, with the place of the link in the message.
+    let real = read(&shop.raw_mail(3).await);
+    let second = real["clicks"][1].as_str().unwrap_or_else(|| panic!("two links in {real}"));
+    assert_eq!(http.get(second).send().await.unwrap().status(), 302);
+    let links =
+        "SELECT position, url, clicks + suspect_clicks + machine_clicks AS followed FROM link_clicks WHERE campaign_id = 'c'";
+    let expect = json!([{ "position": 2, "url": "https://shop.example/new", "followed": 1 }]);
+    assert_eq!(json!(sql(&shop.client, links).await), expect);
     shop.server.stop().await.unwrap();
 }
 

@@ -81,6 +81,7 @@ impl<'a> Line<'a> {
                 url: self.free_text(Name::Url, URL_BYTES_MAX)?,
                 machine: self.flag(Name::Machine),
                 user_agent: self.free_text(Name::UserAgent, TEXT_BYTES_MAX)?,
+                position: self.position()?,
             },
             EventKind::Order => self.order()?,
             EventKind::Feedback => {
@@ -168,6 +169,15 @@ impl<'a> Line<'a> {
         let valid = written.parse().ok().filter(|value| *value > 0.0 && *value <= 1.0);
         let wrong = || format!("{} is no probability; it must be more than 0 and at most 1", clip(written));
         valid.map(Some).ok_or_else(|| Fault::new("propensity", wrong()))
+    }
+
+    fn position(&self) -> Result<Option<u16>, Fault> {
+        let Some(written) = self.text(Name::Position) else { return Ok(None) };
+        // Tables in which some have none write 2.0.
+        let is_place = |place: &f64| place.fract() == 0.0 && (1.0..=f64::from(u16::MAX)).contains(place);
+        let valid = written.parse::<f64>().ok().filter(is_place);
+        let wrong = || format!("{} is no place of a link; it must be a whole number from 1 to {}", clip(written), u16::MAX);
+        valid.map(|place| Some(place as u16)).ok_or_else(|| Fault::new("position", wrong()))
     }
 
     fn flag(&self, name: Name) -> bool {

@@ -49,6 +49,7 @@ names! {
     Url b"url",
     Machine b"machine",
     UserAgent b"user_agent",
+    Position b"position",
     OrderId b"order_id",
     Amount b"amount",
     RefundOf b"refund_of",
@@ -235,6 +236,12 @@ pub const FIELDS: &[Field] = &[
         "Whether a machine (mail proxy, scanner) did it, as far as can be told. `false` where absent.",
     ),
     own("user_agent", &[Open, Click], Shape::Text, "The user agent."),
+    own(
+        "position",
+        &[Click],
+        Shape::Number,
+        "The place of the link among the tracked links of its part of the message: a whole number, 1 for the first.",
+    ),
     required(own("order_id", &[Order], Shape::Text, "The shop's own id of the order.")),
     required(own(
         "amount",

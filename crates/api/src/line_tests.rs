@@ -97,6 +97,25 @@ fn money_paid_back_names_its_order() {
     check_fault(&with(&order(), &message), Some("cost"), "-1 is negative");
 }
 
+#[test]
+fn a_click_may_say_which_link_it_was() {
+    let click = |position: Value| json!({"event_id": "c1", "kind": "click", "event_time": "2026-03-01T09:30:00Z", "contact": "c", "position": position});
+    let read_as = |position: Value, expect: Option<u16>| {
+        let check = |told: Told<'_>| {
+            let BodyRef::Click { position, .. } = told.body else { panic!("a click: {told:?}") };
+            assert_eq!(position, expect);
+        };
+        read(click(position).to_string().as_bytes(), now(), check).unwrap();
+    };
+    read_as(json!(2), Some(2));
+    read_as(json!(2.0), Some(2));
+    read_as(json!(65_535), Some(65_535));
+    read_as(json!(null), None);
+    for wrong in [json!(0), json!(-1), json!(1.5), json!(65_536)] {
+        check_fault(click(wrong).to_string().as_bytes(), Some("position"), "it must be a whole number from 1 to 65535");
+    }
+}
+
 /// Escapes are what they stand for, whichever way the line is read.
 #[test]
 fn escapes_are_read() {

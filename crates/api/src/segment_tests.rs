@@ -63,7 +63,8 @@ fn mail_events_are_read() {
     check("Email Bounced", BodyRef::Delivery { status: DeliveryStatus::Bounced, reply: None });
     let user_agent = Some("Mail/1");
     check("Email Opened", BodyRef::Open { machine: false, user_agent });
-    check("Email Link Clicked", BodyRef::Click { url: Some("https://shop.example/"), machine: false, user_agent });
+    let url = Some("https://shop.example/");
+    check("Email Link Clicked", BodyRef::Click { url, machine: false, user_agent, position: None });
     check("Email Marked as Spam", BodyRef::Feedback { kind: FeedbackKind::Complaint, text: None });
     check("Unsubscribed", BodyRef::Feedback { kind: FeedbackKind::Unsubscribe, text: None });
 }

@@ -65,8 +65,13 @@ async fn click(State(parts): State<Arc<Parts>>, PathText(token): PathText, metho
     };
     let seen = Seen::new(&parts, &method, &headers);
     let url = coupons::hidden(&parts, &link.message_id, target).await;
-    let body =
-        |row: &LedgerRow, seen: &Seen| Body::Click { url, machine: seen.machine(row), user_agent: seen.user_agent.clone() };
+    let body = |row: &LedgerRow, seen: &Seen| Body::Click {
+        url,
+        machine: seen.machine(row),
+        user_agent: seen.user_agent.clone(),
+        // Links count from 0, people from 1.
+        position: link.position.map(|place| place.saturating_add(1)),
+    };
     record(&parts, &link, seen, body).await;
     let mut response = (StatusCode::FOUND, [(header::LOCATION, location)]).into_response();
     private(&mut response);
@@ -77,8 +82,12 @@ async fn click(State(parts): State<Arc<Parts>>, PathText(token): PathText, metho
 async fn trap(parts: &Parts, token: &str, method: &Method, headers: &HeaderMap) -> Response {
     let Ok(link) = parts.links.read(LinkKind::Trap, token) else { return not_ours() };
     let seen = Seen::new(parts, method, headers);
-    let body =
-        |_: &LedgerRow, seen: &Seen| Body::Click { url: Some(TRAP.into()), machine: true, user_agent: seen.user_agent.clone() };
+    let body = |_: &LedgerRow, seen: &Seen| Body::Click {
+        url: Some(TRAP.into()),
+        machine: true,
+        user_agent: seen.user_agent.clone(),
+        position: None,
+    };
     record(parts, &link, seen, body).await;
     let mut response = StatusCode::NO_CONTENT.into_response();
     private(&mut response);

@@ -38,7 +38,7 @@ enum Own {
     Message { class: StringBuilder, cost: MoneyBuilder },
     Delivery { status: StringBuilder, reply: Texts },
     Open { machine: BooleanBuilder, user_agent: Texts },
-    Click { url: Texts, machine: BooleanBuilder, user_agent: Texts },
+    Click { url: Texts, machine: BooleanBuilder, user_agent: Texts, position: Int64Builder },
     Order { order_id: StringBuilder, amount: MoneyBuilder, refund_of: Texts },
     Feedback { feedback: StringBuilder, text: Texts },
     Activity { activity: StringBuilder, product: Texts },
@@ -108,9 +108,12 @@ impl KindBuilder {
             EventKind::Message => Own::Message { class: text_builder(), cost: MoneyBuilder::new() },
             EventKind::Delivery => Own::Delivery { status: text_builder(), reply: Texts::default() },
             EventKind::Open => Own::Open { machine: BooleanBuilder::with_capacity(0), user_agent: Texts::default() },
-            EventKind::Click => {
-                Own::Click { url: Texts::default(), machine: BooleanBuilder::with_capacity(0), user_agent: Texts::default() }
-            }
+            EventKind::Click => Own::Click {
+                url: Texts::default(),
+                machine: BooleanBuilder::with_capacity(0),
+                user_agent: Texts::default(),
+                position: Int64Builder::with_capacity(0),
+            },
             EventKind::Order => Own::Order { order_id: text_builder(), amount: MoneyBuilder::new(), refund_of: Texts::default() },
             EventKind::Feedback => Own::Feedback { feedback: text_builder(), text: Texts::default() },
             EventKind::Activity => Own::Activity { activity: text_builder(), product: Texts::default() },
@@ -192,10 +195,14 @@ impl Own {
                 machine.append_value(*by);
                 user_agent.push(*agent);
             }
-            (Self::Click { url, machine, user_agent }, BodyRef::Click { url: to, machine: by, user_agent: agent }) => {
+            (
+                Self::Click { url, machine, user_agent, position },
+                BodyRef::Click { url: to, machine: by, user_agent: agent, position: at },
+            ) => {
                 url.push(*to);
                 machine.append_value(*by);
                 user_agent.push(*agent);
+                position.append_option(at.map(i64::from));
             }
             (Self::Order { order_id, amount, refund_of }, BodyRef::Order { order_id: id, amount: paid, refund_of: of }) => {
                 order_id.append_value(id);
@@ -225,8 +232,11 @@ impl Own {
             }
             Self::Delivery { status, reply } => vec![Some(Arc::new(status.finish())), reply.finish()],
             Self::Open { machine, user_agent } => vec![Some(Arc::new(machine.finish())), user_agent.finish()],
-            Self::Click { url, machine, user_agent } => {
-                vec![url.finish(), Some(Arc::new(machine.finish())), user_agent.finish()]
+            Self::Click { url, machine, user_agent, position } => {
+                let position = position.finish();
+                let is_any = position.null_count() < position.len();
+                let position = is_any.then(|| Arc::new(position) as ArrayRef);
+                vec![url.finish(), Some(Arc::new(machine.finish())), user_agent.finish(), position]
             }
             Self::Order { order_id, amount, refund_of } => {
                 let [minor, currency] = amount.finish();

@@ -141,7 +141,7 @@ fn common_fields() -> Vec<Field> {
 
 fn own_fields(kind: EventKind) -> Vec<Field> {
     let text = |name, comment| field(name, DataType::Utf8, true, comment);
-    let amount = |name, nullable, comment| field(name, DataType::Int64, nullable, comment);
+    let number = |name, nullable, comment| field(name, DataType::Int64, nullable, comment);
     let machine = || field("machine", DataType::Boolean, false, "Whether a machine did it, as far as can be told.");
     match kind {
         EventKind::Assignment => vec![
@@ -150,21 +150,26 @@ fn own_fields(kind: EventKind) -> Vec<Field> {
         ],
         EventKind::Message => vec![
             field("class", DataType::Utf8, false, "verification, transactional or marketing."),
-            amount("cost_minor", true, "What handing it over cost, in minor units of currency."),
+            number("cost_minor", true, "What handing it over cost, in minor units of currency."),
             text("currency", "ISO 4217 currency of cost_minor."),
-            amount("cost_base_minor", true, "The cost in minor units of the base currency; null without a rate."),
+            number("cost_base_minor", true, "The cost in minor units of the base currency; null without a rate."),
         ],
         EventKind::Delivery => vec![
             field("status", DataType::Utf8, false, "accepted, delivered, deferred, refused or bounced."),
             text("reply", "The provider's own words."),
         ],
         EventKind::Open => vec![machine(), text("user_agent", "The opener's user agent.")],
-        EventKind::Click => vec![text("url", "Where the link led."), machine(), text("user_agent", "The follower's user agent.")],
+        EventKind::Click => vec![
+            text("url", "Where the link led."),
+            machine(),
+            text("user_agent", "The follower's user agent."),
+            number("position", true, "The link's place among the tracked links of its part of the message: 1 is the first."),
+        ],
         EventKind::Order => vec![
             field("order_id", DataType::Utf8, false, "The shop's own id of the order."),
-            amount("amount_minor", false, "What was paid, in minor units of currency; negative when it was paid back."),
+            number("amount_minor", false, "What was paid, in minor units of currency; negative when it was paid back."),
             field("currency", DataType::Utf8, false, "ISO 4217 currency of amount_minor."),
-            amount("amount_base_minor", true, "The amount in minor units of the base currency; null without a rate."),
+            number("amount_base_minor", true, "The amount in minor units of the base currency; null without a rate."),
             text("refund_of", "The order that was paid back or cancelled; null for an order."),
         ],
         EventKind::Feedback => vec![

@@ -91,7 +91,9 @@ fn one_of_each(prefix: &str) -> Vec<Event> {
         }
         EventKind::Delivery => Body::Delivery { status: DeliveryStatus::Accepted, reply: Some("250 ok".into()) },
         EventKind::Open => Body::Open { machine: false, user_agent: None },
-        EventKind::Click => Body::Click { url: Some("https://shop.example/".into()), machine: true, user_agent: None },
+        EventKind::Click => {
+            Body::Click { url: Some("https://shop.example/".into()), machine: true, user_agent: None, position: Some(2) }
+        }
         EventKind::Order => {
             let amount = Money { minor: 1250, currency: currency("USD") };
             Body::Order { order_id: OrderId::new("o1").unwrap(), amount, refund_of: None }

@@ -15,6 +15,7 @@ const FILES: &[(&str, &str)] = &[
     ("graded_opens", include_str!("sql/views/graded_opens.sql")),
     ("human_clicks", include_str!("sql/views/human_clicks.sql")),
     ("human_opens", include_str!("sql/views/human_opens.sql")),
+    ("link_clicks", include_str!("sql/views/link_clicks.sql")),
     ("message_outcomes", include_str!("sql/views/message_outcomes.sql")),
 ];
 

@@ -110,6 +110,8 @@ pub enum BodyRef<'a> {
         machine: bool,
         /// The follower's user agent.
         user_agent: Option<&'a str>,
+        /// Its place in the message, from 1.
+        position: Option<u16>,
     },
     /// See [`Body::Order`].
     Order {
@@ -253,6 +255,9 @@ pub enum Body {
         machine: bool,
         /// The follower's user agent.
         user_agent: Option<String>,
+        /// Its place among the tracked links of its part of the message: 1 is the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        position: Option<u16>,
     },
     /// Something was bought.
     Order {
@@ -289,8 +294,8 @@ impl Body {
             Self::Message { class, cost } => BodyRef::Message { class: *class, cost: *cost },
             Self::Delivery { status, reply } => BodyRef::Delivery { status: *status, reply: reply.as_deref() },
             Self::Open { machine, user_agent } => BodyRef::Open { machine: *machine, user_agent: user_agent.as_deref() },
-            Self::Click { url, machine, user_agent } => {
-                BodyRef::Click { url: url.as_deref(), machine: *machine, user_agent: user_agent.as_deref() }
+            Self::Click { url, machine, user_agent, position } => {
+                BodyRef::Click { url: url.as_deref(), machine: *machine, user_agent: user_agent.as_deref(), position: *position }
             }
             Self::Order { order_id, amount, refund_of } => BodyRef::Order {
                 order_id: order_id.as_str(),

@@ -72,6 +72,26 @@ async fn a_click_leads_to_the_signed_target_only() {
 }
 
 #[tokio::test]
+async fn a_click_tells_which_link_of_the_message_it_was() {
+    let server = Server::start().await;
+    let (message, _) = server.sent_message(60).await;
+    let html = r#"<p><a href="https://shop.example/a">1</a> <a href="https://shop.example/b">2</a></p>"#;
+    let how = content::Tracking { links: &server.links, message: &message, fields: &[], has_trap: false };
+    let tracked = content::track(html, &how);
+    let second = tracked.split("href=\"").nth(2).and_then(|rest| rest.split('"').next()).unwrap();
+    server.follow(Method::GET, second, BROWSER).await.expect(StatusCode::FOUND);
+    // Links of older mails have no place.
+    server
+        .follow(Method::GET, &server.links.click(&message, "https://shop.example/", None), BROWSER)
+        .await
+        .expect(StatusCode::FOUND);
+    let rows = json!([{"url": "https://shop.example/b", "position": 2}, {"url": "https://shop.example/", "position": null}]);
+    for table in ["clicks", "graded_clicks", "human_clicks"] {
+        assert_eq!(server.rows(&format!("SELECT url, position FROM {table} ORDER BY position")).await, rows, "{table}");
+    }
+}
+
+#[tokio::test]
 async fn a_click_leads_on_even_for_a_forgotten_message() {
     let server = Server::start().await;
     let message = MessageId::new("forgotten").unwrap();

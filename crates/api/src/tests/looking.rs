@@ -100,6 +100,7 @@ async fn the_lake_describes_itself() {
         "graded_opens",
         "human_clicks",
         "human_opens",
+        "link_clicks",
         "message_outcomes",
         "slow_queries",
     ];

@@ -181,9 +181,9 @@ async fn rows_of_another_day_go_home() {
     assert_eq!(days, [Some(jiff::civil::date(2026, 1, 1))]);
 }
 
-/// Adds a file with these orders to the table, as if the index had failed.
-async fn add_again(table: &Table, name: &str, events: &[Event]) {
-    let mut builder = crate::rows::KindBuilder::new(EventKind::Order);
+/// Adds a file with these events to their table, whatever the index says.
+pub(super) async fn add_file(table: &Table, name: &str, events: &[Event]) {
+    let mut builder = crate::rows::KindBuilder::new(crate::tables::kind_of(table.spec.name).unwrap());
     events.iter().for_each(|event| builder.push(&event.borrowed()));
     let batch = builder.finish().unwrap();
     let batch = crate::rows::complete(&table.spec.schema, &batch, &Rates::new(currency("EUR"))).unwrap();
@@ -205,10 +205,10 @@ async fn events_that_are_there_twice_are_kept_once_the_first_time() {
     let table = table(root.path()).await;
     // e1 again and later, e2 again and earlier, an id of another kind later, one of them twice in the same file.
     let again = [order("e1", 2, at(HOUR), 1), order("e2", 3, at(0), 7), order("new", 9, at(0), 1)];
-    add_again(&table, "again", &again).await;
+    add_file(&table, "again", &again).await;
     let kinds =
         [order("other-open", 7, at(40 * HOUR), 1), order("last", 7, at(40 * HOUR), 1), order("last", 7, at(40 * HOUR), 1)];
-    add_again(&table, "kinds", &kinds).await;
+    add_file(&table, "kinds", &kinds).await;
     assert_eq!(codes(root.path(), false).await, []);
     let report = looked(root.path(), true).await;
     assert!(report.findings.iter().all(|finding| finding.code == Code::DuplicateEvent), "{report:?}");
@@ -232,7 +232,7 @@ async fn an_event_that_waits_in_the_log_counts_too() {
     let root = orders(1).await;
     let lake = Lake::open(config(root.path())).await.unwrap();
     lake.append(vec![order("waits", 1, at(0), 1)]).await.unwrap();
-    add_again(&*table(root.path()).await, "again", &[order("waits", 1, at(HOUR), 1)]).await;
+    add_file(&*table(root.path()).await, "again", &[order("waits", 1, at(HOUR), 1)]).await;
     let report = looked(root.path(), true).await;
     let found: Vec<_> = report.findings.iter().map(|finding| (finding.code, finding.table.clone())).collect();
     assert_eq!(found, [(Code::DuplicateEvent, None)], "what is in a table stays");

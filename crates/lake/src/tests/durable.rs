@@ -50,6 +50,27 @@ async fn events_come_back_through_sql() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_of_an_older_version_gets_the_columns_it_lacks() {
+    let root = tempfile::tempdir().unwrap();
+    let spec = crate::schema::event_table(EventKind::Click);
+    let fields: Vec<_> = spec.schema.fields().iter().filter(|field| field.name() != "position").cloned().collect();
+    let old = crate::schema::TableSpec { schema: Arc::new(arrow::datatypes::Schema::new(fields)), ..spec };
+    let tables = crate::place::Place::open(&crate::TablesAt::Folder, root.path()).unwrap();
+    let click = |id: &str, position| event(id, 7, at(0), Body::Click { url: None, machine: false, user_agent: None, position });
+    let table = crate::delta::Table::open(&tables, old, &[]).await.unwrap();
+    super::care::add_file(&table, "old", &[click("a", None)]).await;
+    assert!(table.state().schema.field_with_name("position").is_err());
+    drop(table);
+    let lake = Lake::open(config(root.path())).await.unwrap();
+    lake.append(vec![click("b", None), click("c", Some(2)), click("a", Some(1))]).await.unwrap();
+    let query = "SELECT event_id, position, event_date FROM clicks ORDER BY event_id";
+    let expect = "event_id,position,event_date\na,,2026-01-01\nb,,2026-01-01\nc,2,2026-01-01\n";
+    assert_eq!(ask(&lake, query, SqlFormat::Csv).await.unwrap(), expect);
+    lake.land().await.unwrap();
+    assert_eq!(ask(&lake, query, SqlFormat::Csv).await.unwrap(), expect);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_told_twice_is_kept_once() {
     let root = tempfile::tempdir().unwrap();
     let lake = Lake::open(config(root.path())).await.unwrap();

@@ -105,7 +105,7 @@ fn outcome(random: &mut Random) -> Body {
         0 => Body::Message { class: MessageClass::Marketing, cost: None },
         1 => Body::Delivery { status: status[random.below(4) as usize], reply: None },
         2 => Body::Open { machine, user_agent: None },
-        3 => Body::Click { url: None, machine, user_agent: None },
+        3 => Body::Click { url: None, machine, user_agent: None, position: None },
         4 => {
             let code = ["EUR", "EUR", "USD", "JPY"][random.below(4) as usize];
             let minor = random.below(20_000) as i64;

@@ -45,7 +45,12 @@ fn read_event(number: usize, line: &str) -> Event {
         },
         "delivery" => Body::Delivery { status: serde_json::from_value(take("status")).unwrap(), reply: None },
         "open" => Body::Open { machine: machine(take("machine")), user_agent: None },
-        "click" => Body::Click { url: text(take("url")), machine: machine(take("machine")), user_agent: None },
+        "click" => Body::Click {
+            url: text(take("url")),
+            machine: machine(take("machine")),
+            user_agent: None,
+            position: text(take("position")).map(|place| place.parse().unwrap()),
+        },
         "order" => Body::Order {
             order_id: OrderId::new(&text(take("order")).unwrap()).unwrap(),
             amount: money(take("amount"), take("currency")),
