@@ -6,10 +6,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use datafusion::prelude::SessionContext;
-use futures::StreamExt as _;
 use vocabulary::{ContactKey, Timestamp};
 
-use crate::session::{Asked, Group};
+use crate::session::{Asked, Group, each_batch};
 use crate::{Lake, LakeError, literal};
 
 /// Time zones are apart by whole quarters of an hour, so that the quarter is all it takes to tell the hour in each of them.
@@ -102,23 +101,15 @@ pub(crate) async fn acts(
     if contacts.is_some_and(<[ContactKey]>::is_empty) {
         return Ok(acts);
     }
-    let whom = contacts.map_or(String::new(), |contacts| {
-        let keys: Vec<String> = contacts.iter().map(ToString::to_string).collect();
-        format!(" AND contact_key IN ({})", keys.join(", "))
-    });
-    let within = format!("event_time > {} AND event_time < {}{whom}", literal::time(since), literal::time(until));
+    let whom = contacts.map_or_else(|| "true".to_owned(), literal::among);
+    let within = format!("event_time > {} AND event_time < {} AND {whom}", literal::time(since), literal::time(until));
     let query = format!(
         "SELECT contact_key, event_time FROM human_opens WHERE {within}
          UNION ALL SELECT contact_key, event_time FROM human_clicks WHERE {within}"
     );
     let asked = Asked { group: Group::Internal, text: "when contacts opened and clicked", limits: lake.config.limits };
     let work = move |context: SessionContext| async move {
-        let failed = || LakeError::internal("read when contacts opened and clicked");
-        let rows = async { context.sql(&query).await?.execute_stream().await };
-        let mut rows = rows.await.map_err(failed())?;
-        while let Some(batch) = rows.next().await {
-            acts.add(&batch.map_err(failed())?).map_err(LakeError::internal("read when contacts opened and clicked"))?;
-        }
+        each_batch(&context, &query, "read when contacts opened and clicked", |batch| acts.add(batch)).await?;
         Ok(acts.arrange())
     };
     lake.queries.run(&lake.snapshot(), asked, work).await

@@ -8,13 +8,14 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
+use datafusion::prelude::SessionContext;
 use deltalake_core::kernel::Action;
 use deltalake_core::logstore::get_actions;
 use vocabulary::{ContactKey, Timestamp};
 
 use crate::delta::{DataFile, Table, TableState, commit_path};
 use crate::landing::APPLICATION;
-use crate::session::{Asked, Group};
+use crate::session::{Asked, Group, each_batch};
 use crate::tables::Snapshot;
 use crate::texts::Texts;
 use crate::{Lake, LakeError, literal};
@@ -105,8 +106,7 @@ pub(crate) async fn facts_of(
     if contacts.is_empty() {
         return Ok(Vec::new());
     }
-    let keys: Vec<String> = contacts.iter().map(ToString::to_string).collect();
-    let which = format!("event_time > {} AND contact_key IN ({})", literal::time(since), keys.join(", "));
+    let which = format!("event_time > {} AND {}", literal::time(since), literal::among(contacts));
     asked(lake, &lake.snapshot(), words, &which).await
 }
 
@@ -117,13 +117,12 @@ async fn asked(lake: &Lake, snapshot: &Snapshot, words: &[&str], which: &str) ->
     let list: Vec<String> = words.iter().map(|word| literal::text(word)).collect();
     let query = FACTS.replace("$words", &list.join(", ")).replace("$which", which);
     let asked = Asked { group: Group::Internal, text: "what contacts did since", limits: lake.config.limits };
-    let batches = lake.queries.rows(snapshot, asked, query, "read what contacts did").await?;
-    let mut facts = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
-    let mut texts = Texts::default();
-    for batch in &batches {
-        read(batch, &mut texts, &mut facts).map_err(LakeError::internal("read what contacts did"))?;
-    }
-    Ok(facts)
+    let work = move |context: SessionContext| async move {
+        let (mut facts, mut texts) = (Vec::new(), Texts::default());
+        each_batch(&context, &query, "read what contacts did", |batch| read(batch, &mut texts, &mut facts)).await?;
+        Ok(facts)
+    };
+    lake.queries.run(snapshot, asked, work).await
 }
 
 /// See [`Lake::seen_by`].

@@ -5,10 +5,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::error::ArrowError;
 use datafusion::prelude::SessionContext;
-use futures::StreamExt as _;
 use vocabulary::{Channel, ContactKey, PREFERRED_CHANNEL};
 
-use crate::session::{Asked, Group};
+use crate::session::{Asked, Group, each_batch};
 use crate::{Lake, LakeError, literal};
 
 /// See [`Lake::preferences`].
@@ -16,22 +15,15 @@ pub(crate) async fn preferences(lake: &Lake, contacts: Option<&[ContactKey]>) ->
     if contacts.is_some_and(<[ContactKey]>::is_empty) {
         return Ok(Vec::new());
     }
-    let whom = contacts.map_or(String::new(), |contacts| {
-        let keys: Vec<String> = contacts.iter().map(ToString::to_string).collect();
-        format!(" AND contact_key IN ({})", keys.join(", "))
-    });
+    let whom = contacts.map_or_else(|| "true".to_owned(), literal::among);
     let name = literal::text(PREFERRED_CHANNEL);
-    let query =
-        format!("SELECT contact_key, attributes[{name}] AS channel FROM contacts WHERE attributes[{name}] IS NOT NULL{whom}");
+    let query = format!(
+        "SELECT contact_key, attributes[{name}] AS channel FROM contacts WHERE attributes[{name}] IS NOT NULL AND {whom}"
+    );
     let asked = Asked { group: Group::Internal, text: "which channel contacts prefer", limits: lake.config.limits };
     let work = move |context: SessionContext| async move {
-        let failed = || LakeError::internal("read which channel contacts prefer");
-        let rows = async { context.sql(&query).await?.execute_stream().await };
-        let mut rows = rows.await.map_err(failed())?;
         let mut found = Vec::new();
-        while let Some(batch) = rows.next().await {
-            add(&batch.map_err(failed())?, &mut found).map_err(LakeError::internal("read which channel contacts prefer"))?;
-        }
+        each_batch(&context, &query, "read which channel contacts prefer", |batch| add(batch, &mut found)).await?;
         found.sort_unstable();
         Ok(found)
     };

@@ -6,10 +6,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use datafusion::prelude::SessionContext;
-use futures::StreamExt as _;
 use vocabulary::{Channel, ContactKey, Experiment, MessageClass, Timestamp};
 
-use crate::session::{Asked, Group};
+use crate::session::{Asked, Group, each_batch};
 use crate::{Lake, LakeError, literal};
 
 /// One message that was handed over.
@@ -119,19 +118,16 @@ pub(crate) async fn sends(
     since: Timestamp,
     until: Timestamp,
 ) -> Result<Sends, LakeError> {
-    let whom = contacts.map_or(String::new(), |contacts| {
-        let keys: Vec<String> = contacts.iter().map(ToString::to_string).collect();
-        format!(" AND contact_key IN ({})", keys.join(", "))
-    });
     let mut sends = Sends { since: since.as_microsecond(), messages: Vec::new() };
     if contacts.is_some_and(<[ContactKey]>::is_empty) {
         return Ok(sends);
     }
+    let whom = contacts.map_or_else(|| "true".to_owned(), literal::among);
     // A message without a channel went out before there was more than one.
     let query = format!(
         "SELECT contact_key, event_time, coalesce(channel, 'email') AS channel, class,
              CASE WHEN experiment_id = {} THEN variant END AS variant
-         FROM messages WHERE event_time > {} AND event_time < {}{whom}",
+         FROM messages WHERE event_time > {} AND event_time < {} AND {whom}",
         literal::text(of.experiment.as_str()),
         literal::time(since),
         literal::time(until)
@@ -139,12 +135,7 @@ pub(crate) async fn sends(
     let asked = Asked { group: Group::Internal, text: "what contacts were sent lately", limits: lake.config.limits };
     let of = of.clone();
     let work = move |context: SessionContext| async move {
-        let failed = || LakeError::internal("read what was sent");
-        let rows = async { context.sql(&query).await?.execute_stream().await };
-        let mut rows = rows.await.map_err(failed())?;
-        while let Some(batch) = rows.next().await {
-            sends.add(&batch.map_err(failed())?, &of).map_err(LakeError::internal("read what was sent"))?;
-        }
+        each_batch(&context, &query, "read what was sent", |batch| sends.add(batch, &of)).await?;
         sends.messages.sort_unstable();
         Ok(sends)
     };

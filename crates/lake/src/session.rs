@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider};
 use datafusion::error::DataFusionError;
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
@@ -19,6 +20,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -354,6 +356,22 @@ impl<T> Drop for Running<T> {
         self.stop.stop();
         self.task.abort();
     }
+}
+
+/// Hands the rows of a query of ours to `take`, batch by batch, so that they are never all in memory. `what` it is about to do.
+pub(crate) async fn each_batch(
+    context: &SessionContext,
+    query: &str,
+    what: &'static str,
+    mut take: impl FnMut(&RecordBatch) -> Result<(), ArrowError>,
+) -> Result<(), LakeError> {
+    let failed = || LakeError::internal(what);
+    let rows = async { context.sql(query).await?.execute_stream().await };
+    let mut rows = rows.await.map_err(failed())?;
+    while let Some(batch) = rows.next().await {
+        take(&batch.map_err(failed())?).map_err(LakeError::internal(what))?;
+    }
+    Ok(())
 }
 
 /// Plans a query and refuses everything else. The plan and not the statement is judged, because `EXPLAIN ANALYZE COPY`
