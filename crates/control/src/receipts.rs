@@ -3,6 +3,8 @@
 //! A provider may tell of a message before whoever handed it over has written down its id. Such a receipt is kept until the id
 //! is there, for an hour: so none is lost, whichever comes first and whoever crashes in between.
 
+use std::collections::BTreeMap;
+
 use sqlx::SqliteConnection;
 use vocabulary::{
     Body, CampaignId, Channel, ContactKey, Context, DeliveryStatus, Event, EventId, ExperimentId, MessageId, Provider,
@@ -165,10 +167,11 @@ impl Control {
             .fetch_one(&mut *transaction)
             .await
             .map_err(ControlError::query("counting receipts"))?;
+        let mut unknown = Vec::new();
         for receipt in receipts {
             let is_kept = waiting < WAITING_MAX && receipt.provider_id.len() <= PROVIDER_ID_BYTES_MAX;
             if !is_kept {
-                count_unknown(&mut transaction, &receipt.gateway, 1).await?;
+                unknown.push(receipt.gateway.as_str());
                 continue;
             }
             let kept = sqlx::query("INSERT INTO early_receipts VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING")
@@ -182,6 +185,7 @@ impl Control {
                 .map_err(ControlError::query("keeping a receipt"))?;
             waiting += i64::try_from(kept.rows_affected()).unwrap_or_default();
         }
+        count_unknown(&mut transaction, unknown).await?;
         commit(transaction).await
     }
 
@@ -244,9 +248,7 @@ impl Control {
             .fetch_all(&mut *transaction)
             .await
             .map_err(ControlError::query("giving receipts up"))?;
-        for gateway in &gone {
-            count_unknown(&mut transaction, gateway, 1).await?;
-        }
+        count_unknown(&mut transaction, gone.iter().map(String::as_str)).await?;
         commit(transaction).await?;
         Ok(gone.len() as u64)
     }
@@ -320,16 +322,23 @@ pub(crate) async fn forget_given(connection: &mut SqliteConnection, contacts: &s
     Ok(())
 }
 
-async fn count_unknown(connection: &mut SqliteConnection, gateway: &str, receipts: i64) -> Result<(), ControlError> {
-    sqlx::query(
-        "INSERT INTO unknown_receipts VALUES ($1, $2)
-         ON CONFLICT DO UPDATE SET receipt_count = receipt_count + excluded.receipt_count",
-    )
-    .bind(gateway)
-    .bind(receipts)
-    .execute(connection)
-    .await
-    .map_err(ControlError::query("counting receipts"))?;
+/// Counts receipts of messages that are not known, by the gateway of each.
+async fn count_unknown(connection: &mut SqliteConnection, gateways: impl IntoIterator<Item = &str>) -> Result<(), ControlError> {
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    for gateway in gateways {
+        *counts.entry(gateway).or_default() += 1;
+    }
+    for (gateway, receipts) in counts {
+        sqlx::query(
+            "INSERT INTO unknown_receipts VALUES ($1, $2)
+             ON CONFLICT DO UPDATE SET receipt_count = receipt_count + excluded.receipt_count",
+        )
+        .bind(gateway)
+        .bind(receipts)
+        .execute(&mut *connection)
+        .await
+        .map_err(ControlError::query("counting receipts"))?;
+    }
     Ok(())
 }
 
