@@ -29,6 +29,8 @@ pub(crate) struct Job {
     pub(crate) experiment: Experiment,
     /// By channel.
     pub(crate) libraries: BTreeMap<Channel, Library>,
+    /// See [`pools`].
+    pub(crate) pools: BTreeMap<String, CouponPool>,
     /// The address of `campaign.from` alone.
     pub(crate) from: String,
     pub(crate) cost: Option<Money>,
@@ -38,8 +40,7 @@ pub(crate) struct Job {
 impl Job {
     /// The pool that a variant's coupon is drawn from; none where its copy asks for none.
     pub(crate) fn pool_of(&self, variant: &Variant) -> Option<&CouponPool> {
-        let copy = variant.copy_name();
-        self.campaign.pool_of(copy).filter(|_| content::use_coupon(&self.libraries, copy))
+        self.pools.get(variant.copy_name())
     }
 
     /// The channel of a message: its variant's, else the planned one.
@@ -47,6 +48,12 @@ impl Job {
         let own = variant.and_then(|name| self.experiment.variant(name)?.channel);
         own.or(row.channel).unwrap_or(self.campaign.chain()[0])
     }
+}
+
+/// The pools of a campaign's copies that ask for a coupon, by the copy's name.
+pub(crate) fn pools(campaign: &Campaign, libraries: &BTreeMap<Channel, Library>) -> BTreeMap<String, CouponPool> {
+    let asking = campaign.content.keys().filter(|copy| content::use_coupon(libraries, copy));
+    asking.filter_map(|copy| Some((copy.clone(), campaign.pool_of(copy)?.clone()))).collect()
 }
 
 /// One message on its way.
@@ -107,19 +114,25 @@ pub(crate) struct Claimed {
 pub(crate) async fn claim(parts: &Sending, lease: &Lease, job: &Job, rows: &[PlanRow]) -> Result<Claimed, WorkerError> {
     let recommended = job.recommendation.borrow().as_ref().map(|recommendation| recommendation.variant.clone());
     // What was due before the store was brought back is not sent, so no code is drawn for it.
-    let is_old = |row: &PlanRow| parts.control.restored_at().is_some_and(|moment| row.due.is_some_and(|due| due <= moment));
-    let new_claim = |row: &PlanRow| {
+    let restored_at = parts.control.restored_at();
+    let is_old = |row: &PlanRow| restored_at.is_some_and(|moment| row.due.is_some_and(|due| due <= moment));
+    let are_old: Vec<bool> = rows.iter().map(is_old).collect();
+    let new_claim = |(row, is_old): (&PlanRow, &bool)| {
         let claim = new_claim(job, row, recommended.as_ref());
-        if is_old(row) { NewClaim { coupon_pool: None, ..claim } } else { claim }
+        if *is_old { NewClaim { coupon_pool: None, ..claim } } else { claim }
     };
-    let claims: Vec<NewClaim> = rows.iter().map(new_claim).collect();
+    let claims: Vec<NewClaim> = rows.iter().zip(&are_old).map(new_claim).collect();
     let now = parts.clock.now();
     let taken = parts.control.claim_leased(lease, &claims, now).await?;
     let is_taken: HashSet<&MessageId> = taken.iter().collect();
-    let claimed = rows.iter().zip(claims).filter(|(_, claim)| is_taken.contains(&claim.message_id));
-    let (old, new): (Vec<_>, Vec<_>) = claimed.partition(|(row, _)| is_old(row));
-    let restored = old.into_iter().map(|(_, claim)| claim.message_id).collect();
-    let cases = new.into_iter().map(|(row, claim)| Case { row, channel: claim.channel, claim, refused: Vec::new() }).collect();
+    let (mut restored, mut cases) = (Vec::new(), Vec::with_capacity(taken.len()));
+    for ((row, claim), is_old) in rows.iter().zip(claims).zip(are_old) {
+        match is_taken.contains(&claim.message_id) {
+            true if is_old => restored.push(claim.message_id),
+            true => cases.push(Case { row, channel: claim.channel, claim, refused: Vec::new() }),
+            false => {}
+        }
+    }
     match judge_all(parts, job, cases, now).await {
         Ok(claimed) => Ok(Claimed { restored, ..claimed }),
         Err(error) => {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use vocabulary::{CampaignId, Channel, DeliveryStatus, Event, MessageId, Money, VariantName};
 
 use crate::begun::Begun;
-use crate::claim::{Claimed, Dropped, Job, Outgoing, claim};
+use crate::claim::{Claimed, Dropped, Job, Outgoing, claim, pools};
 use crate::compose::render;
 use crate::told::{Handed, delivery_event, doubt, hand_over_events};
 use crate::warm_up::{self, Room};
@@ -246,9 +246,9 @@ impl Sender {
             .cost
             .map(|major| Money { minor: (major * base.minor_per_major() as f64).round() as i64, currency: base });
         let recommendation = self.parts.control.watch(&row.campaign.experiment).await?;
-        let job =
-            Job { plan_version: row.plan_version, campaign: row.campaign, experiment, libraries, from, cost, recommendation };
-        let job = Arc::new(job);
+        let (plan_version, campaign) = (row.plan_version, row.campaign);
+        let pools = pools(&campaign, &libraries);
+        let job = Arc::new(Job { plan_version, campaign, experiment, libraries, pools, from, cost, recommendation });
         self.jobs.insert(id.clone(), job.clone());
         Ok(Some(job))
     }
