@@ -25,6 +25,8 @@ mod slots;
 pub mod sms;
 mod snippets;
 pub mod template;
+#[cfg(test)]
+mod testing;
 pub mod track;
 mod values;
 

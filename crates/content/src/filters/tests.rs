@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use vocabulary::{Channel, Contact, ContactKey, Copy, Profile, Timestamp};
+use vocabulary::{Channel, Copy, Profile};
 
-use crate::{ContentError, Data, Library, NO_SLOTS, RenderContext};
+use crate::testing::{context, reader};
+use crate::{ContentError, Data, Library};
 
 fn written(tag: &str, zone: Option<&str>, template: &str) -> Result<String, ContentError> {
     let language = tag.split('-').next().map(str::to_owned);
@@ -13,19 +14,7 @@ fn written(tag: &str, zone: Option<&str>, template: &str) -> Result<String, Cont
     let copy = Copy { text: template.to_owned(), language, ..Copy::default() };
     let library = Library::compile(&BTreeMap::from([("a".to_owned(), copy)]), Channel::Sms)?;
     let profile = Profile { language: Some(tag.into()), time_zone: zone.map(str::to_owned), ..Profile::default() };
-    let contact = Contact { profile, ..Contact::new(ContactKey::from_random(8), Timestamp::UNIX_EPOCH) };
-    let context = RenderContext {
-        contact: &contact,
-        campaign: "c",
-        variant: "v",
-        unsubscribe_url: "u",
-        preferences_url: "p",
-        data: &Data::default(),
-        coupon: None,
-        slots: &NO_SLOTS,
-        now: "2026-11-11T12:00:00Z".parse().unwrap(),
-    };
-    library.render("a", &context).map(|rendered| rendered.text)
+    library.render("a", &context(&reader(profile), &Data::default())).map(|rendered| rendered.text)
 }
 
 fn seen(text: &str) -> String {

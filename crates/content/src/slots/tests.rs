@@ -1,8 +1,9 @@
 //! Slots: whose products stand in them, in which language, and what a template makes of them.
 
-use vocabulary::{Channel, Contact, ContactKey, Copy, Currency, Missing, Money, Product, Profile, Timestamp};
+use vocabulary::{Channel, Copy, Currency, Missing, Money, Product, Profile};
 
 use super::*;
+use crate::testing::{context, reader};
 use crate::{ContentError, Data, Given, Library, RenderContext, Rendered};
 
 fn offer(id: &str, title: &str, price: Option<i64>) -> (String, Arc<Offer>) {
@@ -59,19 +60,9 @@ fn library(html: &str, language: Option<&str>, missing: Missing) -> Result<Libra
 
 fn rendered(library: &Library, own: &[&str], language: Option<&str>) -> Result<Rendered, ContentError> {
     let profile = Profile { language: language.map(str::to_owned), ..Profile::default() };
-    let contact = Contact { profile, ..Contact::new(ContactKey::from_random(8), Timestamp::UNIX_EPOCH) };
-    let context = RenderContext {
-        contact: &contact,
-        campaign: "c",
-        variant: "v",
-        unsubscribe_url: "u",
-        preferences_url: "p",
-        data: &Data::default(),
-        coupon: None,
-        slots: &Slots::fill(&slots(2, &[]), &picks(own), &shop()),
-        now: Timestamp::UNIX_EPOCH,
-    };
-    library.render("a", &context)
+    let (contact, data) = (reader(profile), Data::default());
+    let slots = Slots::fill(&slots(2, &[]), &picks(own), &shop());
+    library.render("a", &RenderContext { slots: &slots, ..context(&contact, &data) })
 }
 
 #[test]

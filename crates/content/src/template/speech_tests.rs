@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use vocabulary::{Channel, Contact, ContactKey, Copy, Missing, Profile, Snippet, Timestamp, Translation};
+use vocabulary::{Channel, Contact, Copy, Missing, Profile, Snippet, Translation};
 
 use super::*;
-use crate::{NO_SLOTS, check_snippets};
+use crate::check_snippets;
+use crate::testing::{self, context};
 
 fn all(mark: &str) -> Translation {
     Translation { subject: mark.into(), html: format!("<p>{mark}</p>"), text: mark.into(), ..Translation::default() }
@@ -32,27 +33,11 @@ fn compile(copy: Copy) -> Result<Library, ContentError> {
 }
 
 fn reader(language: Option<&str>) -> Contact {
-    let profile = Profile { language: language.map(str::to_owned), ..Profile::default() };
-    Contact { profile, ..Contact::new(ContactKey::from_random(8), Timestamp::UNIX_EPOCH) }
+    testing::reader(Profile { language: language.map(str::to_owned), ..Profile::default() })
 }
 
 fn render_with(library: &Library, contact: &Contact, data: &Data) -> Result<Rendered, ContentError> {
     library.render("a", &context(contact, data))
-}
-
-fn context<'a>(contact: &'a Contact, data: &'a Data) -> RenderContext<'a> {
-    let now = "2026-11-11T12:00:00Z".parse().unwrap();
-    RenderContext {
-        contact,
-        campaign: "c",
-        variant: "v",
-        unsubscribe_url: "u",
-        preferences_url: "p",
-        data,
-        coupon: None,
-        slots: &NO_SLOTS,
-        now,
-    }
 }
 
 fn rendered(library: &Library, language: Option<&str>) -> Rendered {
@@ -223,7 +208,7 @@ fn what_is_lacking_is_told_apart_from_failures() {
         "render copy `a`, text, line 1: this message has no `data.code`; say what to write instead with `| default(\"...\")`";
     check(Missing::Skip, "{{ data.code }}", message, true);
     check(Missing::Skip, "{{ data.code | money('EUR') }}", message, true);
-    let wrong = "render copy `a`, text, line 1: `money` takes a number such as 12.5, not `c`";
+    let wrong = "render copy `a`, text, line 1: `money` takes a number such as 12.5, not `autumn`";
     check(Missing::Skip, "{{ campaign | money('EUR') }}", wrong, false);
 }
 

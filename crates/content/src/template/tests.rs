@@ -1,11 +1,11 @@
 //! Templates: what is refused when they are stored, and what comes out of the others.
 
 use proptest::prelude::*;
-use vocabulary::{ContactKey, Missing, Profile, Snippet};
+use vocabulary::{Missing, Profile, Snippet};
 
 use super::engine::one_line;
 use super::*;
-use crate::NO_SLOTS;
+use crate::testing::{context, reader};
 
 fn copy(subject: &str, html: &str, text: &str) -> Copy {
     Copy { subject: subject.to_owned(), html: html.to_owned(), text: text.to_owned(), ..Copy::default() }
@@ -22,21 +22,7 @@ fn contact(attributes: &[(&str, &str)]) -> Contact {
         attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         ..Profile::default()
     };
-    Contact { profile, ..Contact::new(ContactKey::from_random(8), Timestamp::UNIX_EPOCH) }
-}
-
-fn context<'a>(contact: &'a Contact, data: &'a Data) -> RenderContext<'a> {
-    RenderContext {
-        contact,
-        campaign: "autumn",
-        variant: "Mens E-Mail",
-        unsubscribe_url: "https://mail.shop.example/t/u/x",
-        preferences_url: "p",
-        data,
-        coupon: None,
-        slots: &NO_SLOTS,
-        now: "2026-11-11T12:00:00Z".parse().unwrap(),
-    }
+    reader(profile)
 }
 
 fn render(copy: Copy, contact: &Contact) -> Result<Rendered, ContentError> {
