@@ -81,14 +81,14 @@ pub(crate) struct PageParams {
 )]
 async fn put(State(parts): State<Arc<Parts>>, Text(text): Text) -> Result<Json<ProductsStored>, Problem> {
     let products = experiment::parse_products(&text)?;
-    let wrong = |message: String, hint: &str| Problem::unprocessable("bad_product", message, hint);
     if products.is_empty() || products.len() > PRODUCTS_MAX {
-        return Err(wrong(format!("there are {} products", products.len()), "send 1 to 10,000 at a time"));
+        let message = format!("there are {} products", products.len());
+        return Err(Problem::unprocessable("bad_product", message, format!("send 1 to {PRODUCTS_MAX}")));
     }
     for product in &products {
         if let Some(tag) = product.locales.keys().find(|tag| !content::is_language(tag)) {
             let message = format!("product `{}`: locales: `{tag}` is no BCP 47 language tag", product.product);
-            return Err(wrong(message, "write one such as de, pt-BR or zh-Hant"));
+            return Err(Problem::unprocessable("bad_product", message, "write one such as de, pt-BR or zh-Hant"));
         }
     }
     parts.control.put_products(&products).await?;

@@ -36,7 +36,7 @@ pub(crate) fn managing() -> OpenApiRouter<Arc<Parts>> {
     path = "/v1/snippets",
     tag = "snippets",
     operation_id = "put_snippets",
-    request_body(content((Vec<SnippetDocument> = "application/json"), (String = "application/yaml")), description = "A snippet, or a list of them."),
+    request_body(content((Vec<SnippetDocument> = "application/json"), (String = "application/yaml")), description = "A snippet, or a list of at most 200."),
     responses(
         (status = 200, description = "They are as given.", body = Vec<SnippetDocument>),
         (status = 422, description = "Something is wrong with one; the message names the place and the fix. None was stored.", body = ErrorBody),
