@@ -64,7 +64,8 @@ pub struct Campaign {
     /// What handing one message over costs, in the base currency's major unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
-    /// What web analytics read from the links of the HTML part; they are left as they are where absent.
+    /// What web analytics read from the links of a mail, in its HTML and its text part; they are left as they are where absent. Text
+    /// messages get none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub utm: Option<Utm>,
     /// Whether HTML parts hold a link that no person sees, which tells of scanners that follow every link.

@@ -421,7 +421,8 @@ document!(
         /// What handing one message over costs, in the base currency.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cost: Option<f64>,
-        /// What web analytics read from the links of the HTML part; they are left as they are where absent.
+        /// What web analytics read from the links of a mail, in its HTML and its text part; they are left as they are where absent.
+        /// Text messages get none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         utm: Option<UtmDocument>,
         /// Whether HTML parts hold a link that no person sees, which tells of scanners that follow every link.
