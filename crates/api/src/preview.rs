@@ -169,28 +169,83 @@ async fn preview(
     Id(id): Id<CampaignId>,
     Params(asked): Params<PreviewAsk>,
 ) -> Result<Json<PreviewView>, Problem> {
-    let campaign = crate::campaigns::known(&parts, &id).await?.campaign;
-    let experiment = asked_experiment(&parts, &campaign).await?;
-    let variant = variant(&experiment, asked.variant.as_deref())?;
-    let now = parts.clock.now();
-    let contact = reader(&parts, asked.contact.as_deref(), now).await?;
-    let channel = asked.channel.or(variant.channel).unwrap_or(campaign.chain()[0]);
-    let libraries = libraries(&parts, &campaign, &experiment).await?;
-    let library = library_of(&libraries, &campaign, variant, channel)?;
-    let samples = coupons::samples(&parts, &campaign).await?;
-    let how = Shown { campaign: &campaign, library, samples: &samples };
-    let slots = Filled::of(&parts, &campaign, &[contact.key]).await?.slots(contact.key);
-    let reader = Reader { contact: &contact, slots: &slots, language: asked.language.as_deref() };
-    let message_id = content::message_id(&campaign.campaign, contact.key, None);
-    let rendered = rendered(&parts, how, variant, &reader, &message_id);
-    let languages = library.languages(variant.copy_name()).map_err(unmade)?;
-    Ok(Json(view(&parts, &campaign, (variant, channel), &contact, rendered.map_err(unmade)?, languages)))
+    let chosen = Chosen::of(&parts, &id, asked.variant.as_deref(), asked.channel).await?;
+    let inputs = chosen.inputs(&parts, asked.contact.as_deref()).await?;
+    let message_id = content::message_id(&chosen.campaign.campaign, inputs.contact.key, None);
+    let rendered = inputs.rendered(&parts, &chosen, asked.language.as_deref(), &message_id)?;
+    let languages = inputs.library.languages(chosen.variant.copy_name()).map_err(unmade)?;
+    Ok(Json(view(&parts, &chosen, &inputs.contact, rendered, languages)))
 }
 
-/// The experiment of a campaign.
-pub(crate) async fn asked_experiment(parts: &Parts, campaign: &Campaign) -> Result<Experiment, Problem> {
-    let experiment = parts.control.experiment(&campaign.experiment).await?;
-    experiment.ok_or_else(|| Problem::not_found("experiment", campaign.experiment.as_str(), "store it first"))
+/// The message of a campaign that somebody asks to see.
+pub(crate) struct Chosen {
+    pub(crate) campaign: Campaign,
+    experiment: Experiment,
+    pub(crate) variant: Variant,
+    pub(crate) channel: Channel,
+}
+
+impl Chosen {
+    /// The message of that variant by that channel; without them of the experiment's first, by its own channel or the campaign's first.
+    pub(crate) async fn of(
+        parts: &Parts,
+        id: &CampaignId,
+        name: Option<&str>,
+        channel: Option<Channel>,
+    ) -> Result<Self, Problem> {
+        let campaign = crate::campaigns::known(parts, id).await?.campaign;
+        let experiment = parts.control.experiment(&campaign.experiment).await?;
+        let missing = || Problem::not_found("experiment", campaign.experiment.as_str(), "store it first");
+        let experiment = experiment.ok_or_else(missing)?;
+        let variant = variant(&experiment, name)?.clone();
+        let channel = channel.or(variant.channel).unwrap_or(campaign.chain()[0]);
+        Ok(Self { campaign, experiment, variant, channel })
+    }
+
+    /// What it is made of for a contact of that own id, or for somebody of whom nothing is known.
+    pub(crate) async fn inputs(&self, parts: &Parts, own_id: Option<&str>) -> Result<Inputs, Problem> {
+        let contact = reader(parts, own_id, parts.clock.now()).await?;
+        let libraries = libraries(parts, &self.campaign, &self.experiment).await?;
+        let library = self.library_of(libraries)?;
+        let samples = coupons::samples(parts, &self.campaign).await?;
+        let slots = Filled::of(parts, &self.campaign, &[contact.key]).await?.slots(contact.key);
+        Ok(Inputs { contact, library, samples, slots })
+    }
+
+    /// The copies that its variant takes by its channel.
+    fn library_of(&self, mut libraries: BTreeMap<Channel, Library>) -> Result<Library, Problem> {
+        let Self { campaign, variant, channel, .. } = self;
+        let goes = variant.channel.is_none_or(|own| own == *channel);
+        libraries.remove(channel).filter(|_| goes).ok_or_else(|| {
+            let names: Vec<&str> = campaign.chain().iter().map(|channel| channel.as_str()).collect();
+            let message = format!("channel: variant `{}` does not go by {channel}", variant.name);
+            Problem::unprocessable("other_channel", message, format!("the campaign goes by {}", names.join(" or ")))
+        })
+    }
+}
+
+/// What a message is made of for one reader.
+pub(crate) struct Inputs {
+    contact: Contact,
+    library: Library,
+    /// See [`Shown`].
+    samples: BTreeMap<String, String>,
+    slots: Slots,
+}
+
+impl Inputs {
+    /// The message, in that language or theirs. Its own links name `message_id`.
+    pub(crate) fn rendered(
+        &self,
+        parts: &Parts,
+        chosen: &Chosen,
+        language: Option<&str>,
+        message_id: &MessageId,
+    ) -> Result<Rendered, Problem> {
+        let how = Shown { campaign: &chosen.campaign, library: &self.library, samples: &self.samples };
+        let reader = Reader { contact: &self.contact, slots: &self.slots, language };
+        rendered(parts, how, &chosen.variant, &reader, message_id).map_err(unmade)
+    }
 }
 
 /// A campaign as it is shown beforehand.
@@ -210,21 +265,6 @@ pub(crate) async fn libraries(
 ) -> Result<BTreeMap<Channel, Library>, Problem> {
     let snippets = parts.control.snippets_of(&campaign.campaign).await?;
     content::libraries(campaign, experiment, &snippets).map_err(unmade)
-}
-
-/// The copies that a variant takes by a channel.
-pub(crate) fn library_of<'l>(
-    libraries: &'l BTreeMap<Channel, Library>,
-    campaign: &Campaign,
-    variant: &Variant,
-    channel: Channel,
-) -> Result<&'l Library, Problem> {
-    let goes = variant.channel.is_none_or(|own| own == channel);
-    libraries.get(&channel).filter(|_| goes).ok_or_else(|| {
-        let names: Vec<&str> = campaign.chain().iter().map(|channel| channel.as_str()).collect();
-        let message = format!("channel: variant `{}` does not go by {channel}", variant.name);
-        Problem::unprocessable("other_channel", message, format!("the campaign goes by {}", names.join(" or ")))
-    })
 }
 
 /// For whom a message is made.
@@ -274,11 +314,11 @@ pub(crate) fn route_and_price<'p>(
     (route, route.and_then(|route| route.price(country, segments)))
 }
 
-pub(crate) fn unmade(error: ContentError) -> Problem {
+fn unmade(error: ContentError) -> Problem {
     Problem::unprocessable("cannot_render", error.to_string(), "correct the copy, or ask for another contact or language")
 }
 
-pub(crate) fn variant<'e>(experiment: &'e Experiment, name: Option<&str>) -> Result<&'e Variant, Problem> {
+fn variant<'e>(experiment: &'e Experiment, name: Option<&str>) -> Result<&'e Variant, Problem> {
     let found = match name {
         Some(name) => experiment.variants.iter().find(|variant| variant.name.as_str() == name),
         None => experiment.variants.first(),
@@ -291,7 +331,7 @@ pub(crate) fn variant<'e>(experiment: &'e Experiment, name: Option<&str>) -> Res
 }
 
 /// The contact, or somebody of whom nothing is known.
-pub(crate) async fn reader(parts: &Parts, own_id: Option<&str>, now: Timestamp) -> Result<Contact, Problem> {
+async fn reader(parts: &Parts, own_id: Option<&str>, now: Timestamp) -> Result<Contact, Problem> {
     let Some(own_id) = own_id else { return Ok(Contact::new(ContactKey::from_random(1), now)) };
     let key = parts.control.existing(&[own_id.to_owned()]).await?.pop().ok_or_else(Problem::no_contact)?;
     let row = parts.control.recipients(&[key]).await?.pop().ok_or_else(Problem::no_contact)?;
@@ -302,14 +342,13 @@ pub(crate) async fn reader(parts: &Parts, own_id: Option<&str>, now: Timestamp) 
 
 fn view(
     parts: &Parts,
-    campaign: &Campaign,
-    (variant, channel): (&Variant, Channel),
+    Chosen { campaign, variant, channel, .. }: &Chosen,
     contact: &Contact,
     rendered: Rendered,
     languages: Vec<String>,
 ) -> PreviewView {
-    let is_mail = channel == Channel::Email;
-    let segments = (channel == Channel::Sms).then(|| Segments::of(&rendered.text));
+    let is_mail = *channel == Channel::Email;
+    let segments = (*channel == Channel::Sms).then(|| Segments::of(&rendered.text));
     let (route, price) = segments.map_or((None, None), |segments| route_and_price(parts, campaign, contact, segments.segments));
     PreviewView {
         variant: variant.name.to_string(),

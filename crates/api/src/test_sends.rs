@@ -13,14 +13,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vocabulary::{Campaign, CampaignId, Channel, Contact, ContactKey, MessageClass, MessageId, Variant};
+use vocabulary::{Campaign, CampaignId, Channel, Contact, ContactKey, MessageClass, MessageId};
 
 use crate::Parts;
-use crate::coupons;
 use crate::messages::gateway_hint;
-use crate::preview::{Reader, Shown, asked_experiment, libraries, library_of, reader, rendered, unmade, variant};
+use crate::preview::Chosen;
 use crate::problem::Problem;
-use crate::products::Filled;
 use crate::request::{Id, Params};
 use crate::views::ErrorBody;
 use crate::views::documents::ChannelDocument;
@@ -121,35 +119,27 @@ async fn send(
     Id(id): Id<CampaignId>,
     Params(asked): Params<TestAsk>,
 ) -> Result<(StatusCode, Json<TestSentsView>), Problem> {
-    let campaign = crate::campaigns::known(&parts, &id).await?.campaign;
-    let experiment = asked_experiment(&parts, &campaign).await?;
-    let variant = variant(&experiment, asked.variant.as_deref())?;
-    let channel = asked.channel.or(variant.channel).unwrap_or(campaign.chain()[0]);
-    check_gateway(&parts, &campaign, channel)?;
-    let addresses = checked(&parts, channel, &asked.to).await?;
-    let contact = reader(&parts, asked.contact.as_deref(), parts.clock.now()).await?;
-    let libraries = libraries(&parts, &campaign, &experiment).await?;
-    let library = library_of(&libraries, &campaign, variant, channel)?;
-    let slots = Filled::of(&parts, &campaign, &[contact.key]).await?.slots(contact.key);
-    let reader = Reader { contact: &contact, slots: &slots, language: asked.language.as_deref() };
-    let samples = coupons::samples(&parts, &campaign).await?;
-    let how = Shown { campaign: &campaign, library, samples: &samples };
+    let chosen = Chosen::of(&parts, &id, asked.variant.as_deref(), asked.channel).await?;
+    let Chosen { campaign, variant, channel, .. } = &chosen;
+    check_gateway(&parts, campaign, *channel)?;
+    let addresses = checked(&parts, *channel, &asked.to).await?;
+    let inputs = chosen.inputs(&parts, asked.contact.as_deref()).await?;
     let (mut tests, mut last) = (Vec::with_capacity(addresses.len()), Rendered::default());
     for address in addresses {
         // Each has an id of its own, which its links name.
         let message_id = parts.control.test_id();
-        last = rendered(&parts, how, variant, &reader, &message_id).map_err(unmade)?;
-        let made = made(&parts, &campaign, (variant, channel), &message_id, &last);
+        last = inputs.rendered(&parts, &chosen, asked.language.as_deref(), &message_id)?;
+        let made = made(&parts, &chosen, &message_id, &last);
         let (campaign_id, class) = (campaign.campaign.clone(), campaign.class);
         let variant = variant.name.clone();
-        tests.push(NewTest { message_id, campaign: campaign_id, variant, channel, class, address, made });
+        tests.push(NewTest { message_id, campaign: campaign_id, variant, channel: *channel, class, address, made });
     }
     parts.control.enqueue_tests(&tests).await?;
     let sent = |test: NewTest| TestSentView { to: test.address, message_id: test.message_id.to_string() };
     let view = TestSentsView {
         variant: variant.name.to_string(),
         language: last.language,
-        subject: (channel == Channel::Email).then(|| format!("{MARK}{}", last.subject)),
+        subject: (*channel == Channel::Email).then(|| format!("{MARK}{}", last.subject)),
         sent: tests.into_iter().map(sent).collect(),
     };
     Ok((StatusCode::ACCEPTED, Json(view)))
@@ -158,14 +148,13 @@ async fn send(
 /// The message as a sender makes it of what was rendered.
 fn made(
     parts: &Parts,
-    campaign: &Campaign,
-    (variant, channel): (&Variant, Channel),
+    Chosen { campaign, variant, channel, .. }: &Chosen,
     message: &MessageId,
     rendered: &Rendered,
 ) -> MadeMessage {
     let unsubscribe_url = parts.links.unsubscribe(message);
     let (from, list) = (campaign.from.clone(), campaign.campaign.to_string());
-    if channel != Channel::Email {
+    if *channel != Channel::Email {
         let (subject, html, text) = (String::new(), String::new(), rendered.text.clone());
         return MadeMessage { from, subject, html, text, list, unsubscribe_url };
     }
