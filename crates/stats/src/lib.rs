@@ -17,6 +17,7 @@
 //! - [`samples`]: what needs the values themselves: ranks, trimming, resampling, many variants.
 //! - [`factorial`]: crossed factors, and experiments that overlap.
 //! - [`ratio`]: sample-ratio mismatch.
+//! - [`balance`]: groups that agree in what was known before, and assigning until they do.
 //! - [`multiplicity`]: many comparisons.
 //! - [`sequential`]: promises that hold at every look, or at planned ones.
 //! - [`posterior`]: what to believe after the data, and what a wrong choice costs.
@@ -30,6 +31,7 @@
 pub mod adaptive;
 pub mod adjusted;
 pub mod answer;
+pub mod balance;
 pub mod co_moments;
 pub mod delay;
 pub mod effect;
