@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use vocabulary::label::may_be_mailbox;
 use vocabulary::product::{SLOTS_MAX, is_slot_name};
 use vocabulary::{
-    Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Measure, Metric, Outcome, SendHour, Utm, Variant, VariantName,
+    Balance, Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Measure, Metric, Outcome, SendHour, Utm, Variant,
+    VariantName,
 };
 
 use crate::error::Problem;
@@ -29,6 +30,16 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 /// Hours of the day.
 const HOURS: u8 = 24;
 
+/// A year; what was longer ago says little of what comes.
+const BALANCE_DAYS_MAX: u32 = 366;
+
+/// With less, a search over millions of contacts takes minutes and gains little: what two groups differ by in two
+/// covariates has 5 % of the variance that chance gives it with 0.1, and 0.5 % with 0.01.
+const ACCEPTANCE_MIN: f64 = 0.01;
+
+/// With more, hardly anything is balanced.
+const ACCEPTANCE_MAX: f64 = 0.5;
+
 /// A check passes or stops at the first problem.
 type Check = Result<(), Problem>;
 
@@ -45,6 +56,7 @@ pub(crate) fn problem_of_experiment(experiment: &Experiment) -> Option<Problem> 
         within("alpha", experiment.alpha > 0.0 && experiment.alpha <= ALPHA_MAX, || {
             format!("is {}; it must be more than 0 and at most {ALPHA_MAX}, and is usually 0.05", experiment.alpha)
         })?;
+        balance(experiment.balance.as_ref())?;
         line("question", Some(&experiment.question).filter(|question| !question.is_empty()))?;
         line("audience", experiment.audience.as_ref())
     };
@@ -237,6 +249,23 @@ fn guardrails(experiment: &Experiment) -> Check {
         )?;
     }
     unique(&experiment.guardrails, |index| format!("guardrails[{index}].metric"), |guardrail| &guardrail.metric)
+}
+
+fn balance(balance: Option<&Balance>) -> Check {
+    let Some(Balance { covariates, days, acceptance }) = balance else { return Ok(()) };
+    within("balance.covariates", !covariates.is_empty(), || {
+        "is empty; name what groups are to agree in, such as revenue, or leave `balance` out".to_owned()
+    })?;
+    unique(covariates, |index| format!("balance.covariates[{index}]"), |covariate| covariate.as_str())?;
+    within("balance.days", (1..=BALANCE_DAYS_MAX).contains(days), || {
+        format!("is {days}; it must be from 1 to {BALANCE_DAYS_MAX}, and is usually 90")
+    })?;
+    within("balance.acceptance", (ACCEPTANCE_MIN..=ACCEPTANCE_MAX).contains(acceptance), || {
+        format!(
+            "is {acceptance}; it must be from {ACCEPTANCE_MIN} to {ACCEPTANCE_MAX}: 0.1 takes the first of about ten draws that is \
+             balanced enough"
+        )
+    })
 }
 
 fn is_metric(field: &str, name: &str, experiment: &Experiment) -> Check {

@@ -1,7 +1,7 @@
 //! Each mistake and the complaint it earns.
 
 use proptest::prelude::*;
-use vocabulary::{ExperimentId, Factor, Guardrail, Measure, Metric, Outcome, SendHour, Variant, VariantName};
+use vocabulary::{Balance, Covariate, ExperimentId, Factor, Guardrail, Measure, Metric, Outcome, SendHour, Variant, VariantName};
 
 use super::*;
 
@@ -65,7 +65,7 @@ fn mistakes_in_the_shape_and_the_variants_are_named() {
         "primary:",
         "primray:",
         "line 11: `primray` is not a known key; known are experiment, question, factors, variants, control, primary, metrics, guardrails, \
-         window_hours, audience, alpha; the nearest is `primary`",
+         window_hours, audience, alpha, balance; the nearest is `primary`",
     );
     check(
         "    weight: 2",
@@ -134,6 +134,38 @@ fn mistakes_in_metrics_and_settings_are_named() {
     check("question: Which subject sells?", "experiment: other", "line 2: `experiment` is given twice; keep one");
     check("factors: [copy, timing]", "factors: copy", "line 3: `factors` must be a list");
     check("  - metric: leave\n    margin: 0.1", "  - leave", "line 17: `guardrails[0]` must be a block of `key: value` pairs");
+}
+
+#[test]
+fn mistakes_in_the_balance_are_named() {
+    let check = |balance: &str, expect: &str| complaint("control: plain", &format!("balance:\n  {balance}"), expect);
+    check(
+        "covariates: []",
+        "line 11: `balance.covariates` is empty; name what groups are to agree in, such as revenue, or leave `balance` out",
+    );
+    check(
+        "covariates: [revenu]",
+        "line 11: `balance.covariates[0]` is `revenu`, which is not one of revenue, orders, clicks, opens, tenure, country; the nearest is \
+         `revenue`",
+    );
+    check(
+        "covariates: [orders, orders]",
+        "line 11: `balance.covariates[1]` is `orders`, which is there already; names must differ",
+    );
+    check("covariates: [orders]\n  days: 0", "line 12: `balance.days` is 0; it must be from 1 to 366, and is usually 90");
+    check(
+        "covariates: [orders]\n  acceptance: 0.001",
+        "line 12: `balance.acceptance` is 0.001; it must be from 0.01 to 0.5: 0.1 takes the first of about ten draws that is balanced enough",
+    );
+    check(
+        "covariates: [orders]\n  acceptence: 0.1",
+        "line 12: `balance.acceptence` is not a known key; known are covariates, days, acceptance; the nearest is `acceptance`",
+    );
+    check("days: 30", "line 11: `balance.covariates` is missing; add it");
+    let written = parse(&format!("{EXPERIMENT}balance: {{covariates: [revenue, country]}}\n")).unwrap();
+    let balance = written.balance.clone().unwrap();
+    assert_eq!((balance.days, balance.acceptance), (90, 0.1));
+    assert_eq!(parse(&to_yaml(&written)).unwrap(), written);
 }
 
 #[test]
@@ -233,7 +265,8 @@ fn programs_get_the_same_checks_without_a_line() {
 fn any_experiment() -> impl Strategy<Value = Experiment> {
     let name = "[A-Za-z0-9:#'\" äß早{}\\[\\],&*!|>%@-]{1,20}".prop_filter("visible", |name| !name.trim().is_empty());
     let variant = (name.clone(), 1..u32::MAX, prop::option::of(0..24_u8));
-    (prop::collection::vec(variant, 2..6), ".{0,40}", name, 0.001..0.5_f64).prop_map(|(variants, question, metric, alpha)| {
+    let written = (prop::collection::vec(variant, 2..6), ".{0,40}", name, 0.001..0.5_f64, 1..=366_u32);
+    written.prop_map(|(variants, question, metric, alpha, window)| {
         Experiment {
             experiment: ExperimentId::new("e").unwrap(),
             question,
@@ -263,6 +296,7 @@ fn any_experiment() -> impl Strategy<Value = Experiment> {
             window_hours: 24,
             audience: Some("SELECT contact_key FROM contacts\nWHERE country = 'DE' -- x: y".to_owned()),
             alpha,
+            balance: Some(Balance { covariates: Covariate::ALL.to_vec(), days: window, acceptance: alpha.max(0.01) }),
         }
     })
 }

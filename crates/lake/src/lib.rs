@@ -21,6 +21,7 @@ pub mod care;
 mod catalog;
 mod changes;
 mod contacts;
+mod covariates;
 mod delta;
 mod distinct;
 mod erasure;
@@ -76,12 +77,13 @@ use std::time::Duration;
 use futures::FutureExt;
 use serde::Serialize;
 use tokio::sync::Mutex;
-use vocabulary::{Channel, ContactKey, Event, EventId, Experiment, Rates, Slot, Timestamp};
+use vocabulary::{Channel, ContactKey, Covariate, Event, EventId, Experiment, Rates, Slot, Timestamp};
 
 pub use acts::{Act, Acts};
 pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
 pub use changes::{Changes, FactRow};
 pub use contacts::{Audience, ContactRows, Recipient, Traits};
+pub use covariates::Past;
 pub use erasure::ErasureCertificate;
 pub use error::LakeError;
 pub use files::{FileRows, LINE_BYTES_MAX, Progress, ReadOptions, TextRow, has_lines, read_file, read_file_with, read_lines};
@@ -438,6 +440,20 @@ impl Lake {
     /// As [`Lake::sql`].
     pub async fn acts(&self, contacts: Option<&[ContactKey]>, since: Timestamp, until: Timestamp) -> Result<Acts, LakeError> {
         acts::acts(self, contacts, since, until).await
+    }
+
+    /// What these contacts, who are ordered by key, did from `since` on and before `until`, as far as it is wanted: one query.
+    ///
+    /// # Errors
+    /// As [`Lake::sql`].
+    pub async fn past(
+        &self,
+        contacts: Vec<ContactKey>,
+        wanted: &[Covariate],
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Past, LakeError> {
+        covariates::past(self, contacts, wanted, since, until).await
     }
 
     /// What is known of an experiment at `as_of`: one query over the tables as they are now.

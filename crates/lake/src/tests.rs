@@ -3,6 +3,7 @@
 mod asking;
 mod care;
 mod contacts;
+mod covariates;
 mod crash;
 mod durable;
 mod erasure;

@@ -198,6 +198,7 @@ pub fn experiment() -> Experiment {
         window_hours: WINDOW_HOURS,
         audience: None,
         alpha: 0.05,
+        balance: None,
     }
 }
 

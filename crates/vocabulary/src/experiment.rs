@@ -37,6 +37,9 @@ pub struct Experiment {
     /// The share of false alarms that is accepted over all comparisons together (Holm).
     #[serde(default = "alpha_default")]
     pub alpha: f64,
+    /// What its groups are to agree in before anything is sent; they are as chance makes them where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Balance>,
 }
 
 fn window_hours_default() -> u32 {
@@ -125,6 +128,45 @@ pub struct Guardrail {
     pub margin: f64,
 }
 
+/// What the groups of an experiment are to agree in: its first plan draws the assignment anew until they do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Balance {
+    /// What is compared.
+    pub covariates: Vec<Covariate>,
+    /// What contacts did in so many days before the plan counts.
+    #[serde(default = "balance_days_default")]
+    pub days: u32,
+    /// The share of all assignments that is balanced enough.
+    #[serde(default = "acceptance_default")]
+    pub acceptance: f64,
+}
+
+fn balance_days_default() -> u32 {
+    90
+}
+
+fn acceptance_default() -> f64 {
+    0.1
+}
+
+words!(
+    /// What is known of a contact before an experiment.
+    Covariate {
+        /// What they spent less what was paid back to them, in the base currency.
+        Revenue = "revenue",
+        /// How often they ordered.
+        Orders = "orders",
+        /// How often they clicked themselves.
+        Clicks = "clicks",
+        /// How often they opened themselves.
+        Opens = "opens",
+        /// For how long they have been known.
+        Tenure = "tenure",
+        /// Where they are.
+        Country = "country",
+    }
+);
 words!(
     /// What can differ between variants.
     Factor {

@@ -32,7 +32,7 @@ pub use event::{
     ActivityKind, Body, BodyRef, Channel, Context, ContextRef, DeliveryStatus, Event, EventKind, EventRef, FeedbackKind,
     MessageClass, TimeDoubt,
 };
-pub use experiment::{Experiment, Factor, Guardrail, Measure, Metric, Outcome, Variant};
+pub use experiment::{Balance, Covariate, Experiment, Factor, Guardrail, Measure, Metric, Outcome, Variant};
 pub use form::{CONFIRM_URL, Form, FormMail};
 pub use label::{
     CampaignId, CouponPool, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, Step, VariantName,

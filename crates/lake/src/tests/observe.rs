@@ -42,6 +42,7 @@ pub(super) fn experiment() -> Experiment {
         window_hours: WINDOW_HOURS as u32,
         audience: None,
         alpha: 0.05,
+        balance: None,
     }
 }
 
