@@ -24,6 +24,7 @@ use crate::problem::Problem;
 use crate::products::Filled;
 use crate::request::{Id, Params};
 use crate::views::ErrorBody;
+use crate::views::documents::BalancedDocument;
 
 /// Text messages that are made to see what all of them cost.
 const SAMPLE: usize = 500;
@@ -65,6 +66,8 @@ pub(crate) struct DryRunView {
     by_market: Vec<MarketCount>,
     /// By variant.
     by_variant: Vec<VariantCount>,
+    /// The draw by which the groups of a test are balanced; `null` where they are as chance makes them.
+    balance: Option<BalanceView>,
     /// By channel.
     by_channel: Vec<ChannelCount>,
     /// By the hour in which messages are due, in UTC.
@@ -97,6 +100,17 @@ pub(crate) struct VariantCount {
     variant: Option<String>,
     /// Messages.
     sent: u64,
+}
+
+/// How the groups of a test are balanced.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BalanceView {
+    /// Whether it was kept with the experiment by an earlier plan and so counts for this one; else the plan chooses one in this way, of
+    /// what is known then.
+    kept: bool,
+    /// The draw.
+    #[schema(value_type = BalancedDocument)]
+    balanced: experiment::Balanced,
 }
 
 /// A channel of the plan.
@@ -192,6 +206,8 @@ async fn dry_run(
     let brief = Arc::new(Brief::read(&parts.control, campaign, None).await?);
     let stores = Stores { control: parts.control.clone(), lake: parts.lake.clone() };
     let (draft, _) = Draft::draw_up(&stores, &brief, parts.rules.current(), now).await?;
+    let kept = draft.chosen().is_none();
+    let balance = draft.balanced().cloned().map(|balanced| BalanceView { kept, balanced });
     let counted = tokio::task::spawn_blocking(move || (draft.dry_run(), draft.dues(), draft.sample(Channel::Sms, SAMPLE)));
     let (run, dues, sample) = counted.await.map_err(|error| Problem::internal(&error))?;
     let libraries = libraries(&parts, &brief.campaign, &brief.experiment).await?;
@@ -210,7 +226,7 @@ async fn dry_run(
         (None, None) => None,
     };
     let done_at = done.map(|done| done.to_string());
-    Ok(Json(DryRunView { cost, coupons, done_at, ..view(run, &dues, per_second, now) }))
+    Ok(Json(DryRunView { balance, cost, coupons, done_at, ..view(run, &dues, per_second, now) }))
 }
 
 /// When messages leave that are due at these times, if the domain they are from is warmed up: on the first day with room for them, less
@@ -266,6 +282,7 @@ fn view(run: DryRun, dues: &[Timestamp], per_second: Option<f64>, now: Timestamp
         per_second,
         by_market,
         by_variant: run.by_variant.into_iter().map(variant).collect(),
+        balance: None,
         by_channel: run.by_channel.into_iter().map(channel).collect(),
         by_hour: run.by_hour.into_iter().map(|(hour, sent)| HourCount { hour: hour.to_string(), sent }).collect(),
         by_learned_hour: run.by_learned_hour.into_iter().map(learned).collect(),

@@ -19,7 +19,7 @@ use crate::Parts;
 use crate::problem::Problem;
 use crate::request::{Id, Text};
 use crate::views::documents::ExperimentDocument;
-use crate::views::{Decided, ErrorBody, ExperimentRow, ReadoutAnswer, RecommendationView};
+use crate::views::{Decided, ErrorBody, ExperimentAnswer, ExperimentRow, ReadoutAnswer, RecommendationView};
 
 /// Counts the assigned contacts of every experiment.
 const ASSIGNED: &str = include_str!("../sql/assigned.sql");
@@ -42,7 +42,7 @@ pub(crate) async fn known(parts: &Parts, id: &ExperimentId) -> Result<Experiment
 
 /// Store an experiment.
 ///
-/// YAML or JSON; the id is inside. Variants and weights cannot change once a campaign of it was planned.
+/// YAML or JSON; the id is inside. Variants, weights and `balance` cannot change once a campaign of it was started.
 #[utoipa::path(
     put,
     path = "/v1/experiments",
@@ -96,17 +96,19 @@ async fn assigned(parts: &Parts) -> Result<HashMap<String, u64>, Problem> {
     Ok(rows.into_iter().map(|row| (row.experiment_id, row.assigned)).collect())
 }
 
-/// One experiment as it was written.
+/// One experiment as it was written, with the draw of its assignment where its groups were balanced.
 #[utoipa::path(
     get,
     path = "/v1/experiments/{id}",
     tag = "experiments",
     operation_id = "experiment",
     params(("id" = String, Path, description = "The experiment's id.")),
-    responses((status = 200, description = "The experiment.", body = ExperimentDocument), (status = 404, description = "There is none.", body = ErrorBody))
+    responses((status = 200, description = "The experiment.", body = ExperimentAnswer), (status = 404, description = "There is none.", body = ErrorBody))
 )]
-async fn one(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<Experiment>, Problem> {
-    Ok(Json(known(&parts, &id).await?))
+async fn one(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<ExperimentAnswer>, Problem> {
+    let experiment = known(&parts, &id).await?;
+    let balanced = parts.control.balanced(&id).await?;
+    Ok(Json(ExperimentAnswer { experiment, balanced }))
 }
 
 /// Read an experiment out as it stands now.

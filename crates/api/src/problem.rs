@@ -170,7 +170,7 @@ impl From<PlanningError> for Problem {
             PlanningError::Lake(error) => error.into(),
             PlanningError::Control(error) => error.into(),
             PlanningError::Ended(error) => Self::internal(&error),
-            PlanningError::Habits(error) => Self::internal(&error),
+            PlanningError::Habits(error) | PlanningError::Balance(error) => Self::internal(&error),
             PlanningError::Campaign(why) => Self::unprocessable("not_plannable", why, "mend that and ask again"),
         }
     }

@@ -435,6 +435,20 @@ impl ExperimentRow {
     }
 }
 
+/// An experiment, and the draw of its assignment.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ExperimentAnswer {
+    /// As it was written.
+    #[serde(flatten)]
+    #[schema(value_type = documents::ExperimentDocument)]
+    pub experiment: Experiment,
+    /// How the groups of its first plan were balanced; absent before, and where it has no `balance`. Leave it out to write the
+    /// experiment again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<documents::BalancedDocument>)]
+    pub balanced: Option<experiment::Balanced>,
+}
+
 /// A readout, and what the senders use now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReadoutAnswer {

@@ -5,22 +5,29 @@ use serde::{Deserialize, Serialize};
 use sqlx::SqliteConnection;
 use vocabulary::{Experiment, ExperimentId};
 
+use crate::balanced::forget_balanced;
 use crate::store::{begin, commit};
 use crate::{Control, ControlError};
 
 impl Control {
-    /// Stores an experiment; whether it is new. Once one of its campaigns was started, its variants stay as they are,
-    /// because recipients were assigned by them; the rest can still be changed.
+    /// Stores an experiment; whether it is new. Once one of its campaigns was started, its variants and what they are balanced by
+    /// stay as they are, because recipients were assigned by them; the rest can still be changed.
     ///
     /// # Errors
-    /// [`ControlError::Frozen`] where the variants would change after a campaign was started.
+    /// [`ControlError::Frozen`] where the variants or the balance would change after a campaign was started.
     pub async fn put_experiment(&self, experiment: &Experiment) -> Result<bool, ControlError> {
         let definition = to_json("an experiment", experiment)?;
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
         let old = read_experiment(&mut transaction, &experiment.experiment).await?;
-        if let Some(old) = old.as_ref().filter(|old| old.variants != experiment.variants) {
-            refuse_if_started(&mut transaction, old).await?;
+        let changed = match &old {
+            Some(old) if old.variants != experiment.variants => Some("the variants as they are"),
+            Some(old) if old.balance != experiment.balance => Some("the balance as it is"),
+            _ => None,
+        };
+        if let Some(kept) = changed {
+            refuse_if_started(&mut transaction, &experiment.experiment, kept).await?;
+            forget_balanced(&mut transaction, &experiment.experiment).await?;
         }
         sqlx::query(
             "INSERT INTO experiments (experiment_id, definition, created_at, updated_at) VALUES ($1, $2, $3, $3)
@@ -132,19 +139,19 @@ pub(crate) fn from_json<'a, T: Deserialize<'a>>(what: &'static str, text: &'a st
     serde_json::from_str(text).map_err(ControlError::json(what))
 }
 
-async fn refuse_if_started(connection: &mut SqliteConnection, experiment: &Experiment) -> Result<(), ControlError> {
+async fn refuse_if_started(connection: &mut SqliteConnection, experiment: &ExperimentId, kept: &str) -> Result<(), ControlError> {
     let started: Option<String> = sqlx::query_scalar(
         "SELECT campaign_id FROM campaigns
          WHERE experiment_id = $1 AND (plan_version > 0 OR state NOT IN ('draft', 'failed'))
          ORDER BY created_at, campaign_id LIMIT 1",
     )
-    .bind(experiment.experiment.as_str())
+    .bind(experiment.as_str())
     .fetch_optional(connection)
     .await
     .map_err(ControlError::query("looking for campaigns of an experiment"))?;
     let Some(campaign) = started else { return Ok(()) };
-    let reason = format!("its campaign `{campaign}` was started with the variants as they are; make a new experiment for others");
-    Err(ControlError::Frozen { noun: "experiment", id: experiment.experiment.to_string(), reason })
+    let reason = format!("its campaign `{campaign}` was started with {kept}; make a new experiment for others");
+    Err(ControlError::Frozen { noun: "experiment", id: experiment.to_string(), reason })
 }
 
 impl Control {

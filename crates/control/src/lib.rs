@@ -7,11 +7,12 @@
 //! *Invariant:* only this crate knows SQL rows. No address is in clear in the file. What was acknowledged is synced to disk.
 //!
 //! Reading order: `store` (the file and who may write), `keys`, `vault`, `contact_check`, `contact_store`,
-//! `contacts`, `consents`, `suppressions`, `permissions`, `known`, `experiments`, `recommendations`,
+//! `contacts`, `consents`, `suppressions`, `permissions`, `known`, `experiments`, `balanced`, `recommendations`,
 //! `segments`, `campaigns`, `edits`, `slices`, `ledger`, `coupons`, `snippets`, `products`, `outbox`, `test_sends`, `receipts`, `warm_ups`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed), `copy` and `restored` (for backups).
 
 mod attributes;
+mod balanced;
 mod campaigns;
 mod consents;
 mod contact_check;

@@ -60,6 +60,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (14, include_str!("../migrations/0014_products.sql")),
     (15, include_str!("../migrations/0015_receipts.sql")),
     (17, include_str!("../migrations/0017_warm_ups.sql")),
+    (18, include_str!("../migrations/0018_balanced.sql")),
 ];
 
 /// What control needs to open.
@@ -440,7 +441,7 @@ mod tests {
         let control = world.open().await;
         sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
         let error = Control::open(world.config()).await.err().unwrap();
-        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 17 }), "{error}");
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 18 }), "{error}");
     }
 
     #[tokio::test]

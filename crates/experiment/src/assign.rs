@@ -1,7 +1,8 @@
 //! Who gets which variant: a keyed hash of the contact, cut into exact ranges of 64-bit numbers.
 //!
-//! The variant is the function of (experiment, contact) alone. Nothing is drawn and nothing stored is needed to know
-//! it again, and experiments with different ids are independent of each other.
+//! The variant is the function of (experiment, draw, contact) alone. The draw is 0, or for an experiment whose groups are balanced
+//! the number of the one that was chosen ([`crate::balance`]). Experiments with different ids are independent of each other,
+//! and so are the draws of one.
 
 use sha2::{Digest, Sha256};
 use vocabulary::{CampaignId, ContactKey, Experiment, VariantName};
@@ -14,6 +15,7 @@ const RANGE: u128 = 1 << 64;
 pub struct Assigner {
     salted: Sha256,
     arms: Vec<Arm>,
+    draw: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -34,12 +36,12 @@ pub struct Assigned<'a> {
 }
 
 impl Assigner {
-    /// Prepares the assignment of a checked experiment. Its salt is the experiment's id.
+    /// Prepares the assignment of a checked experiment by the draw that counts for it. Its salt is the experiment's id.
     ///
     /// # Panics
     /// When the experiment has no variant or all weights are zero; [`crate::parse`] refuses such.
     #[must_use]
-    pub fn new(experiment: &Experiment) -> Self {
+    pub fn new(experiment: &Experiment, draw: u32) -> Self {
         let total: u128 = experiment.variants.iter().map(|variant| u128::from(variant.weight)).sum();
         assert!(total > 0, "an experiment that was checked has a variant with a weight");
         let mut weight_so_far = 0_u128;
@@ -49,16 +51,46 @@ impl Assigner {
             let end = RANGE * weight_so_far / total;
             Arm { variant: variant.name.clone(), end, propensity: (end - start) as f64 / RANGE as f64 }
         });
-        Self { arms: arms.collect(), salted: salted("experiment", experiment.experiment.as_str()) }
+        Self { arms: arms.collect(), salted: salted("experiment", experiment.experiment.as_str()), draw }
     }
 
     /// The variant of a contact: always the same one.
     #[must_use]
     pub fn assign(&self, key: ContactKey) -> Assigned<'_> {
-        let number = u128::from(hash(&self.salted, key));
-        let arm = self.arms.iter().find(|arm| number < arm.end).expect("the last arm ends where the range ends");
+        let arm = &self.arms[self.arm(self.number(key), self.draw)];
         Assigned { variant: &arm.variant, propensity: arm.propensity }
     }
+
+    /// The probability of a variant before the draw; `None` where the experiment has no such variant.
+    #[must_use]
+    pub fn propensity(&self, variant: &VariantName) -> Option<f64> {
+        self.arms.iter().find(|arm| &arm.variant == variant).map(|arm| arm.propensity)
+    }
+
+    /// The number of a contact that all draws are made of.
+    pub(crate) fn number(&self, key: ContactKey) -> u64 {
+        hash(&self.salted, key)
+    }
+
+    /// The place of the variant of a contact with this number in a draw.
+    pub(crate) fn arm(&self, number: u64, draw: u32) -> usize {
+        let number = u128::from(drawn(number, draw));
+        self.arms.iter().position(|arm| number < arm.end).expect("the last arm ends where the range ends")
+    }
+}
+
+/// A contact's number in a draw. The first is the hash itself; each other is what SplitMix64 seeded with the hash gives at that place
+/// (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", 2014). For any draw this is a permutation of all 64-bit
+/// numbers, so that shares stay as exact as they are in the hash.
+fn drawn(hash: u64, draw: u32) -> u64 {
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+    if draw == 0 {
+        return hash;
+    }
+    let mut bits = hash.wrapping_add(STEP.wrapping_mul(u64::from(draw)));
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 /// Whether a contact is in the `share` of the audience that a campaign mails. Who is in a share of 0.2 is also in one
@@ -112,7 +144,7 @@ mod tests {
     fn assignment_never_changes() {
         let check = |id: &str, number: i64, hash_expect: u64, arm_expect: usize| {
             assert_eq!(hash(&salted("experiment", id), key(number)), hash_expect);
-            assert_eq!(arm_of(&Assigner::new(&experiment(id, &[1; 6])), number), arm_expect);
+            assert_eq!(arm_of(&Assigner::new(&experiment(id, &[1; 6]), 0), number), arm_expect);
         };
         check("hillstrom", 1, 13_239_936_000_961_139_461, 4);
         check("hillstrom", 2, 14_917_301_844_102_172_962, 4);
@@ -125,7 +157,7 @@ mod tests {
     #[test]
     fn ranges_are_exact() {
         let check = |weights: &[u32], expect: &[u128]| {
-            let assigner = Assigner::new(&experiment("e", weights));
+            let assigner = Assigner::new(&experiment("e", weights), 0);
             assert_eq!(assigner.arms.iter().map(|arm| arm.end).collect::<Vec<_>>(), expect);
             assert!((assigner.arms.iter().map(|arm| arm.propensity).sum::<f64>() - 1.0).abs() < 1e-12);
         };
@@ -139,20 +171,54 @@ mod tests {
     #[test]
     fn assignment_follows_the_weights() {
         for weights in [vec![1, 1], vec![1, 1, 1], vec![90, 10], vec![5, 3, 1, 1]] {
-            let assigner = Assigner::new(&experiment("uniform", &weights));
-            let mut counts = vec![0; weights.len()];
-            for number in 1..=60_000 {
-                counts[arm_of(&assigner, number)] += 1;
+            for draw in [0, 1, 2, 900] {
+                let assigner = Assigner::new(&experiment("uniform", &weights), draw);
+                let mut counts = vec![0; weights.len()];
+                for number in 1..=60_000 {
+                    counts[arm_of(&assigner, number)] += 1;
+                }
+                let weights: Vec<f64> = weights.iter().copied().map(f64::from).collect();
+                let test = stats::sample_ratio(&counts, &weights).unwrap();
+                assert!(test.p_value > 0.002, "{draw} {counts:?} {test:?}");
+                let propensity = |arm: usize| assigner.propensity(&VariantName::new(&format!("v{arm}")).unwrap());
+                assert_eq!(propensity(1), Some(assigner.arms[1].propensity));
+                assert_eq!(propensity(9), None);
             }
-            let weights: Vec<f64> = weights.into_iter().map(f64::from).collect();
-            let test = stats::sample_ratio(&counts, &weights).unwrap();
-            assert!(test.p_value > 0.01, "{counts:?} {test:?}");
+        }
+    }
+
+    /// The reference implementation (Vigna, splitmix64.c, public domain) seeded with 1234567 gives these.
+    #[test]
+    fn draws_never_change() {
+        let expect = [
+            1_234_567,
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+            4_593_380_528_125_082_431,
+            16_408_922_859_458_223_821,
+        ];
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|draw| drawn(1_234_567, draw)), expect);
+    }
+
+    /// In any two draws, three variants meet each other as often as chance wants it.
+    #[test]
+    fn draws_do_not_depend_on_each_other() {
+        let experiment = experiment("draws", &[1, 1, 1]);
+        for (one, other) in [(0, 1), (1, 2), (0, 7), (2, 999), (500, 501)] {
+            let (one, other) = (Assigner::new(&experiment, one), Assigner::new(&experiment, other));
+            let mut cells = [0; 9];
+            for number in 1..=40_000 {
+                cells[3 * arm_of(&one, number) + arm_of(&other, number)] += 1;
+            }
+            let test = stats::sample_ratio(&cells, &[1.0; 9]).unwrap();
+            assert!(test.p_value > 0.002, "{} {} {cells:?} {test:?}", one.draw, other.draw);
         }
     }
 
     #[test]
     fn experiments_and_shares_do_not_depend_on_each_other() {
-        let (one, other) = (Assigner::new(&experiment("one", &[1, 1])), Assigner::new(&experiment("two", &[1, 1])));
+        let (one, other) = (Assigner::new(&experiment("one", &[1, 1]), 0), Assigner::new(&experiment("two", &[1, 1]), 0));
         let campaign = CampaignId::new("one").unwrap();
         let mut cells = [0; 8];
         for number in 1..=40_000 {

@@ -4,9 +4,10 @@
 //! *Invariant:* this crate does no IO, reads no clock and draws no randomness: the same input gives the same bytes.
 //! *Invariant:* it knows moments, not events; `lake` makes [`Observations`] from events.
 //!
-//! Reading order: [`spec`], [`assign`], [`observe`], [`readout`], [`recommend`].
+//! Reading order: [`spec`], [`assign`], [`balance`], [`observe`], [`readout`], [`recommend`].
 
 pub mod assign;
+pub mod balance;
 mod check;
 mod doubt;
 mod error;
@@ -20,6 +21,7 @@ mod verdict;
 mod words;
 
 pub use assign::{Assigned, Assigner, in_share};
+pub use balance::{Balanced, CovariateBalance};
 pub use error::{ExperimentError, Problem};
 pub use observe::{ArmObservations, Funnel, Observations};
 pub use readout::{

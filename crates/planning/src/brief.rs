@@ -1,9 +1,10 @@
 //! What a campaign needs before it can be planned: its experiment, the recommended variant, its audience.
 
 use control::{Control, SegmentUse};
+use experiment::Balanced;
 use jiff::Timestamp;
 use lake::{Audience, Group};
-use vocabulary::{Campaign, ContactKey, Experiment, Mode, SendHour, Variant, VariantName};
+use vocabulary::{Balance, Campaign, ContactKey, Experiment, Mode, SendHour, Variant, VariantName};
 
 use crate::{PlanningError, Sources};
 
@@ -16,6 +17,8 @@ pub struct Brief {
     pub experiment: Experiment,
     /// In [`Mode::Recommended`], the variant that counts.
     pub recommended: Option<Variant>,
+    /// In [`Mode::Test`], the draw of the assignment that was kept for the experiment, where its groups are balanced.
+    pub balanced: Option<Balanced>,
 }
 
 impl Brief {
@@ -38,7 +41,22 @@ impl Brief {
                 experiment.variant(&current.variant).cloned()
             }
         };
-        Ok(Self { campaign, experiment, recommended })
+        let is_balanced = experiment.balance.is_some() && campaign.mode == Mode::Test;
+        let balanced = if is_balanced { control.balanced(id).await? } else { None };
+        Ok(Self { campaign, experiment, recommended, balanced })
+    }
+
+    /// The draw of its experiment's assignment that counts.
+    #[must_use]
+    pub fn draw(&self) -> u32 {
+        self.balanced.as_ref().map_or(0, |balanced| balanced.draw)
+    }
+
+    /// What its plan is to balance groups by: the first of its experiment decides for all.
+    #[must_use]
+    pub fn to_balance(&self) -> Option<&Balance> {
+        let decides = self.campaign.mode == Mode::Test && self.balanced.is_none();
+        self.experiment.balance.as_ref().filter(|_| decides)
     }
 
     /// The variants that its recipients may get.

@@ -5,12 +5,14 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use control::SegmentUse;
+use experiment::Balanced;
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use lake::{Picks, PlanReason, PlanRow, Recipient};
 use policy::Rules;
 use vocabulary::{Channel, ContactKey, Mode, SendHour, Variant, VariantName};
 
+use crate::balance::{self, BALANCE};
 use crate::dry_run::DryRun;
 use crate::facts::{CONTACTS_AT_ONCE, History, Known, Sources, Stores, tell};
 use crate::fate::{Fate, Person, Planner};
@@ -30,6 +32,8 @@ pub struct Draft {
     variants: Table<VariantName>,
     reasons: Table<PlanReason>,
     learned: Option<LearnedHours>,
+    /// The draw of the assignment, where groups are balanced, and whether it is this draft that chose it.
+    balanced: Option<(Balanced, bool)>,
 }
 
 /// The hours that were learned for an audience.
@@ -112,7 +116,7 @@ impl Draft {
     /// Nothing decided yet about these recipients, who are ordered by key.
     fn of(recipients: Arc<Vec<Recipient>>) -> Self {
         let rows = Vec::with_capacity(recipients.len());
-        Self { recipients, rows, variants: Table::default(), reasons: Table::default(), learned: None }
+        Self { recipients, rows, variants: Table::default(), reasons: Table::default(), learned: None, balanced: None }
     }
 
     /// Decides about everybody in the audience of a campaign at `now`, on all cores; with the use of its segment, if it has one.
@@ -129,7 +133,6 @@ impl Draft {
         // Neither query uses all cores all the time.
         let asked = tokio::join!(brief.audience(from, None, now), from.history(None, &brief.experiment, now));
         let ((audience, used), history) = (asked.0?, asked.1?);
-        let planner = Planner::new(brief.clone(), rules, now);
         let mut draft = Self::of(Arc::new(audience.recipients));
         if brief.learns() {
             draft.learn(from, brief, now).await?;
@@ -138,15 +141,51 @@ impl Draft {
         let is_one = brief.campaign.chain().len() == 1;
         let prefer = if is_one { Vec::new() } else { from.preferences(None, &draft.recipients).await? };
         let recipients = draft.recipients.clone();
-        let job = Arc::new(Job { stores: stores.clone(), recipients, history, planner, hours, prefer, now });
-        let parties = (0..draft.recipients.len()).step_by(CONTACTS_AT_ONCE);
+        let facts = Arc::new(Facts { stores: stores.clone(), recipients, history, hours, prefer, now });
+        draft.decide(&facts, Planner::new(brief.clone(), rules.clone(), now)).await?;
+        draft.balanced = brief.balanced.clone().map(|kept| (kept, false));
+        if let Some(by) = brief.to_balance() {
+            let chosen = balance::choose(from, brief, by, draft.sent(), now).await?;
+            if chosen.draw != 0 {
+                // Who is sent something is the same in each draw; when and by what channel need not be.
+                let brief = Brief { balanced: Some(chosen.clone()), ..Brief::clone(brief) };
+                draft.rows.clear();
+                draft.decide(&facts, Planner::new(Arc::new(brief), rules, now)).await?;
+            }
+            draft.balanced = Some((chosen, true));
+        }
+        Ok((draft, used))
+    }
+
+    /// Decides about everybody, on all cores.
+    async fn decide(&mut self, facts: &Arc<Facts>, planner: Planner) -> Result<(), PlanningError> {
+        let job = Arc::new(Job { facts: facts.clone(), planner });
+        let parties = (0..self.recipients.len()).step_by(CONTACTS_AT_ONCE);
         let parties = stream::iter(parties).map(|first| tokio::spawn(job.clone().decide(first)));
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let mut parties = parties.buffered(cores * PARTIES_PER_CORE);
         while let Some(decided) = parties.next().await {
-            draft.push(decided??);
+            self.push(decided??);
         }
-        Ok((draft, used))
+        Ok(())
+    }
+
+    /// Those who are sent something, by key. The rows are still in the order of the recipients.
+    fn sent(&self) -> Vec<Recipient> {
+        let sent = self.rows.iter().filter(|row| row.due != NEVER);
+        sent.map(|row| self.recipients[row.recipient as usize].clone()).collect()
+    }
+
+    /// The draw that its groups are of, where they are balanced.
+    #[must_use]
+    pub fn balanced(&self) -> Option<&Balanced> {
+        self.balanced.as_ref().map(|(balanced, _)| balanced)
+    }
+
+    /// The same where this draft chose it: it is to be kept before anybody is told of the draft.
+    #[must_use]
+    pub fn chosen(&self) -> Option<&Balanced> {
+        self.balanced.as_ref().filter(|(_, is_chosen)| *is_chosen).map(|(chosen, _)| chosen)
     }
 
     /// Learns at which hours the recipients are best written to.
@@ -170,10 +209,16 @@ impl Draft {
     /// What the plan is to note of what it was made from, by name.
     ///
     /// # Errors
-    /// [`PlanningError::Habits`] where it cannot be written, which is a fault of this code.
+    /// [`PlanningError::Habits`] or [`PlanningError::Balance`] where it cannot be written, which is a fault of this code.
     pub fn notes(&self) -> Result<BTreeMap<String, String>, PlanningError> {
-        let note = |learned: &LearnedHours| Ok((HABITS.to_owned(), serde_json::to_string(&*learned.habits)?));
-        self.learned.iter().map(note).collect::<Result<_, _>>().map_err(PlanningError::Habits)
+        let mut notes = BTreeMap::new();
+        if let Some(learned) = &self.learned {
+            notes.insert(HABITS.to_owned(), serde_json::to_string(&*learned.habits).map_err(PlanningError::Habits)?);
+        }
+        if let Some(balanced) = self.balanced() {
+            notes.insert(BALANCE.to_owned(), serde_json::to_string(balanced).map_err(PlanningError::Balance)?);
+        }
+        Ok(notes)
     }
 
     /// Takes the decisions about the next recipients.
@@ -250,12 +295,11 @@ impl Draft {
     }
 }
 
-/// What the threads share that decide.
-struct Job {
+/// What is known of an audience when it is decided about.
+struct Facts {
     stores: Stores,
     recipients: Arc<Vec<Recipient>>,
     history: History,
-    planner: Planner,
     /// Where hours are learned, those of the recipients.
     hours: Option<Arc<Vec<PackedHour>>>,
     /// Where there are several channels, the one that each recipient prefers.
@@ -263,20 +307,28 @@ struct Job {
     now: Timestamp,
 }
 
+/// What the threads share that decide.
+struct Job {
+    facts: Arc<Facts>,
+    planner: Planner,
+}
+
 impl Job {
     /// Decides about the recipients from a place on.
     async fn decide(self: Arc<Self>, first: usize) -> Result<Vec<Decided>, PlanningError> {
-        let some = first..self.recipients.len().min(first + CONTACTS_AT_ONCE);
-        let permissions = self.stores.sources().permissions(&self.recipients[some.clone()], Some(self.now)).await?;
+        let Facts { stores, recipients, now, .. } = &*self.facts;
+        let some = first..recipients.len().min(first + CONTACTS_AT_ONCE);
+        let permissions = stores.sources().permissions(&recipients[some.clone()], Some(*now)).await?;
         let decide = move || {
+            let Facts { recipients, history, hours, prefer, .. } = &*self.facts;
             let mut decided = Vec::with_capacity(some.len());
             let each = |known: Known<'_>| {
-                let learned = self.hours.as_ref().map(|hours| hours[first + decided.len()].into());
-                let prefers = self.prefer.get(first + decided.len()).copied().flatten();
+                let learned = hours.as_ref().map(|hours| hours[first + decided.len()].into());
+                let prefers = prefer.get(first + decided.len()).copied().flatten();
                 let person = Person { learned, prefers, ..known.person };
                 decided.push(Decided::from(self.planner.decide(&person, None)));
             };
-            tell(&self.recipients[some], &permissions, &self.history, each);
+            tell(&recipients[some], &permissions, history, each);
             decided
         };
         Ok(tokio::task::spawn_blocking(decide).await?)

@@ -15,6 +15,9 @@ pub enum PlanningError {
     /// What a plan notes of the hours that were learned cannot be read or written.
     #[error("the plan's note of learned hours is no such note")]
     Habits(#[source] serde_json::Error),
+    /// What a plan notes of its balance cannot be read or written.
+    #[error("the plan's note of its balance is no such note")]
+    Balance(#[source] serde_json::Error),
     /// Work that was given to other threads ended before it was done.
     #[error("a part of the work ended early")]
     Ended(#[from] tokio::task::JoinError),

@@ -232,7 +232,7 @@ impl Planner {
         let Brief { campaign, experiment, .. } = &*brief;
         let arm = |variant: &Variant| Arm { variant: variant.clone(), content: content_id(experiment, variant) };
         Self {
-            assigner: (campaign.mode == Mode::Test).then(|| Assigner::new(experiment)),
+            assigner: (campaign.mode == Mode::Test).then(|| Assigner::new(experiment, brief.draw())),
             arms: brief.variants().map(arm).collect(),
             chain: campaign.chain().into(),
             hour_default: Habits::none(campaign).default_hour(),

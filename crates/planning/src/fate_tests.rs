@@ -1,5 +1,6 @@
 //! Tests of [`super`]: hours are the recipient's own, nobody gets one variant who may not get each, reasons come in order.
 
+use experiment::Balanced;
 use policy::{Basis, Purpose, SuppressionReason};
 use vocabulary::MessageClass;
 
@@ -65,7 +66,7 @@ fn who_may_not_get_one_variant_gets_none() {
     let (experiment, mut campaign, rules) = (experiment(), campaign(), Arc::new(Rules::embedded().unwrap()));
     let now = at("2026-11-12T10:00:00Z");
     let fates = |campaign: &Campaign, person: Person<'_>| {
-        let brief = Brief { campaign: campaign.clone(), experiment: experiment.clone(), recommended: None };
+        let brief = Brief { campaign: campaign.clone(), experiment: experiment.clone(), recommended: None, balanced: None };
         let planner = Planner::new(Arc::new(brief), rules.clone(), now);
         let person = |key: i64| Person { key: ContactKey::from_i64(key).unwrap(), ..person };
         (1..=40).map(|key| planner.decide(&person(key), None)).collect::<Vec<_>>()
@@ -98,6 +99,39 @@ fn who_may_not_get_one_variant_gets_none() {
 }
 
 #[test]
+fn the_draw_that_was_kept_counts() {
+    let (experiment, rules) = (experiment(), Arc::new(Rules::embedded().unwrap()));
+    let consents = [consent(Some(Basis::Express))];
+    let person = Person { country: Some("GB"), time_zone: Some("Europe/London"), consents: &consents, ..nobody() };
+    let assigned = |draw: Option<u32>| {
+        let first = Balanced::triggered(campaign().campaign, Timestamp::UNIX_EPOCH);
+        let balanced = draw.map(|draw| Balanced { draw, ..first });
+        let brief = Brief { campaign: campaign(), experiment: experiment.clone(), recommended: None, balanced };
+        let planner = Planner::new(Arc::new(brief), rules.clone(), at("2026-11-12T10:00:00Z"));
+        let variant = |key: i64| {
+            let person = Person { key: ContactKey::from_i64(key).unwrap(), ..person };
+            let fate = planner.decide(&person, None);
+            assert_eq!(planner.explain(&person, None).0, fate);
+            match fate {
+                Fate::Send { variant: Some(variant), due, .. } => {
+                    let hour = if variant.as_str() == "early" { 9 } else { 23 };
+                    assert_eq!(due.to_zoned(TimeZone::UTC).hour(), hour, "its hour is that of the variant");
+                    variant
+                }
+                fate => panic!("{fate:?}"),
+            }
+        };
+        (1..=60).map(variant).collect::<Vec<_>>()
+    };
+    for (balanced, draw) in [(None, 0), (Some(0), 0), (Some(1), 1), (Some(7), 7)] {
+        let assigner = Assigner::new(&experiment, draw);
+        let expect = (1..=60).map(|key| assigner.assign(ContactKey::from_i64(key).unwrap()).variant.clone());
+        assert_eq!(assigned(balanced), expect.collect::<Vec<_>>(), "{draw}");
+    }
+    assert_ne!(assigned(Some(1)), assigned(None));
+}
+
+#[test]
 fn a_channel_is_chosen_before_the_variant() {
     let (experiment, rules) = (experiment(), Arc::new(Rules::embedded().unwrap()));
     let consent_by = |channel: Channel| ConsentFact { channel, ..consent(Some(Basis::DoubleOptIn)) };
@@ -110,8 +144,11 @@ fn a_channel_is_chosen_before_the_variant() {
         for (variant, own) in experiment.variants.iter_mut().zip(own) {
             (variant.channel, variant.send_hour) = (own, Some(SendHour::At(12)));
         }
-        let planner =
-            Planner::new(Arc::new(Brief { campaign, experiment, recommended: None }), rules.clone(), at("2026-11-12T10:00:00Z"));
+        let planner = Planner::new(
+            Arc::new(Brief { campaign, experiment, recommended: None, balanced: None }),
+            rules.clone(),
+            at("2026-11-12T10:00:00Z"),
+        );
         let told = |key: i64| {
             let person = Person { key: ContactKey::from_i64(key).unwrap(), ..person };
             let fate = planner.decide(&person, None);
@@ -150,7 +187,7 @@ fn a_learned_hour_is_a_variant_like_others() {
     let consents = [consent(Some(Basis::Express))];
     let person = Person { country: Some("GB"), time_zone: Some("Europe/London"), consents: &consents, ..nobody() };
     let due_of = |campaign: Campaign, learned: Option<u8>, variant: &str| {
-        let brief = Arc::new(Brief { campaign, experiment: experiment.clone(), recommended: None });
+        let brief = Arc::new(Brief { campaign, experiment: experiment.clone(), recommended: None, balanced: None });
         let planner = Planner::new(brief, rules.clone(), at("2026-11-12T10:00:00Z"));
         let learned = learned.map(|hour| LearnedHour { hour, from: crate::Habit::Contact });
         let people = (1..=40).map(|key| Person { key: ContactKey::from_i64(key).unwrap(), learned, ..person });
@@ -174,7 +211,7 @@ fn reasons_come_in_order_and_explanations_agree() {
     let (experiment, mut campaign, rules) = (experiment(), campaign(), Arc::new(Rules::embedded().unwrap()));
     let check = |campaign: &Campaign, person: Person<'_>, is_reachable: bool, expect: &str| {
         let person = Person { channels: if is_reachable { person.channels } else { &[Channel::Sms] }, ..person };
-        let brief = Brief { campaign: campaign.clone(), experiment: experiment.clone(), recommended: None };
+        let brief = Brief { campaign: campaign.clone(), experiment: experiment.clone(), recommended: None, balanced: None };
         let planner = Planner::new(Arc::new(brief), rules.clone(), at("2026-11-12T10:00:00Z"));
         let fate = planner.decide(&person, None);
         let (explained, asked) = planner.explain(&person, None);

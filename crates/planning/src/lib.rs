@@ -4,8 +4,9 @@
 //! *Invariant:* [`Planner::decide`] and [`Planner::explain`] take the same way, so an explanation is always of the decision.
 //!
 //! Reading order: [`fate`] (pure), [`facts`] (what is known of contacts), [`brief`] (what a campaign needs before it is planned),
-//! [`hours`] (pure: at which hour, where that is learned), [`draft`] (a plan while it is made), `explain`.
+//! [`hours`] (pure: at which hour, where that is learned), `balance` (which draw of an experiment's assignment counts), [`draft`] (a plan while it is made), `explain`.
 
+mod balance;
 pub mod brief;
 pub mod draft;
 mod dry_run;
@@ -15,6 +16,7 @@ pub mod facts;
 pub mod fate;
 pub mod hours;
 
+pub use balance::noted_draw;
 pub use brief::Brief;
 pub use draft::Draft;
 pub use dry_run::{Counts, DryRun, Ruled, done_at, spread_over_days};

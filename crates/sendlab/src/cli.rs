@@ -12,6 +12,7 @@ pub(crate) use crate::bench_plan::BenchPlanArgs;
 pub(crate) use crate::bench_smtp::BenchSmtpArgs;
 pub(crate) use crate::cli_analyze::{AnalyzeArgs, AskedMetric, CertifyArgs, MetricValue};
 pub(crate) use crate::cli_audience::{FormCommand, SegmentCommand, TriggerCommand};
+pub(crate) use crate::cli_experiment::ExperimentCommand;
 use crate::cli_import::{IMPORT_CONTACTS_HELP, IMPORT_EVENTS_HELP, ImportContactsArgs, ImportEventsArgs};
 pub(crate) use crate::cli_lake::LakeCommand;
 use crate::commands;
@@ -437,30 +438,6 @@ pub(crate) struct ImportExperimentArgs {
     /// The metric that decides [default: the amount, else orders, else clicks].
     #[arg(long, value_name = "COLUMN")]
     pub(crate) primary: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ExperimentCommand {
-    /// Create or change an experiment from a YAML file.
-    Apply {
-        /// The file; unknown keys are refused.
-        file: PathBuf,
-    },
-    /// List all experiments.
-    List,
-    /// What is known so far. A look decides nothing.
-    Readout {
-        /// The experiment.
-        experiment: String,
-        /// Print the whole readout as JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Read out and, if there is a winner, recommend it to the senders.
-    Decide {
-        /// The experiment.
-        experiment: String,
-    },
 }
 
 #[derive(Debug, Clone, Args)]

@@ -210,6 +210,9 @@ async fn experiment(client: &Client, command: ExperimentCommand) -> anyhow::Resu
             say(&format!("Experiment {} is stored.", answer["experiment"].as_str().unwrap_or("?")));
         }
         ExperimentCommand::List => print::experiments(&client.get("/v1/experiments").await?),
+        ExperimentCommand::Show { experiment } => {
+            print::experiment(&client.get(&format!("/v1/experiments/{}", segment(&experiment))).await?);
+        }
         ExperimentCommand::Readout { experiment, json } => {
             let readout = client.get(&format!("/v1/experiments/{}/readout", segment(&experiment))).await?;
             if json { say(&serde_json::to_string_pretty(&readout)?) } else { print::readout(&readout) }

@@ -12,6 +12,7 @@ mod certify;
 pub mod cli;
 mod cli_analyze;
 mod cli_audience;
+mod cli_experiment;
 mod cli_import;
 mod cli_lake;
 mod client;

@@ -141,6 +141,46 @@ pub(crate) fn experiments(experiments: &Value) {
     table(&["experiment", "variants", "decided by", "senders use"], &items(experiments).iter().map(row).collect::<Vec<_>>());
 }
 
+/// One experiment as it was written, and how its groups were balanced.
+pub(crate) fn experiment(answer: &Value) {
+    let question = answer["question"].as_str().filter(|question| !question.is_empty());
+    say(&format!("{}{}", word(&answer["experiment"]), question.map(|question| format!(": {question}")).unwrap_or_default()));
+    let variant = |variant: &Value| format!("{} ({})", word(&variant["name"]), variant["weight"]);
+    let variants: Vec<String> = items(&answer["variants"]).iter().map(variant).collect();
+    say(&format!("  Variants    {}, with their weights", variants.join(", ")));
+    say(&format!("  Decided by  {}, counted for {} hours", word(&answer["primary"]), answer["window_hours"]));
+    let balance = &answer["balance"];
+    if balance.is_null() {
+        return say("  Groups      as chance makes them");
+    }
+    let covariates: Vec<String> = items(&balance["covariates"]).iter().map(word).collect();
+    let accepted = percent(balance["acceptance"].as_f64(), false);
+    say(&format!("  Groups      are to agree in {} as the best {accepted} of all draws do", covariates.join(", ")));
+    match answer.get("balanced") {
+        None => say("  Drawn       not yet; the plan of its first campaign decides"),
+        Some(balanced) => self::balanced(balanced, "Drawn       "),
+    }
+}
+
+/// Which draw counts and how it was found.
+fn balanced(balanced: &Value, heading: &str) {
+    let by = format!("by campaign {} at {}", word(&balanced["campaign"]), word(&balanced["at"]));
+    if balanced["draws"] == 0 {
+        return say(&format!("  {heading}draw 0 {by}, which is triggered: nobody was known beforehand"));
+    }
+    let which =
+        if balanced["accepted"] == true { "the first that is balanced enough" } else { "the best, though none was enough" };
+    let [draw, draws, contacts] = ["draw", "draws", "contacts"].map(|name| count(&balanced[name]));
+    say(&format!("  {heading}draw {draw} of {draws} that were looked at, {which}; {by}, over {contacts} contacts"));
+    let distance = |name: &str| balanced[name].as_f64().map_or_else(|| "none".to_owned(), |distance| format!("{distance:.3}"));
+    let [own, most, first] = ["distance", "threshold", "first_distance"].map(distance);
+    say(&format!("  {:<12}distance {own}, at most {most}; draw 0 has {first}", ""));
+    let deviations = |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
+    let row = |row: &Value| vec![word(&row["covariate"]), deviations(&row["first"]), deviations(&row["chosen"])];
+    let rows: Vec<Vec<String>> = items(&balanced["covariates"]).iter().map(row).collect();
+    table(&["largest difference, in standard deviations", "draw 0", "drawn"], &rows);
+}
+
 pub(crate) fn recommendation(recommendation: &Value) {
     say(&format!("Senders use: {}", word(&recommendation["variant"])));
     say(&format!("  Because  {}", word(&recommendation["reason"])));
@@ -276,6 +316,11 @@ pub(crate) fn dry_run(run: &Value) {
     match run["done_at"].as_str() {
         Some(done) => say(&format!("  Done    {done}, at {} messages a second", run["per_second"])),
         None => say("  Done    not known; say how many leave in a second with --per-second"),
+    }
+    let balance = &run["balance"];
+    if balance.is_object() {
+        let kept = if balance["kept"] == true { "kept from an earlier plan: " } else { "as a plan made now would choose: " };
+        balanced(&balance["balanced"], &format!("Groups  {kept}"));
     }
     if let Some(cost) = run["cost"].as_object() {
         let amounts: Vec<String> = items(&cost["amounts"]).iter().map(word).collect();

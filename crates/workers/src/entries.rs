@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use control::{AddedPlan, CampaignRow, EntryRow, PlannedEntries};
+use experiment::Balanced;
 use jiff::{SignedDuration, Timestamp};
 use lake::{PlanRow, Recipient};
 use planning::{Brief, Fate, Known, LeftOut, Person, Planner, Sources, plan_row};
@@ -26,7 +27,13 @@ const SOON: SignedDuration = SignedDuration::from_secs(60);
 /// Looks at a triggered campaign before it sends the first time.
 pub(crate) async fn begin(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<(), WorkerError> {
     use control::CampaignState::{Planning, Sending};
-    check(parts, config, &Brief::read(&parts.control, row.campaign.clone(), None).await?).await?;
+    let brief = Brief::read(&parts.control, row.campaign.clone(), None).await?;
+    check(parts, config, &brief).await?;
+    if brief.to_balance().is_some() {
+        // Nobody is known beforehand, and who is assigned a variant keeps it: no later campaign chooses another draw.
+        let first = Balanced::triggered(row.campaign.campaign.clone(), parts.clock.now());
+        parts.control.keep_balanced(&row.campaign.experiment, &first).await?;
+    }
     parts.control.set_campaign_state(&row.campaign.campaign, &[Planning], Sending).await?;
     Ok(())
 }

@@ -192,7 +192,7 @@ impl From<PlanningError> for WorkerError {
             PlanningError::Control(error) => Self::Control(error),
             PlanningError::Campaign(why) => Self::Campaign(why),
             PlanningError::Ended(error) => Self::Ended(error),
-            error @ PlanningError::Habits(_) => Self::Planning(error),
+            error @ (PlanningError::Habits(_) | PlanningError::Balance(_)) => Self::Planning(error),
         }
     }
 }

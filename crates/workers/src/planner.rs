@@ -107,6 +107,11 @@ async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<()
         };
         tokio::task::spawn_blocking(write).await??;
         tracing::info!(campaign = %campaign.campaign, "decided about everybody");
+    } else if brief.to_balance().is_some()
+        && let Some(noted) = planning::noted_draw(&file)?
+    {
+        // The store was brought back from a backup that is older than the plan.
+        parts.control.keep_balanced(&campaign.experiment, &noted).await?;
     }
     let mut told = Told::default();
     for rows in lake::plan_rows(&file)? {
@@ -203,7 +208,14 @@ async fn keep_doubts(parts: &Parts, row: &CampaignRow, draft: &mut Draft) -> Res
 async fn draw_up(parts: &Parts, brief: &Arc<Brief>, version: u32, now: Timestamp) -> Result<Draft, WorkerError> {
     contacts::publish(parts).await?;
     let stores = Stores { control: parts.control.clone(), lake: parts.lake.clone() };
-    let (draft, used) = Draft::draw_up(&stores, brief, parts.rules.current(), now).await?;
+    let (mut draft, used) = Draft::draw_up(&stores, brief, parts.rules.current(), now).await?;
+    // The draw is kept before the plan is written, so that a planner that dies in between finds it. Of two plans the first decides.
+    if let Some(chosen) = draft.chosen()
+        && let Some(kept) = parts.control.keep_balanced(&brief.experiment.experiment, chosen).await?
+    {
+        let brief = Arc::new(Brief { balanced: Some(kept), ..Brief::clone(brief) });
+        (draft, _) = Draft::draw_up(&stores, &brief, parts.rules.current(), now).await?;
+    }
     if let Some(used) = used {
         parts.control.note_segment_use(&SegmentUse { plan_version: version, ..used }).await?;
     }
@@ -246,7 +258,8 @@ impl Told {
 /// Assignments are events like any other; their ids follow from who and what, so that telling them twice is harmless.
 async fn record_assignments(parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> Result<(), WorkerError> {
     let now = parts.clock.now();
-    let assigner = Assigner::new(&brief.experiment);
+    let assigner = Assigner::new(&brief.experiment, brief.draw());
+    let propensity = |row: &PlanRow| row.variant.as_ref().and_then(|variant| assigner.propensity(variant));
     let event = |row: &PlanRow| Event {
         id: EventId::new(&format!("assignment:{}:{}", brief.experiment.experiment, row.contact))
             .expect("an experiment's id and a contact key fit into an event id"),
@@ -262,7 +275,7 @@ async fn record_assignments(parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> R
             market: row.market.clone(),
             ..Context::default()
         },
-        body: Body::Assignment { planned_at: row.due, propensity: Some(assigner.assign(row.contact).propensity) },
+        body: Body::Assignment { planned_at: row.due, propensity: propensity(row) },
     };
     for chunk in rows.chunks(APPEND_EVENTS_MAX) {
         parts.lake.append(chunk.iter().map(event).collect()).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::views::documents::{CampaignDocument, ExperimentDocument, ProductDocument, SnippetDocument};
+use crate::views::documents::{BalancedDocument, CampaignDocument, ExperimentDocument, ProductDocument, SnippetDocument};
 use crate::views::readouts::ReadoutDocument;
 
 #[test]
@@ -81,8 +81,17 @@ fn mirrors_are_true() {
     full["audience"] = json!("SELECT contact_key FROM contacts");
     full["control"] = json!("plain");
     full["variants"][0]["send_hour"] = json!("learned");
+    full["balance"] = json!({"covariates": vocabulary::Covariate::ALL, "days": 30, "acceptance": 0.25});
     let full: vocabulary::Experiment = serde_json::from_value(full).unwrap();
     check::<ExperimentDocument>(&serde_json::to_value(full).unwrap());
+    let covariate = json!({"covariate": "revenue", "first": 0.5, "chosen": 0.0625});
+    let mut balanced = json!({"draw": 3, "draws": 4, "accepted": true, "threshold": 2.5, "distance": 1.25, "first_distance": null,
+        "contacts": 1_000, "covariates": [covariate], "campaign": "spring-1", "at": "2026-03-01T12:00:00Z"});
+    for distance in [json!(1.25), Value::Null] {
+        balanced["distance"] = distance;
+        let balanced: experiment::Balanced = serde_json::from_value(balanced.clone()).unwrap();
+        check::<BalancedDocument>(&serde_json::to_value(balanced).unwrap());
+    }
     let mut campaign = campaign();
     check::<CampaignDocument>(&serde_json::to_value(experiment::parse_campaign(&campaign.to_string()).unwrap()).unwrap());
     campaign["start"] = json!("2026-03-01T12:00:00Z");

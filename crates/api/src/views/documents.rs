@@ -214,6 +214,75 @@ document!(
         margin: f64,
     }
 );
+words!(
+    /// What is known of a contact before an experiment.
+    CovariateDocument as Covariate {
+        /// What they spent less what was paid back to them, in the base currency; its logarithm is compared.
+        Revenue,
+        /// How often they ordered; its logarithm.
+        Orders,
+        /// How often they clicked themselves; its logarithm.
+        Clicks,
+        /// How often they opened themselves; its logarithm.
+        Opens,
+        /// For how many days they have been known.
+        Tenure,
+        /// Where they are.
+        Country,
+    }
+);
+document!(
+    /// What the groups of an experiment are to agree in: its first plan draws the assignment anew until they do.
+    BalanceDocument as Balance {
+        /// What is compared, over all who are sent something.
+        covariates: Vec<CovariateDocument>,
+        /// What contacts did in so many days before the plan counts, 1 to 366; 90 where absent.
+        #[schema(required = false)]
+        days: u32,
+        /// The share of all assignments that is balanced enough, 0.01 to 0.5; 0.1 where absent.
+        #[schema(required = false)]
+        acceptance: f64,
+    }
+);
+document!(
+    /// How far groups differ in a covariate: the largest difference between two variants' means, in standard deviations.
+    CovariateBalanceDocument as CovariateBalance {
+        /// The covariate; of countries each by itself.
+        covariate: String,
+        /// In draw 0.
+        first: f64,
+        /// In the draw that counts.
+        chosen: f64,
+    }
+);
+document!(
+    /// The draw of an experiment's assignment, and how it was found. It is never changed.
+    BalancedDocument as Balanced {
+        /// Its number; 0 is the draw of experiments that are not balanced.
+        draw: u32,
+        /// How many draws were looked at; 0 where a triggered campaign was the first, whose contacts nobody knows before.
+        draws: u32,
+        /// Whether its groups agree as well as was asked for; else they agree best of all draws that were looked at.
+        accepted: bool,
+        /// The largest distance that is accepted.
+        threshold: f64,
+        /// The Mahalanobis distance of its groups; `null` where a variant had nobody in any draw.
+        #[schema(required = true)]
+        distance: Option<f64>,
+        /// That of draw 0.
+        #[schema(required = true)]
+        first_distance: Option<f64>,
+        /// The contacts whose groups were compared.
+        contacts: u64,
+        /// What was compared.
+        covariates: Vec<CovariateBalanceDocument>,
+        /// The campaign whose plan decided.
+        campaign: String,
+        /// When.
+        #[schema(format = DateTime)]
+        at: String,
+    }
+);
 document!(
     /// An experiment. YAML is read too.
     ExperimentDocument as Experiment {
@@ -245,6 +314,9 @@ document!(
         /// The share of false alarms accepted over all comparisons together; 0.05 where absent.
         #[schema(required = false)]
         alpha: f64,
+        /// What its groups are to agree in before anything is sent; they are as chance makes them where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        balance: Option<BalanceDocument>,
     }
 );
 document!(

@@ -114,7 +114,7 @@ impl StandIn {
         let running = campaigns.iter_mut().find(|running| running.campaign.campaign.as_str() == id).unwrap();
         let campaign = &running.campaign;
         let experiment = experiment();
-        let assigner = Assigner::new(&experiment);
+        let assigner = Assigner::new(&experiment, 0);
         let from = campaign.start.unwrap_or(self.clock.now()).max(self.clock.now());
         for number in contacts.iter().copied() {
             let is_meant = match campaign.mode {
