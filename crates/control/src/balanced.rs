@@ -149,7 +149,8 @@ mod tests {
         control.put_experiment(&plain).await.unwrap();
         assert_eq!(control.balanced(&id).await.unwrap(), None);
         control.put_experiment(&balanced).await.unwrap();
-        let started = control.set_campaign_state(&campaign_id("c"), &[CampaignState::Draft], CampaignState::Planning);
+        let id = campaign_id("c");
+        let started = control.set_campaign_state(&id, &[CampaignState::Draft], CampaignState::Planning);
         assert!(started.await.unwrap());
         let error = control.put_experiment(&plain).await.unwrap_err();
         assert_eq!(

@@ -12,7 +12,7 @@ async fn what_was_done_before_is_added_up() {
     let root = tempfile::tempdir().unwrap();
     let lake = Lake::open(config(root.path())).await.unwrap();
     let click = |id: &str, key: i64, time: Timestamp, machine: bool| {
-        event(id, key, time, Body::Click { url: None, machine, user_agent: None })
+        event(id, key, time, Body::Click { url: None, machine, user_agent: None, position: None })
     };
     let refund = Body::Order {
         order_id: OrderId::new("o1-back").unwrap(),
