@@ -158,14 +158,14 @@ mod tests {
         let control = world.open().await;
         let id = sending_campaign(&control, &[(0, 10, 0)]).await;
         let lease = control.lease_slice("w", at(0), at(60)).await.unwrap().unwrap();
-        assert_eq!(control.claim_leased(&lease, &claims(0..3), at(0)).await.unwrap().len(), 3);
+        assert_eq!(control.claim_leased(&lease, &claims(1..4), at(0)).await.unwrap().len(), 3);
         control.set_campaign_state(&id, &[Sending], Paused).await.unwrap();
-        assert!(control.claim_leased(&lease, &claims(3..6), at(0)).await.unwrap().is_empty());
+        assert!(control.claim_leased(&lease, &claims(4..7), at(0)).await.unwrap().is_empty());
         control.set_campaign_state(&id, &[Paused], Sending).await.unwrap();
-        assert!(control.claim_leased(&lease, &claims(3..6), at(0)).await.unwrap().is_empty(), "its text may be an old one");
+        assert!(control.claim_leased(&lease, &claims(4..7), at(0)).await.unwrap().is_empty(), "its text may be an old one");
         assert!(!control.finish_slice(&lease).await.unwrap());
         let next = control.lease_slice("w", at(1), at(61)).await.unwrap().unwrap();
-        assert_eq!(control.claim_leased(&next, &claims(3..6), at(1)).await.unwrap().len(), 3);
+        assert_eq!(control.claim_leased(&next, &claims(4..7), at(1)).await.unwrap().len(), 3);
     }
 
     #[tokio::test]
@@ -188,7 +188,7 @@ mod tests {
         control.set_campaign_state(&id, &[Paused], Planning).await.unwrap();
         control.plan_ready(&id, 3, "new", None, &new_slices(&[(0, 10, 0)])).await.unwrap();
         let lease = control.lease_slice("w", at(0), at(60)).await.unwrap().unwrap();
-        let taken = control.claim_leased(&lease, &claims(0..1), at(0)).await.unwrap();
+        let taken = control.claim_leased(&lease, &claims(1..2), at(0)).await.unwrap();
         let settled = |message_id| Settled {
             message_id,
             outcome: Settlement::Accepted,

@@ -161,7 +161,7 @@ fn mistakes_in_the_balance_are_named() {
         "covariates: [orders]\n  acceptence: 0.1",
         "line 12: `balance.acceptence` is not a known key; known are covariates, days, acceptance; the nearest is `acceptance`",
     );
-    check("days: 30", "line 11: `balance.covariates` is missing; add it");
+    check("days: 30", "line 11: `covariates` is missing; add it");
     let written = parse(&format!("{EXPERIMENT}balance: {{covariates: [revenue, country]}}\n")).unwrap();
     let balance = written.balance.clone().unwrap();
     assert_eq!((balance.days, balance.acceptance), (90, 0.1));
