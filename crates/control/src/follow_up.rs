@@ -66,16 +66,10 @@ impl Control {
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
     pub async fn plan_in_force(&self, id: &CampaignId) -> Result<Option<PlanInForce>, ControlError> {
-        let row: Option<(u32, String, Option<String>)> = sqlx::query_as(
-            "SELECT p.plan_version, p.plan_file, p.planned_for FROM plans p
-                 JOIN campaigns c ON c.campaign_id = p.campaign_id AND c.plan_version = p.plan_version
-             WHERE c.campaign_id = $1",
-        )
-        .bind(id.as_str())
-        .fetch_optional(&mut *self.reader().await)
-        .await
-        .map_err(ControlError::query("reading the plan in force"))?;
-        row.map(|(version, file, planned_for)| PlanInForce::read(version, file, planned_for)).transpose()
+        let query = "SELECT p.plan_version, p.plan_file, p.planned_for FROM plans p
+                         JOIN campaigns c ON c.campaign_id = p.campaign_id AND c.plan_version = p.plan_version
+                     WHERE c.campaign_id = $1";
+        self.plan(query, id, "reading the plan in force").await
     }
 
     /// The newest plan of a campaign, also where the campaign was changed since and will have another.
@@ -83,13 +77,18 @@ impl Control {
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
     pub async fn newest_plan(&self, id: &CampaignId) -> Result<Option<PlanInForce>, ControlError> {
-        let row: Option<(u32, String, Option<String>)> = sqlx::query_as(
-            "SELECT plan_version, plan_file, planned_for FROM plans WHERE campaign_id = $1 ORDER BY plan_version DESC LIMIT 1",
-        )
-        .bind(id.as_str())
-        .fetch_optional(&mut *self.reader().await)
-        .await
-        .map_err(ControlError::query("reading the newest plan"))?;
+        let query =
+            "SELECT plan_version, plan_file, planned_for FROM plans WHERE campaign_id = $1 ORDER BY plan_version DESC LIMIT 1";
+        self.plan(query, id, "reading the newest plan").await
+    }
+
+    /// The plan of a campaign that a query finds.
+    async fn plan(&self, query: &'static str, id: &CampaignId, doing: &'static str) -> Result<Option<PlanInForce>, ControlError> {
+        let row: Option<(u32, String, Option<String>)> = sqlx::query_as(query)
+            .bind(id.as_str())
+            .fetch_optional(&mut *self.reader().await)
+            .await
+            .map_err(ControlError::query(doing))?;
         row.map(|(version, file, planned_for)| PlanInForce::read(version, file, planned_for)).transpose()
     }
 

@@ -6,10 +6,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::error::ArrowError;
 use datafusion::prelude::SessionContext;
-use futures::StreamExt as _;
 use vocabulary::{ContactKey, Covariate, Timestamp};
 
-use crate::session::{Asked, Group};
+use crate::session::{Asked, Group, each_batch};
 use crate::{Lake, LakeError, literal};
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
@@ -115,12 +114,7 @@ pub(crate) async fn past(
     let query = parts.join("\nUNION ALL ");
     let asked = Asked { group: Group::Internal, text: "what contacts did before", limits: lake.config.limits };
     let work = move |context: SessionContext| async move {
-        let failed = || LakeError::internal("read what contacts did before");
-        let rows = async { context.sql(&query).await?.execute_stream().await };
-        let mut rows = rows.await.map_err(failed())?;
-        while let Some(batch) = rows.next().await {
-            past.add(&batch.map_err(failed())?).map_err(LakeError::internal("read what contacts did before"))?;
-        }
+        each_batch(&context, &query, "read what contacts did before", |batch| past.add(batch)).await?;
         Ok(past)
     };
     lake.queries.run(&lake.snapshot(), asked, work).await
