@@ -17,6 +17,7 @@ mod story {
     mod past_experiment;
     mod permission;
     mod receipts;
+    mod recommendation_feed;
     mod recommendation_moves;
     mod signed_mail;
     mod subscription;

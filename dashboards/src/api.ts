@@ -112,10 +112,11 @@ export function readout(id: string, abort: AbortSignal): Promise<Readout> {
   return answer(client.GET("/v1/experiments/{id}/readout", { params: { path: { id } }, headers: authorized(), signal: abort }));
 }
 
-/** All recommendations of an experiment, newest first; the first is the current one. */
-export function history(experiment: string, abort: AbortSignal): Promise<Recommendation[]> {
+/** All recommendations of an experiment for everybody, newest first; the first is the current one. */
+export async function history(experiment: string, abort: AbortSignal): Promise<Recommendation[]> {
   const params = { path: { experiment } };
-  return answer(client.GET("/v1/recommendations/{experiment}/history", { params, headers: authorized(), signal: abort }));
+  const all = await answer(client.GET("/v1/recommendations/{experiment}/history", { params, headers: authorized(), signal: abort }));
+  return all.filter(({ scope }) => scope.market == null && scope.locale == null && scope.segment == null);
 }
 
 /** All campaigns, oldest first, and how far each is. */

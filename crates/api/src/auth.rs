@@ -1,5 +1,5 @@
-//! Who may do what: a key gives scopes, and each group of routes asks for one. A key comes as a bearer, or as the user name of
-//! Basic authorization, which is all that some libraries can send.
+//! Who may do what: a key gives scopes, and each group of routes asks for one. A key comes as a bearer, as the user name of Basic
+//! authorization, or as `X-API-Key`, which is all that some libraries can send.
 //!
 //! A group is guarded and documented by the same value, [`Access`], so that the document cannot promise what the guard
 //! does not hold.
@@ -61,9 +61,13 @@ async fn require(State((parts, scopes)): State<Guard>, request: Request, next: N
     Ok(next.run(request).await)
 }
 
-/// The secret of `Authorization: Bearer SECRET`, or the user name of `Authorization: Basic`.
+/// The secret of `Authorization: Bearer SECRET`, the user name of `Authorization: Basic`, or `X-API-Key` where there is neither.
 fn secret(headers: &HeaderMap) -> Option<Cow<'_, str>> {
-    let (scheme, given) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let Some(authorization) = headers.get(header::AUTHORIZATION) else {
+        let given = headers.get("x-api-key")?.to_str().ok()?.trim();
+        return (!given.is_empty()).then_some(Cow::Borrowed(given));
+    };
+    let (scheme, given) = authorization.to_str().ok()?.split_once(' ')?;
     let given = given.trim();
     let secret = if scheme.eq_ignore_ascii_case("bearer") {
         Cow::Borrowed(given)
@@ -104,7 +108,7 @@ fn add_error(operation: &mut Operation, status: StatusCode, description: &str) {
 pub(crate) fn scheme() -> (&'static str, SecurityScheme) {
     let words: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
     let description = format!(
-        "A key made by `sendlab keys create` or POST /v1/keys. It may also be the user name of Basic authorization. Its scopes are among {}.",
+        "A key made by `sendlab keys create` or POST /v1/keys. It may also be the user name of Basic authorization, or come as X-API-Key. Its scopes are among {}.",
         words.join(", ")
     );
     (SCHEME, SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build()))
@@ -130,5 +134,7 @@ mod tests {
         check("Digest sl_abc", None);
         check("Bearer ", None);
         check("sl_abc", None);
+        let headers = HeaderMap::from_iter([("x-api-key".parse().unwrap(), HeaderValue::from_static("sl_abc"))]);
+        assert_eq!(secret(&headers).as_deref(), Some("sl_abc"));
     }
 }

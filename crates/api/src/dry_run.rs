@@ -203,7 +203,7 @@ async fn dry_run(
         ));
     }
     let now = parts.clock.now();
-    let brief = Arc::new(Brief::read(&parts.control, campaign, None).await?);
+    let brief = Arc::new(Brief::read(&parts.control, campaign, None, now).await?);
     let stores = Stores { control: parts.control.clone(), lake: parts.lake.clone() };
     let (draft, _) = Draft::draw_up(&stores, &brief, parts.rules.current(), now).await?;
     let kept = draft.chosen().is_none();

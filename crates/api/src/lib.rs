@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`request`] and [`problem`] (what comes in, what goes wrong), [`auth`], [`collect`] with [`intake`],
 //! [`items`], [`line`], [`scan`], [`check`], [`diagnose`] and [`keeping`], its other
-//! formats [`cloud_events`], [`segment`] and [`arrow`], [`contacts`], [`tracking`], [`sql`], [`experiments`], [`recommendations`], [`campaigns`], [`coupons`],
+//! formats [`cloud_events`], [`segment`] and [`arrow`], [`contacts`], [`tracking`], [`sql`], [`experiments`], [`recommendations`] with [`picks`], [`feed`] and [`ofrep`], [`campaigns`], [`coupons`],
 //! [`keys`], [`console`], [`views`].
 
 mod arrow;
@@ -26,6 +26,7 @@ mod dry_run;
 mod erasures;
 mod experiments;
 mod explanations;
+mod feed;
 pub mod fields;
 mod forms;
 mod held;
@@ -36,7 +37,9 @@ mod keys;
 pub mod line;
 mod machine;
 mod messages;
+mod ofrep;
 mod pages;
+mod picks;
 mod preferences;
 mod preview;
 mod problem;
@@ -60,6 +63,7 @@ mod tracking;
 mod triggers;
 pub mod views;
 mod warm_ups;
+mod weights;
 
 use std::sync::{Arc, OnceLock};
 
@@ -85,8 +89,10 @@ use views::{ErrorBody, ErrorView, Health};
 
 pub use arrow::ARROW_ROWS_MAX;
 pub use contacts::{ATTRIBUTES, CONTACT_FIELDS, read_contact};
+pub use feed::{Feed, STREAMS_MAX};
 pub use intake::BYTES_IN_FLIGHT_MAX;
 pub use items::{BATCH_LINES_MAX, BODY_BYTES_MAX, LINE_BYTES_MAX};
+pub use picks::PICKS_MAX;
 pub use recommendations::WAIT_SECONDS_MAX;
 pub use serve::serve;
 
@@ -108,6 +114,8 @@ pub struct Parts {
     pub sms: SmsConfig,
     /// Which domains send how much a day.
     pub warm_ups: Arc<WarmUps>,
+    /// How many streams there may be, and when they end.
+    pub feed: Feed,
     /// What can be set.
     pub settings: Settings,
 }
@@ -212,10 +220,16 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
         ),
         (Access::AnyOf(&[Scope::Collect]), collect::routes().merge(segment::routes())),
         (Access::AnyOf(&[Scope::Read]), read()),
-        (Access::AnyOf(&[Scope::Send, Scope::Read]), recommendations::sending()),
+        (Access::AnyOf(&[Scope::Send, Scope::Read]), following()),
         (Access::AnyOf(&[Scope::Send]), messages::sending()),
         (Access::AnyOf(&[Scope::Manage]), manage()),
     ]
+}
+
+/// What senders ask: what to send now, and when that changes.
+fn following() -> OpenApiRouter<Arc<Parts>> {
+    let groups = [recommendations::sending(), picks::sending(), feed::sending(), ofrep::sending()];
+    groups.into_iter().fold(OpenApiRouter::default(), OpenApiRouter::merge)
 }
 
 /// The document without its paths.

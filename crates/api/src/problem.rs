@@ -65,6 +65,17 @@ impl Problem {
         Self { retry_after_seconds: Some(retry_after_seconds), ..busy }
     }
 
+    /// Any problem that is worth trying again after some seconds.
+    pub(crate) fn later(
+        status: StatusCode,
+        kind: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+        retry_after_seconds: u64,
+    ) -> Self {
+        Self { retry_after_seconds: Some(retry_after_seconds), ..Self::new(status, kind, message, hint) }
+    }
+
     /// 500: our fault. The error and its causes are logged, the caller hears only that it happened.
     pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         let causes = std::iter::successors(error.source(), |cause| cause.source());

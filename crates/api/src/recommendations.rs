@@ -1,5 +1,7 @@
-//! What the senders should use now, for senders that are not ours too: with an ETag, and a long poll that answers when
-//! it changes.
+//! What the senders should use now, for senders that are not ours too: for a market, a locale and a segment, with an ETag, and a long
+//! poll that answers when it changes.
+//!
+//! What is asked most is answered from memory: `control` keeps what senders go by and hears of every change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +10,21 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use experiment::{Advice, Fallback, Guidance};
+use jiff::Timestamp;
 use serde::Deserialize;
+use tokio::sync::watch;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use vocabulary::recommendation::SCOPE_BYTES_MAX;
 use vocabulary::world::to_micros;
-use vocabulary::{ExperimentId, Recommendation, RecommendationId, VariantName};
+use vocabulary::{Asker, Experiment, ExperimentId, Recommendation, RecommendationId, RecommendationScope, VariantName};
 
 use crate::Parts;
 use crate::experiments::known;
 use crate::problem::Problem;
 use crate::request::{Ask, Id, Params};
-use crate::views::{ConflictBody, DecisionParams, ErrorBody, RecommendationView};
+use crate::views::{AdviceView, ConflictBody, DecisionParams, ErrorBody, RecommendationView};
 
 /// The longest a caller may wait: proxies on the way close connections that are silent for longer.
 pub const WAIT_SECONDS_MAX: u64 = 60;
@@ -37,16 +43,41 @@ pub(crate) fn managing() -> OpenApiRouter<Arc<Parts>> {
     OpenApiRouter::new().routes(routes!(decide))
 }
 
+/// Who asks, and for how long they wait.
 #[derive(Deserialize)]
-struct Wait {
+struct Asked {
+    market: Option<String>,
+    locale: Option<String>,
+    segment: Option<String>,
     #[serde(default)]
     wait_seconds: u64,
+    after: Option<String>,
+}
+
+impl Asked {
+    fn asker(&self) -> Asker<'_> {
+        Asker { market: self.market.as_deref(), locale: self.locale.as_deref(), segment: self.segment.as_deref() }
+    }
+}
+
+/// What an experiment's senders go by, or a 404.
+pub(crate) async fn guidance(parts: &Parts, id: &ExperimentId) -> Result<Arc<Guidance>, Problem> {
+    parts.control.guidance(id).await?.ok_or_else(|| no_experiment(id))
+}
+
+fn no_experiment(id: &ExperimentId) -> Problem {
+    Problem::not_found("experiment", id.as_str(), "GET /v1/experiments lists them")
 }
 
 /// What to send now.
 ///
-/// The ETag is the recommendation's id. With `If-None-Match` the answer is 304 while nothing changed; with
-/// `wait_seconds` it comes as soon as something does, or when the time is over.
+/// Of the recommendations that speak for the market, the locale and the segment that are asked for, the most specific answers: the one
+/// that names most of the three; among as many, one with a segment before one with a market before one with a locale, and the longer
+/// locale first. Where there is none, or it does not hold any more, `fallback` is true and the control is to be sent.
+///
+/// The ETag stands for the answer; that of a recommendation is its id. With `If-None-Match` or `after` the answer is 304 while nothing
+/// changed; with `wait_seconds` it comes as soon as something does, or when the time is over. Who waits and names nothing they know
+/// waits for the first recommendation.
 #[utoipa::path(
     get,
     path = "/v1/recommendations/{experiment}",
@@ -54,64 +85,126 @@ struct Wait {
     operation_id = "recommendation",
     params(
         ("experiment" = String, Path, description = "The experiment's id."),
-        ("wait_seconds" = Option<u64>, Query, description = "How long to wait for one that the caller does not know, at most 60.", maximum = 60),
+        ("market" = Option<String>, Query, description = "The market that is sent to, such as `DE`."),
+        ("locale" = Option<String>, Query, description = "The language tag, such as `de-AT`."),
+        ("segment" = Option<String>, Query, description = "The name of the segment that is sent to."),
+        ("wait_seconds" = Option<u64>, Query, description = "How long to wait for an answer that the caller does not know, at most 60.", maximum = 60),
+        ("after" = Option<String>, Query, description = "The ETag or the recommendation's id that the caller knows, as `If-None-Match`."),
         ("If-None-Match" = Option<String>, Header, description = "The ETag the caller knows."),
     ),
     responses(
-        (status = 200, description = "The current recommendation.", body = RecommendationView, headers(("ETag" = String, description = "Its id in quotes."))),
+        (status = 200, description = "What to send.", body = AdviceView, headers(("ETag" = String, description = "The recommendation's id in quotes; where the control is sent for want of one, a tag that begins with `%`."))),
         (status = 304, description = "The caller knows it already."),
-        (status = 404, description = "There is no such experiment, or nothing is recommended yet.", body = ErrorBody),
+        (status = 404, description = "There is no such experiment.", body = ErrorBody),
         (status = 422, description = "`wait_seconds` is too long.", body = ErrorBody),
     )
 )]
 async fn current(
     State(parts): State<Arc<Parts>>,
     Id(id): Id<ExperimentId>,
-    Ask(wait): Ask<Wait>,
+    Ask(asked): Ask<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if wait.wait_seconds > WAIT_SECONDS_MAX {
-        let message = format!("wait_seconds is {}; the limit is {WAIT_SECONDS_MAX}", wait.wait_seconds);
+    if asked.wait_seconds > WAIT_SECONDS_MAX {
+        let message = format!("wait_seconds is {}; the limit is {WAIT_SECONDS_MAX}", asked.wait_seconds);
         return Err(Problem::unprocessable("wait_too_long", message, "ask again when the answer is 304"));
     }
-    known(&parts, &id).await?;
+    let guidance = guidance(&parts, &id).await?;
+    let call = Call { parts: &parts, asked: &asked, headers: &headers };
+    if asked.wait_seconds == 0 || call.is_news(&guidance) {
+        return Ok(call.answer(&id, &guidance));
+    }
     let mut watch = parts.control.watch(&id).await?;
-    let is_known = |made: &Recommendation| is_known(&headers, &etag(&made.id));
-    // Subscribed before the first look, so that no change falls between the two.
-    let news = async {
-        loop {
-            let made = watch.borrow_and_update().clone();
-            if made.as_deref().is_some_and(|made| !is_known(made)) || watch.changed().await.is_err() {
-                return;
-            }
-        }
-    };
-    if tokio::time::timeout(Duration::from_secs(wait.wait_seconds), news).await.is_err() {
+    // It is looked at once more after subscribing, so that no change falls between the two.
+    if tokio::time::timeout(Duration::from_secs(asked.wait_seconds), call.news(&mut watch)).await.is_err() {
         tracing::trace!(experiment = %id, "nothing new within the wait");
     }
-    let made = watch.borrow().clone();
-    let made = made.ok_or_else(|| {
-        let message = format!("nothing is recommended for `{id}` yet");
-        Problem::new(StatusCode::NOT_FOUND, "no_recommendation", message, format!("POST /v1/experiments/{id}/decide decides"))
-    })?;
-    let tag = etag(&made.id);
-    let headers = [(header::ETAG, tag), (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"))];
-    if is_known(&made) {
-        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
-    }
-    Ok((headers, Json(RecommendationView::from((*made).clone()))).into_response())
+    let guidance = watch.borrow().clone().ok_or_else(|| no_experiment(&id))?;
+    Ok(call.answer(&id, &guidance))
 }
 
-/// The id in quotes; what a header or the quotes cannot hold is percent-encoded.
-fn etag(id: &RecommendationId) -> HeaderValue {
+/// A question with all that its answer depends on.
+struct Call<'a> {
+    parts: &'a Parts,
+    asked: &'a Asked,
+    headers: &'a HeaderMap,
+}
+
+impl Call<'_> {
+    fn advice<'g>(&self, guidance: &'g Guidance) -> Advice<'g> {
+        guidance.advice(self.asked.asker(), self.parts.clock.now())
+    }
+
+    /// Whether there is something that the caller does not know.
+    fn is_news(&self, guidance: &Guidance) -> bool {
+        let advice = self.advice(guidance);
+        let knows_something = self.asked.after.is_some() || self.headers.contains_key(header::IF_NONE_MATCH);
+        (advice.followed().is_some() || knows_something) && !self.is_known(&tag(&advice))
+    }
+
+    fn is_known(&self, tag: &HeaderValue) -> bool {
+        let bare = |text: &[u8]| text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).map(<[u8]>::to_vec);
+        let named = self.asked.after.as_deref().map(str::as_bytes);
+        named.is_some_and(|named| named == tag.as_bytes() || Some(named) == bare(tag.as_bytes()).as_deref())
+            || is_known(self.headers, tag)
+    }
+
+    /// Completes when there is something that the caller does not know: by a change, or because what held does not hold any more. Also
+    /// when the server stops.
+    async fn news(&self, watch: &mut watch::Receiver<Option<Arc<Guidance>>>) {
+        loop {
+            let guidance = watch.borrow_and_update().clone();
+            let Some(guidance) = guidance.filter(|guidance| !self.is_news(guidance)) else { return };
+            let expiry = guidance.next_expiry(self.parts.clock.now());
+            tokio::select! {
+                changed = watch.changed() => if changed.is_err() { return },
+                () = self.reached(expiry) => {}
+                () = self.parts.feed.stopped() => return,
+            }
+        }
+    }
+
+    async fn reached(&self, due: Option<Timestamp>) {
+        match due {
+            Some(due) => self.parts.clock.sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn answer(&self, id: &ExperimentId, guidance: &Guidance) -> Response {
+        let advice = self.advice(guidance);
+        let tag = tag(&advice);
+        let is_known = self.is_known(&tag);
+        let headers = [(header::ETAG, tag), (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"))];
+        if is_known {
+            return (StatusCode::NOT_MODIFIED, headers).into_response();
+        }
+        (headers, Json(AdviceView::new(id, &advice))).into_response()
+    }
+}
+
+/// Stands for an answer: the id of the recommendation, else why there is none and what is sent then.
+fn tag(advice: &Advice<'_>) -> HeaderValue {
+    match (advice.followed(), advice.fallback()) {
+        (Some(made), _) => etag("", made.id.as_str()),
+        (None, why) => {
+            let id = why.and_then(Fallback::id).map_or("", RecommendationId::as_str);
+            // No id is written so: in ids `%` is encoded, and so is what follows.
+            etag(&format!("%{}:", why.map_or("", Fallback::kind)), &format!("{id}:{}", advice.variant()))
+        }
+    }
+}
+
+/// The prefix and the text in quotes; what a header or the quotes cannot hold is percent-encoded in the text.
+fn etag(prefix: &str, text: &str) -> HeaderValue {
     let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'%' && byte != b',';
     let text: String =
-        id.as_str().bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect();
-    HeaderValue::from_str(&format!("\"{text}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+        text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect();
+    HeaderValue::from_str(&format!("\"{prefix}{text}\"")).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// Whether `If-None-Match` names the tag.
-fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+pub(crate) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     let named = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut tags = named.flat_map(|value| value.split(',')).map(|named| named.trim().trim_start_matches("W/"));
     tags.any(|named| named == "*" || named.as_bytes() == tag.as_bytes())
@@ -124,7 +217,7 @@ fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     tag = "recommendations",
     params(("experiment" = String, Path, description = "The experiment's id.")),
     responses(
-        (status = 200, description = "Newest first; each names its parent and its reason.", body = Vec<RecommendationView>),
+        (status = 200, description = "Newest first; each names its parent, its scope and its reason.", body = Vec<RecommendationView>),
         (status = 404, description = "There is no such experiment.", body = ErrorBody),
     )
 )]
@@ -135,7 +228,8 @@ async fn history(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> R
 
 /// Decide in person.
 ///
-/// `parent` must be the recommendation that is current; where it is not, somebody else decided in between, and the
+/// For everybody, or for a market, a locale or a segment; one variant, or several by weights; until it is replaced, or until a time.
+/// `parent` must be the recommendation of the same scope that is current; where it is not, somebody else decided in between, and the
 /// answer says what.
 #[utoipa::path(
     post,
@@ -143,12 +237,12 @@ async fn history(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> R
     tag = "recommendations",
     operation_id = "recommend",
     params(("experiment" = String, Path, description = "The experiment's id.")),
-    request_body(content = DecisionParams, description = "The variant, what it replaces, and why."),
+    request_body(content = DecisionParams, description = "The variant or the weights, what it replaces, and why."),
     responses(
         (status = 201, description = "It is current now.", body = RecommendationView),
         (status = 404, description = "There is no such experiment.", body = ErrorBody),
         (status = 409, description = "`parent` is not current.", body = ConflictBody),
-        (status = 422, description = "No such variant, or no reason.", body = ErrorBody),
+        (status = 422, description = "No such variant, no weights, a time that is past, or no reason.", body = ErrorBody),
     )
 )]
 async fn decide(
@@ -157,33 +251,47 @@ async fn decide(
     Params(params): Params<DecisionParams>,
 ) -> Result<(StatusCode, Json<RecommendationView>), Problem> {
     let experiment = known(&parts, &id).await?;
-    let named = VariantName::new(&params.variant).ok().filter(|name| experiment.variant(name).is_some());
-    let variant = named.ok_or_else(|| {
-        let known = experiment.variants.iter().map(|variant| variant.name.as_str()).collect::<Vec<_>>().join(", ");
-        Problem::unprocessable(
-            "unknown_variant",
-            format!("`{id}` has no variant `{}`", params.variant),
-            format!("use one of {known}"),
-        )
-    })?;
+    let now = to_micros(parts.clock.now());
+    let weights = crate::weights::read(&experiment, params.variant.as_deref(), params.weights.as_ref())?;
     if params.reason.trim().is_empty() || params.reason.len() > REASON_BYTES_MAX {
         let message = format!("reason has {} bytes; give 1 to {REASON_BYTES_MAX}", params.reason.len());
         return Err(Problem::unprocessable("bad_reason", message, "say why in a sentence, for those who come after"));
     }
+    if let Some(past) = params.valid_until.filter(|until| *until <= now) {
+        let message = format!("valid_until is {past}, which is over");
+        return Err(Problem::unprocessable("bad_valid_until", message, "name a time to come, or leave it out"));
+    }
+    let scope = RecommendationScope::new(params.market.as_deref(), params.locale.as_deref(), params.segment.as_deref());
+    let scope = scope.map_err(|error| {
+        let hint = format!("leave it out for all, or give it 1 to {SCOPE_BYTES_MAX} bytes");
+        Problem::unprocessable("bad_scope", error.to_string(), hint)
+    })?;
     let bad_id = |error: vocabulary::LabelError| {
         Problem::unprocessable("bad_id", format!("parent {error}"), "name the id of the current recommendation")
     };
     let made = Recommendation {
         id: RecommendationId::new(&parts.ids.token()).map_err(|error| Problem::internal(&error))?,
         experiment_id: id,
-        variant,
+        scope,
+        variant: heaviest(&experiment, &weights),
+        weights,
         parent: params.parent.as_deref().map(RecommendationId::new).transpose().map_err(bad_id)?,
         reason: params.reason,
         readout_id: None,
-        created_at: to_micros(parts.clock.now()),
+        valid_until: params.valid_until.map(to_micros),
+        created_at: now,
     };
     parts.control.recommend(&made).await?;
     Ok((StatusCode::CREATED, Json(made.into())))
+}
+
+/// The variant of the greatest weight; of several the experiment's first.
+fn heaviest(experiment: &Experiment, weights: &std::collections::BTreeMap<VariantName, f64>) -> VariantName {
+    let weight = |name: &VariantName| weights.get(name).copied().unwrap_or_default();
+    let names = experiment.variants.iter().map(|variant| &variant.name);
+    // `max_by` gives the last of equals.
+    let heaviest = names.rev().max_by(|one, other| weight(one).total_cmp(&weight(other)));
+    heaviest.unwrap_or_else(|| experiment.control()).clone()
 }
 
 #[cfg(test)]
@@ -192,7 +300,7 @@ mod tests {
 
     #[test]
     fn tags_are_compared_as_http_says() {
-        let tag = etag(&RecommendationId::new("abc").unwrap());
+        let tag = etag("", "abc");
         assert_eq!(tag, "\"abc\"");
         let check = |value: &'static str, expect: bool| {
             let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static(value))]);
@@ -208,9 +316,10 @@ mod tests {
 
     #[test]
     fn any_id_fits_a_header() {
-        let check = |id: &str, expect: &str| assert_eq!(etag(&RecommendationId::new(id).unwrap()), expect);
+        let check = |id: &str, expect: &str| assert_eq!(etag("", id), expect);
         check("spring 1", "\"spring%201\"");
         check("\",%", "\"%22%2C%25\"");
         check("é", "\"%C3%A9\"");
+        assert_eq!(etag("%expired:", "r 1:plain"), "\"%expired:r%201:plain\"");
     }
 }

@@ -4,6 +4,7 @@ mod access;
 mod batches;
 mod coupons;
 mod document;
+mod feeding;
 mod formats;
 mod links;
 mod looking;
@@ -22,6 +23,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use control::{ControlConfig, NewClaim, Settled, Settlement};
 use lake::LakeConfig;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use vocabulary::{CampaignId, ContactKey, ExperimentId, MessageId, Rates, RecommendationId, Timestamp, VariantName};
 
@@ -68,6 +70,8 @@ pub(super) struct Server {
     pub(super) lake: Arc<Lake>,
     pub(super) control: Arc<Control>,
     pub(super) links: Arc<Links>,
+    /// Ends streams and long polls.
+    pub(super) stop: CancellationToken,
     keys: BTreeMap<Scope, String>,
     _folder: tempfile::TempDir,
 }
@@ -118,6 +122,7 @@ impl Server {
         let links = Arc::new(Links::new([9; 32], "http://test.example"));
         let settings = Settings { base_currency, sql_limits, channels: &[Channel::Email] };
         let rules = Arc::new(policy::InForce::new(policy::Rules::embedded().unwrap()));
+        let stop = CancellationToken::new();
         let (shared_lake, shared_control, shared_links) = (Arc::clone(&lake), Arc::clone(&control), Arc::clone(&links));
         let parts = Parts {
             lake: shared_lake,
@@ -128,9 +133,10 @@ impl Server {
             rules,
             sms: gateways::SmsConfig::default(),
             warm_ups: Arc::new(gateways::WarmUps::read(WARM_UPS).unwrap()),
+            feed: Feed::new(stop.clone()),
             settings,
         };
-        Self { router: router(parts), lake, control, links, keys, _folder: folder }
+        Self { router: router(parts), lake, control, links, stop, keys, _folder: folder }
     }
 
     pub(super) fn key(&self, scope: Scope) -> &str {
@@ -222,6 +228,7 @@ impl Server {
             outcome: Settlement::Accepted,
             variant: None,
             recommendation_id,
+            is_fallback: false,
             reply: None,
             at,
         };

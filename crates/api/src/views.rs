@@ -5,6 +5,7 @@
 
 pub mod documents;
 pub mod readouts;
+pub mod recommending;
 pub mod statistics;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use vocabulary::{Experiment, Recommendation};
 use crate::line::Fault;
 use documents::{CampaignDocument, VariantDocument};
 use readouts::ReadoutDocument;
+pub use recommending::{AdviceView, ContactsParams, DecisionParams, PickView, Picks, RecommendationView, ScopeView};
 
 /// An error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -351,54 +353,6 @@ pub struct LakeView {
     pub base_currency: String,
 }
 
-/// What the senders should use, as decided once.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[schema(as = Recommendation)]
-pub struct RecommendationView {
-    /// Its id, which is also its ETag.
-    pub id: String,
-    /// The experiment it speaks for.
-    pub experiment_id: String,
-    /// The variant to send.
-    pub variant: String,
-    /// The recommendation it replaced; `null` for the first.
-    pub parent: Option<String>,
-    /// Why, in a sentence.
-    pub reason: String,
-    /// The readout it rests on; `null` where a person decided.
-    pub readout_id: Option<String>,
-    /// When it was made.
-    #[schema(value_type = String, format = DateTime)]
-    pub created_at: Timestamp,
-}
-
-impl From<Recommendation> for RecommendationView {
-    fn from(made: Recommendation) -> Self {
-        Self {
-            id: made.id.into(),
-            experiment_id: made.experiment_id.into(),
-            variant: made.variant.into(),
-            parent: made.parent.map(String::from),
-            reason: made.reason,
-            readout_id: made.readout_id,
-            created_at: made.created_at,
-        }
-    }
-}
-
-/// A person's decision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DecisionParams {
-    /// The variant to send from now on.
-    pub variant: String,
-    /// The recommendation that is current as far as the person knows; `null` where there is none.
-    #[serde(default)]
-    pub parent: Option<String>,
-    /// Why, in a sentence for those who come after.
-    pub reason: String,
-}
-
 /// One experiment in the list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ExperimentSummary)]
@@ -511,12 +465,14 @@ pub struct ProgressView {
     pub in_doubt: u64,
     /// Passed over: suppressed, or without an address.
     pub skipped: u64,
+    /// Of those accepted, refused and in doubt: how many carried the control because no recommendation held.
+    pub fallback: u64,
 }
 
 impl From<Progress> for ProgressView {
     fn from(progress: Progress) -> Self {
-        let Progress { planned, due, claimed, accepted, refused, in_doubt, skipped } = progress;
-        Self { planned, due, claimed, accepted, refused, in_doubt, skipped }
+        let Progress { planned, due, claimed, accepted, refused, in_doubt, skipped, fallback } = progress;
+        Self { planned, due, claimed, accepted, refused, in_doubt, skipped, fallback }
     }
 }
 

@@ -291,6 +291,7 @@ mod tests {
             outcome: Settlement::Refused,
             variant: None,
             recommendation_id: None,
+            is_fallback: false,
             reply: Some("550 <needle@shop.example> is unknown".into()),
             at: at(2),
         };

@@ -1,12 +1,15 @@
 //! Experiments as people wrote them, and the readouts that decisions rest on.
 
+use std::sync::Arc;
+
 use experiment::Readout;
 use serde::{Deserialize, Serialize};
 use sqlx::SqliteConnection;
 use vocabulary::{Experiment, ExperimentId};
 
 use crate::balanced::forget_balanced;
-use crate::store::{begin, commit};
+use crate::recommendations::read_guidance;
+use crate::store::{begin, bump, commit};
 use crate::{Control, ControlError};
 
 impl Control {
@@ -29,17 +32,25 @@ impl Control {
             refuse_if_started(&mut transaction, &experiment.experiment, kept).await?;
             forget_balanced(&mut transaction, &experiment.experiment).await?;
         }
+        // What senders go by depends on the experiment too.
+        let change = bump(&mut transaction, "recommendations").await?;
         sqlx::query(
-            "INSERT INTO experiments (experiment_id, definition, created_at, updated_at) VALUES ($1, $2, $3, $3)
-             ON CONFLICT (experiment_id) DO UPDATE SET definition = excluded.definition, updated_at = excluded.updated_at",
+            "INSERT INTO experiments (experiment_id, definition, created_at, updated_at, change) VALUES ($1, $2, $3, $3, $4)
+             ON CONFLICT (experiment_id) DO UPDATE
+             SET definition = excluded.definition, updated_at = excluded.updated_at, change = excluded.change",
         )
         .bind(experiment.experiment.as_str())
         .bind(definition)
         .bind(self.now().as_microsecond())
+        .bind(change)
         .execute(&mut *transaction)
         .await
         .map_err(ControlError::query("storing an experiment"))?;
+        let guidance = read_guidance(&mut transaction, &experiment.experiment).await?;
         commit(transaction).await?;
+        if let Some((change, guidance)) = guidance {
+            self.watcher.publish(&experiment.experiment, change, Arc::new(guidance));
+        }
         Ok(old.is_none())
     }
 

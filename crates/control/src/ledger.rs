@@ -103,6 +103,8 @@ pub struct Settled {
     pub variant: Option<VariantName>,
     /// The recommendation that was followed.
     pub recommendation_id: Option<RecommendationId>,
+    /// Whether it carried the control because no recommendation held.
+    pub is_fallback: bool,
     /// The server's own words, of which the first 512 bytes are kept.
     pub reply: Option<String>,
     /// When.
@@ -155,6 +157,8 @@ pub struct Progress {
     pub in_doubt: u64,
     /// Passed over: refused by a rule, or not reachable.
     pub skipped: u64,
+    /// Of those accepted, refused and in doubt: how many carried the control because no recommendation held.
+    pub fallback: u64,
 }
 
 impl Control {
@@ -239,6 +243,7 @@ impl Control {
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
         let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
+        let mut fallbacks: BTreeMap<String, i64> = BTreeMap::new();
         let mut open_count = 0;
         for group in last.into_values().collect::<Vec<_>>().chunks(ROWS_PER_STATEMENT) {
             let open = read_states(&mut transaction, group.iter().map(|settled| &settled.message_id)).await?;
@@ -248,12 +253,19 @@ impl Control {
                 let counts = counts.entry(campaign.clone()).or_default();
                 *counts.entry(*state).or_default() -= 1;
                 *counts.entry(settled.outcome.state()).or_default() += 1;
+                // What was in doubt was counted when it came to be.
+                if settled.is_fallback && *state == LedgerState::Claimed {
+                    *fallbacks.entry(campaign.clone()).or_default() += 1;
+                }
             }
             open_count += group.len() as u64;
             update_settled(&mut transaction, &group).await?;
         }
         for (campaign, counts) in &counts {
             move_counts(&mut transaction, campaign, counts).await?;
+        }
+        for (campaign, count) in &fallbacks {
+            count_fallbacks(&mut transaction, campaign, *count).await?;
         }
         note_given(&mut transaction, given, self.now()).await?;
         commit(transaction).await?;
@@ -383,12 +395,12 @@ impl Control {
     /// # Errors
     /// [`ControlError::NotFound`] for an unknown campaign.
     pub async fn progress(&self, id: &CampaignId) -> Result<Progress, ControlError> {
-        let row: Option<(i64, i64, i64, i64, i64, i64, i64)> = sqlx::query_as(
+        let row: Option<(i64, i64, i64, i64, i64, i64, i64, i64)> = sqlx::query_as(
             "SELECT planned,
                  (SELECT coalesce(sum(s.row_count), 0) FROM slices s
                   WHERE s.campaign_id = c.campaign_id AND s.due <= $2
                       AND (s.plan_version = c.plan_version OR c.definition ->> 'triggered' IS TRUE)),
-                 claimed_count, accepted_count, refused_count, in_doubt_count, skipped_count
+                 claimed_count, accepted_count, refused_count, in_doubt_count, skipped_count, fallback_count
              FROM campaigns c WHERE campaign_id = $1",
         )
         .bind(id.as_str())
@@ -396,7 +408,7 @@ impl Control {
         .fetch_optional(&mut *self.reader().await)
         .await
         .map_err(ControlError::query("reading a campaign's progress"))?;
-        let (planned, due, claimed, accepted, refused, in_doubt, skipped) = row.ok_or_else(|| unknown(id))?;
+        let (planned, due, claimed, accepted, refused, in_doubt, skipped, fallback) = row.ok_or_else(|| unknown(id))?;
         Ok(Progress {
             planned: count(planned)?,
             due: count(due)?,
@@ -405,6 +417,7 @@ impl Control {
             refused: count(refused)?,
             in_doubt: count(in_doubt)?,
             skipped: count(skipped)?,
+            fallback: count(fallback)?,
         })
     }
 }
@@ -508,6 +521,16 @@ async fn move_counts(connection: &mut SqliteConnection, campaign: &str, counts: 
     .execute(connection)
     .await
     .map_err(ControlError::query("counting messages"))?;
+    Ok(())
+}
+
+async fn count_fallbacks(connection: &mut SqliteConnection, campaign: &str, count: i64) -> Result<(), ControlError> {
+    sqlx::query("UPDATE campaigns SET fallback_count = fallback_count + $2 WHERE campaign_id = $1")
+        .bind(campaign)
+        .bind(count)
+        .execute(connection)
+        .await
+        .map_err(ControlError::query("counting messages that carried the control"))?;
     Ok(())
 }
 

@@ -5,7 +5,15 @@ use crate::CampaignState::{Paused, Sending};
 use crate::testing::{World, at, campaign, campaign_id, claims, message_id, new_slices, sending_campaign};
 
 fn settled(id: &str, outcome: Settlement) -> Settled {
-    Settled { message_id: message_id(id), outcome, variant: None, recommendation_id: None, reply: None, at: at(9) }
+    Settled {
+        message_id: message_id(id),
+        outcome,
+        variant: None,
+        recommendation_id: None,
+        is_fallback: false,
+        reply: None,
+        at: at(9),
+    }
 }
 
 fn ids(keys: impl IntoIterator<Item = i64>) -> Vec<MessageId> {
@@ -267,4 +275,18 @@ async fn statements_on_the_ledger_look_messages_up() {
          UPDATE ledger SET state = v.state FROM v WHERE ledger.message_id = v.message_id",
     )
     .await;
+}
+
+#[tokio::test]
+async fn messages_that_carried_the_control_for_want_of_a_recommendation_are_counted_once() {
+    let world = World::new();
+    let control = world.open().await;
+    let id = sending_campaign(&control, &[(0, 100, 0)]).await;
+    claim(&control, "w1", 1..=3).await;
+    let fallback = |id: &str, outcome| Settled { is_fallback: true, ..settled(id, outcome) };
+    let group = [fallback("m1", Settlement::Accepted), fallback("m2", Settlement::InDoubt), settled("m3", Settlement::Accepted)];
+    control.settle(&group).await.unwrap();
+    control.settle(&group).await.unwrap();
+    control.settle(&[fallback("m2", Settlement::Accepted)]).await.unwrap();
+    assert_eq!(control.progress(&id).await.unwrap().fallback, 2);
 }

@@ -75,6 +75,7 @@ pub use outbox::{Enqueued, NewMessage, OutboxCount, OutboxEnd, OutboxRow, Outbox
 pub use permissions::{Permission, SentRow};
 pub use prices::PriceDrop;
 pub use receipts::{GivenId, PlacedReceipt, Receipt, ReceiptCount, SortedReceipts};
+pub use recommendations::NumberedRecommendation;
 pub use restored::mark_restored;
 pub use segments::{SegmentRow, SegmentUse};
 pub use slices::{Lease, NewSlice};

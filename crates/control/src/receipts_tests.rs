@@ -17,6 +17,7 @@ async fn settle(control: &Control, given: &[(i64, &str)]) {
         outcome: Settlement::Accepted,
         variant: None,
         recommendation_id: None,
+        is_fallback: false,
         reply: None,
         at: at(9),
     };

@@ -61,6 +61,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (15, include_str!("../migrations/0015_receipts.sql")),
     (17, include_str!("../migrations/0017_warm_ups.sql")),
     (18, include_str!("../migrations/0018_balanced.sql")),
+    (19, include_str!("../migrations/0019_recommendation_scopes.sql")),
 ];
 
 /// What control needs to open.
@@ -441,7 +442,7 @@ mod tests {
         let control = world.open().await;
         sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
         let error = Control::open(world.config()).await.err().unwrap();
-        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 18 }), "{error}");
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 19 }), "{error}");
     }
 
     #[tokio::test]

@@ -112,10 +112,13 @@ pub(crate) fn recommendation(id: &str, variant: &str, parent: Option<&str>) -> R
     Recommendation {
         id: RecommendationId::new(id).unwrap(),
         experiment_id: experiment_id("e"),
+        scope: vocabulary::RecommendationScope::default(),
         variant: VariantName::new(variant).unwrap(),
+        weights: Recommendation::all_to(&VariantName::new(variant).unwrap()),
         parent: parent.map(|parent| RecommendationId::new(parent).unwrap()),
         reason: "because".into(),
         readout_id: None,
+        valid_until: None,
         created_at: at(1),
     }
 }

@@ -1,10 +1,10 @@
 //! From an experiment as people write it to an answer they can act on: the spec and its checks, assignment, the readout
-//! of what was observed, and the recommendation that follows from a readout.
+//! of what was observed, the recommendation that follows from a readout, and what senders go by then.
 //!
 //! *Invariant:* this crate does no IO, reads no clock and draws no randomness: the same input gives the same bytes.
 //! *Invariant:* it knows moments, not events; `lake` makes [`Observations`] from events.
 //!
-//! Reading order: [`spec`], [`assign`], [`balance`], [`observe`], [`readout`], [`recommend`].
+//! Reading order: [`spec`], [`assign`], [`balance`], [`observe`], [`readout`], [`recommend`], [`guidance`].
 
 pub mod assign;
 pub mod balance;
@@ -12,6 +12,7 @@ mod check;
 mod doubt;
 mod error;
 mod estimate;
+pub mod guidance;
 pub mod observe;
 mod places;
 pub mod readout;
@@ -23,6 +24,7 @@ mod words;
 pub use assign::{Assigned, Assigner, in_share};
 pub use balance::{Balanced, CovariateBalance};
 pub use error::{ExperimentError, Problem};
+pub use guidance::{Advice, Fallback, Guidance};
 pub use observe::{ArmObservations, Funnel, Observations};
 pub use readout::{
     Answer, ArmSummary, Doubt, Estimate, GuardrailCheck, GuardrailState, Readout, Role, SampleRatio, Verdict, VerdictKind,

@@ -1,11 +1,11 @@
 //! From a readout to a recommendation.
 
-use vocabulary::{Recommendation, RecommendationId, Timestamp};
+use vocabulary::{Recommendation, RecommendationId, RecommendationScope, Timestamp};
 
 use crate::readout::{Readout, VerdictKind};
 
-/// What the senders should use after this readout. `None` when nothing would change: the verdict is undecided, or the
-/// variant is the current one already.
+/// What the senders should use for everybody after this readout. `None` when nothing would change: the verdict is undecided, or the
+/// variant is the current one already, for all and for as long as it may be.
 #[must_use]
 pub fn recommend(
     readout: &Readout,
@@ -14,14 +14,18 @@ pub fn recommend(
     now: Timestamp,
 ) -> Option<Recommendation> {
     let decided = readout.verdict.kind != VerdictKind::Undecided;
-    let changes = current.is_none_or(|current| current.variant != readout.verdict.variant);
+    let is_so = |current: &Recommendation| current.variant == readout.verdict.variant && current.is_decided();
+    let changes = !current.is_some_and(|current| is_so(current) && current.valid_until.is_none());
     (decided && changes).then(|| Recommendation {
         id,
         experiment_id: readout.experiment_id.clone(),
+        scope: RecommendationScope::default(),
         variant: readout.verdict.variant.clone(),
+        weights: Recommendation::all_to(&readout.verdict.variant),
         parent: current.map(|current| current.id.clone()),
         reason: readout.verdict.sentence.clone(),
         readout_id: Some(readout.id.clone()),
+        valid_until: None,
         created_at: now,
     })
 }
@@ -46,6 +50,9 @@ mod tests {
         assert_eq!((first.parent.clone(), first.readout_id.as_deref(), first.created_at), (None, Some("ro-1"), now));
         assert_eq!(first.reason, readout.verdict.sentence);
         assert_eq!(recommend(&readout, Some(&first), id("r2"), now), None, "nothing would change");
+
+        let until = Recommendation { valid_until: Some(now), ..first.clone() };
+        assert!(recommend(&readout, Some(&until), id("r2"), now).is_some(), "it holds for longer now");
 
         let manual = Recommendation { variant: VariantName::new("Womens E-Mail").unwrap(), id: id("r3"), ..first };
         let next = recommend(&readout, Some(&manual), id("r4"), now).unwrap();

@@ -1,10 +1,10 @@
 //! What a campaign needs before it can be planned: its experiment, the recommended variant, its audience.
 
 use control::{Control, SegmentUse};
-use experiment::Balanced;
+use experiment::{Balanced, Guidance};
 use jiff::Timestamp;
 use lake::{Audience, Group};
-use vocabulary::{Balance, Campaign, ContactKey, Experiment, Mode, SendHour, Variant, VariantName};
+use vocabulary::{Asker, Balance, Campaign, ContactKey, Experiment, Mode, SendHour, Variant, VariantName};
 
 use crate::{PlanningError, Sources};
 
@@ -15,34 +15,37 @@ pub struct Brief {
     pub campaign: Campaign,
     /// Its experiment.
     pub experiment: Experiment,
-    /// In [`Mode::Recommended`], the variant that counts.
+    /// In [`Mode::Recommended`], the variant whose hour and channel count: what is recommended for everybody, the control where that does
+    /// not hold.
     pub recommended: Option<Variant>,
     /// In [`Mode::Test`], the draw of the assignment that was kept for the experiment, where its groups are balanced.
     pub balanced: Option<Balanced>,
 }
 
 impl Brief {
-    /// Reads what the campaign refers to. A plan that is there already was made for the variant `planned_for`.
+    /// Reads what the campaign refers to, as it is at `now`. A plan that is there already was made for the variant `planned_for`.
     ///
     /// # Errors
-    /// [`PlanningError::Campaign`] where the experiment or its recommendation is missing.
-    pub async fn read(control: &Control, campaign: Campaign, planned_for: Option<&VariantName>) -> Result<Self, PlanningError> {
+    /// [`PlanningError::Campaign`] where the experiment is missing.
+    pub async fn read(
+        control: &Control,
+        campaign: Campaign,
+        planned_for: Option<&VariantName>,
+        now: Timestamp,
+    ) -> Result<Self, PlanningError> {
         let id = &campaign.experiment;
-        let experiment = control.experiment(id).await?.ok_or_else(|| {
+        let guidance = control.guidance(id).await?.ok_or_else(|| {
             PlanningError::Campaign(format!("experiment `{id}` does not exist; create it with `sendlab experiment apply`"))
         })?;
+        let experiment = guidance.experiment();
         let recommended = match (campaign.mode, planned_for) {
             (Mode::Test, _) => None,
             (Mode::Recommended, Some(name)) => experiment.variant(name).cloned(),
-            (Mode::Recommended, None) => {
-                let current = control.current(id).await?.ok_or_else(|| {
-                    PlanningError::Campaign(format!("experiment `{id}` has no recommendation yet; decide it first"))
-                })?;
-                experiment.variant(&current.variant).cloned()
-            }
+            (Mode::Recommended, None) => experiment.variant(recommended(&guidance, &campaign, now)).cloned(),
         };
         let is_balanced = experiment.balance.is_some() && campaign.mode == Mode::Test;
         let balanced = if is_balanced { control.balanced(id).await? } else { None };
+        let experiment = experiment.clone();
         Ok(Self { campaign, experiment, recommended, balanced })
     }
 
@@ -112,6 +115,13 @@ impl Brief {
         };
         Ok((audience, Some(used)))
     }
+}
+
+/// The variant that a campaign which follows the recommendation is planned for.
+#[must_use]
+pub fn recommended<'g>(guidance: &'g Guidance, campaign: &Campaign, now: Timestamp) -> &'g VariantName {
+    let asker = Asker { segment: campaign.segment.as_deref(), ..Asker::default() };
+    guidance.advice(asker, now).variant()
 }
 
 async fn named(from: Sources<'_>, query: Option<&str>, among: Option<&[ContactKey]>) -> Result<Audience, PlanningError> {

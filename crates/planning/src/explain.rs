@@ -135,7 +135,7 @@ impl Case {
         now: Timestamp,
     ) -> Result<Self, PlanningError> {
         let planned_for = plan.as_ref().and_then(|plan| plan.planned_for.as_ref());
-        let brief = Brief::read(from.control, campaign.clone(), planned_for).await?;
+        let brief = Brief::read(from.control, campaign.clone(), planned_for, now).await?;
         let (at, planned, habits) = match &plan {
             Some(PlanInForce { file, .. }) => {
                 let contacts = contacts.iter().copied().collect();

@@ -17,7 +17,7 @@ pub mod fate;
 pub mod hours;
 
 pub use balance::noted_draw;
-pub use brief::Brief;
+pub use brief::{Brief, recommended};
 pub use draft::Draft;
 pub use dry_run::{Counts, DryRun, Ruled, done_at, spread_over_days};
 pub use error::PlanningError;

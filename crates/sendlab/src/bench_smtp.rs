@@ -419,6 +419,7 @@ fn settled(claim: &NewClaim, outcome: HandOver) -> Settled {
         outcome: Settlement::Accepted,
         variant: claim.variant.clone(),
         recommendation_id: None,
+        is_fallback: false,
         reply,
         at: SystemClock.now(),
     }

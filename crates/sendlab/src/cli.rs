@@ -21,6 +21,7 @@ pub(crate) use crate::dkim_command::DkimCommand;
 pub(crate) use crate::mail_server::SmtpArgs;
 pub(crate) use crate::message_command::{MessageCommand, TemplateCommand};
 pub(crate) use crate::product_command::{ProductCommand, SnippetCommand};
+pub(crate) use crate::recommendation_command::RecommendationArgs;
 pub(crate) use crate::send_command::SendingArgs;
 pub(crate) use crate::sink_command::SinkArgs;
 pub(crate) use crate::test_send_command::TestSendArgs;
@@ -133,11 +134,9 @@ pub(crate) enum Command {
                             \"effect\": \"pause\"}]\nwith effect peak, care, pause or free; it replaces the days that were known."
     )]
     Calendar(CalendarArgs),
-    /// What the senders should use now for an experiment.
-    Recommendation {
-        /// The experiment.
-        experiment: String,
-    },
+    /// What the senders should use now for an experiment: for a market, a language, a segment, a contact; and deciding it in person.
+    #[command(after_help = crate::recommendation_command::HELP)]
+    Recommendation(RecommendationArgs),
     /// Ask the lake a question in SQL. Queries only: nothing can be changed.
     #[command(after_help = "Examples:\n  sendlab sql \"select variant, count(*) from assignments group by variant\"\n  \
                             sendlab sql \"select sum(amount_base_minor) from orders\" --as-of 2026-01-31T00:00:00Z")]

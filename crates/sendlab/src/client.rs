@@ -69,6 +69,21 @@ impl Client {
         self.send(Method::GET, path, "application/json", Vec::new()).await
     }
 
+    /// GET, answered as JSON; `None` where the server says that nothing changed.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn get_changed(&self, path: &str) -> anyhow::Result<Option<Value>> {
+        let (status, bytes) = self.request(Method::GET, path, "application/json", Vec::new()).await?;
+        if status == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        if !status.is_success() {
+            bail!(refusal(status, &bytes))
+        }
+        Ok(Some(serde_json::from_slice(&bytes).context("the server's answer is no JSON")?))
+    }
+
     /// Any request, answered as JSON.
     ///
     /// # Errors

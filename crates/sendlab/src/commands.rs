@@ -22,8 +22,8 @@ use crate::print::{self, say};
 use crate::server::{Server, Settings};
 use crate::{
     SystemClock, SystemIds, analyze, bench_codes, bench_plan, bench_smtp, certify, coupons_command, demo, dkim_command, import,
-    import_rows, lake_command, mail_server, master_key, message_command, product_command, send_command, sink_command,
-    stats_command, test_send_command,
+    import_rows, lake_command, mail_server, master_key, message_command, product_command, recommendation_command, send_command,
+    sink_command, stats_command, test_send_command,
 };
 
 /// How often a followed campaign is asked how far it is.
@@ -115,11 +115,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         Command::Template(command) => message_command::templates(client, command).await,
         Command::Message(command) => message_command::messages(client, command).await,
         Command::Trigger(command) => triggers(client, command).await,
-        Command::Recommendation { experiment } => {
-            let answer = client.get(&format!("/v1/recommendations/{}", segment(&experiment))).await?;
-            print::recommendation(&answer);
-            Ok(())
-        }
+        Command::Recommendation(args) => recommendation_command::run(client, args).await,
         Command::Sql(args) => sql(client, args).await,
         Command::WarmUps => {
             print::warm_ups(&client.get("/v1/warm-ups").await?);

@@ -31,6 +31,7 @@ mod master_key;
 mod message_command;
 mod print;
 mod product_command;
+mod recommendation_command;
 mod rules_folder;
 mod send_command;
 pub mod server;

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use crate::recommendation_command;
+
 /// Writes a line to standard output. A reader that went away (`| head`) is no failure.
 pub(crate) fn say(line: &str) {
     drop(writeln!(std::io::stdout().lock(), "{line}"));
@@ -86,7 +88,7 @@ pub(crate) fn trigger(row: &Value) {
     table(&["contact", "entry", "became true", "due", "outcome"], &entries.iter().map(cells).collect::<Vec<_>>());
 }
 
-fn word(value: &Value) -> String {
+pub(crate) fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".into(),
@@ -94,7 +96,7 @@ fn word(value: &Value) -> String {
     }
 }
 
-fn items(value: &Value) -> &[Value] {
+pub(crate) fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
@@ -181,18 +183,11 @@ fn balanced(balanced: &Value, heading: &str) {
     table(&["largest difference, in standard deviations", "draw 0", "drawn"], &rows);
 }
 
-pub(crate) fn recommendation(recommendation: &Value) {
-    say(&format!("Senders use: {}", word(&recommendation["variant"])));
-    say(&format!("  Because  {}", word(&recommendation["reason"])));
-    say(&format!("  Since    {}", word(&recommendation["created_at"])));
-    say(&format!("  Id       {} (replaces {})", word(&recommendation["id"]), word(&recommendation["parent"])));
-}
-
 pub(crate) fn decision(answer: &Value) {
     say(&word(&answer["readout"]["verdict"]["sentence"]));
     let moved = answer["changed"].as_bool() == Some(true);
     say(if moved { "The senders follow from now on." } else { "The recommendation stays as it was." });
-    recommendation(&answer["recommendation"]);
+    recommendation_command::print(&answer["recommendation"]);
 }
 
 pub(crate) fn segments(segments: &Value) {
@@ -283,6 +278,7 @@ pub(crate) fn campaign(row: &Value) {
         ("claimed", "Claimed", "being handed over now"),
         ("in_doubt", "In doubt", "cut off while being handed over; not sent again"),
         ("skipped", "Skipped", "unsubscribed or erased after planning"),
+        ("fallback", "Fallback", "carried the control because no recommendation held"),
     ];
     for (name, title, meaning) in lines {
         say(&format!("  {title:<9} {:>10}  {meaning}", count(&progress[name])));

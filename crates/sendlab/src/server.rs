@@ -196,6 +196,7 @@ impl Server {
 
         let door = Door { key: local_key(data, &control).await?, url };
         let api_settings = api::Settings { base_currency, sql_limits: settings.sql_limits, channels };
+        let stop = CancellationToken::new();
         let router = api::router(api::Parts {
             lake,
             control,
@@ -205,14 +206,13 @@ impl Server {
             rules: rules.clone(),
             sms,
             warm_ups,
+            feed: api::Feed::new(stop.clone()),
             settings: api_settings,
         });
-        let stop = CancellationToken::new();
         if let Some(folder) = settings.rules {
             tokio::spawn(rules_folder::follow(folder, rules.clone(), stop.clone()));
         }
-        let stopped = stop.clone().cancelled_owned();
-        let serving = tokio::spawn(api::serve(listener, router, stopped));
+        let serving = tokio::spawn(api::serve(listener, router, stop.clone().cancelled_owned()));
         write_private(&data.join("server.json"), &serde_json::to_vec(&door)?)?;
         Ok(Self { door, data: settings.data, workers, stop, serving })
     }

@@ -41,7 +41,7 @@ pub use message_template::MessageTemplate;
 pub use money::{Currency, Money, MoneyError};
 pub use product::{Offer, Product, ProductTranslation, Slot, SlotQuery};
 pub use rates::{Rate, RateSource, RateSpan, Rates, Ratio};
-pub use recommendation::Recommendation;
+pub use recommendation::{Asker, Recommendation, RecommendationScope, ScopeError};
 pub use send_hour::SendHour;
 pub use snippet::Snippet;
 pub use world::{Clock, Ids};

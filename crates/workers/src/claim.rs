@@ -6,17 +6,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use content::{Library, Slots};
 use control::{DrawnCoupon, Lease, LedgerState, NewClaim, Permission, RecipientRow, SentRow};
+use experiment::{Advice, Guidance};
 use jiff::{Timestamp, ToSpan};
 use lake::PlanRow;
 use planning::{Person, content_of, content_of_sent, message_facts, preferred};
 use policy::{Decision, SENDS_HOURS, Schedule, SentFact};
 use tokio::sync::watch;
 use vocabulary::{
-    Campaign, Channel, ContactKey, CouponCode, CouponPool, Experiment, MessageId, Money, Offer, Recommendation, RecommendationId,
-    Variant, VariantName,
+    Asker, Campaign, Channel, ContactKey, CouponCode, CouponPool, Experiment, MessageId, Money, Offer, Recommendation,
+    RecommendationId, Variant, VariantName,
 };
 
 use crate::warm_up::Full;
@@ -34,13 +36,29 @@ pub(crate) struct Job {
     /// The address of `campaign.from` alone.
     pub(crate) from: String,
     pub(crate) cost: Option<Money>,
-    pub(crate) recommendation: watch::Receiver<Option<Arc<Recommendation>>>,
+    /// What is recommended, as it changes.
+    pub(crate) guidance: watch::Receiver<Option<Arc<Guidance>>>,
+    /// Whether it was logged that no recommendation holds.
+    pub(crate) warned: AtomicBool,
 }
 
 impl Job {
     /// The pool that a variant's coupon is drawn from; none where its copy asks for none.
     pub(crate) fn pool_of(&self, variant: &Variant) -> Option<&CouponPool> {
         self.pools.get(variant.copy_name())
+    }
+
+    /// Who is asked about when a recommended variant is looked for.
+    pub(crate) fn asker<'a>(&'a self, market: Option<&'a str>, locale: Option<&'a str>) -> Asker<'a> {
+        Asker { market, locale, segment: self.campaign.segment.as_deref() }
+    }
+
+    /// Says once in the log that the control is sent because no recommendation holds; the campaign's status counts each message.
+    pub(crate) fn warn_of_fallback(&self, advice: &Advice<'_>) {
+        let Some(why) = advice.fallback() else { return };
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(campaign = %self.campaign.campaign, %why, "falling back to the control");
+        }
     }
 
     /// The channel of a message: its variant's, else the planned one.
@@ -63,6 +81,8 @@ pub(crate) struct Outgoing {
     pub(crate) recipient: RecipientRow,
     pub(crate) address: String,
     pub(crate) planned: Option<VariantName>,
+    /// The market it was planned for.
+    pub(crate) market: Option<String>,
     /// The products it shows.
     pub(crate) slots: Slots,
     /// What was rendered last, at the moment of handing over.
@@ -78,6 +98,11 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
+    /// Whether it carried the control because no recommendation held.
+    pub(crate) fn is_fallback(&self) -> bool {
+        self.planned.is_none() && matches!(self.sent, Some((_, None)))
+    }
+
     /// What was sent, or would have been, and the recommendation that was followed.
     pub(crate) fn variant_and_recommendation(&self) -> (Option<VariantName>, Option<RecommendationId>) {
         match &self.sent {
@@ -112,17 +137,23 @@ pub(crate) struct Claimed {
 
 /// Takes the group's messages for who holds the lease, less those that are taken, and asks the rules about each.
 pub(crate) async fn claim(parts: &Sending, lease: &Lease, job: &Job, rows: &[PlanRow]) -> Result<Claimed, WorkerError> {
-    let recommended = job.recommendation.borrow().as_ref().map(|recommendation| recommendation.variant.clone());
+    let now = parts.clock.now();
+    let guidance = job.guidance.borrow().clone();
+    let locales = locales(parts, guidance.as_deref(), rows).await?;
+    let recommended = |row: &PlanRow| {
+        let asker = job.asker(row.market.as_deref(), locales.get(&row.contact).map(String::as_str));
+        let guidance = guidance.as_deref().filter(|_| row.variant.is_none())?;
+        Some(guidance.advice(asker, now).pick(row.contact).variant.clone())
+    };
     // What was due before the store was brought back is not sent, so no code is drawn for it.
     let restored_at = parts.control.restored_at();
     let is_old = |row: &PlanRow| restored_at.is_some_and(|moment| row.due.is_some_and(|due| due <= moment));
     let are_old: Vec<bool> = rows.iter().map(is_old).collect();
     let new_claim = |(row, is_old): (&PlanRow, &bool)| {
-        let claim = new_claim(job, row, recommended.as_ref());
+        let claim = new_claim(job, row, recommended(row).as_ref());
         if *is_old { NewClaim { coupon_pool: None, ..claim } } else { claim }
     };
     let claims: Vec<NewClaim> = rows.iter().zip(&are_old).map(new_claim).collect();
-    let now = parts.clock.now();
     let taken = parts.control.claim_leased(lease, &claims, now).await?;
     let is_taken: HashSet<&MessageId> = taken.iter().collect();
     let (mut restored, mut cases) = (Vec::new(), Vec::with_capacity(taken.len()));
@@ -141,6 +172,22 @@ pub(crate) async fn claim(parts: &Sending, lease: &Lease, job: &Job, rows: &[Pla
             Err(error)
         }
     }
+}
+
+/// The languages of a group's contacts, where a recommendation that they may follow looks at it.
+async fn locales(
+    parts: &Sending,
+    guidance: Option<&Guidance>,
+    rows: &[PlanRow],
+) -> Result<HashMap<ContactKey, String>, WorkerError> {
+    let looks = |guidance: &Guidance| guidance.recommendations().any(|made| made.scope.locale.is_some());
+    let open = rows.iter().filter(|row| row.variant.is_none()).map(|row| row.contact);
+    let keys: Vec<ContactKey> = if guidance.is_some_and(looks) { open.collect() } else { Vec::new() };
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found = parts.control.recipients(&keys).await?.into_iter().map(|row| row.contact);
+    Ok(found.filter_map(|contact| Some((contact.key, contact.profile.language?))).collect())
 }
 
 /// A claimed message that is judged.
@@ -293,8 +340,8 @@ fn outgoing(parts: &Sending, job: &Job, case: &Case<'_>, recipient: RecipientRow
         (pool, drawn.map(|drawn| drawn.code.clone()))
     });
     let slots = Slots::fill(&job.campaign.slots, &row.picks, &facts.offers);
-    let (sent, dropped) = (None, None);
-    Outgoing { message_id, channel, recipient, address, planned, slots, sent, dropped, coupon, due, permission, sends }
+    let (market, sent, dropped) = (row.market.clone(), None, None);
+    Outgoing { message_id, channel, recipient, address, planned, market, slots, sent, dropped, coupon, due, permission, sends }
 }
 
 /// Whether another message counts for the caps of the own one: of those that are only claimed so far, the earlier ones do.

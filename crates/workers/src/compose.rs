@@ -8,12 +8,18 @@ use vocabulary::{Channel, CouponCode, Variant, VariantName};
 use crate::Sending;
 use crate::claim::{Dropped, Job, Outgoing, against};
 
-/// Makes a message, with the variant that is recommended right now. `None` takes it back, and `dropped` says why.
+/// Makes a message, with the variant that is recommended for its reader right now, or the control where nothing holds. `None` takes it back, and `dropped` says why.
 pub(crate) fn render(parts: &Sending, job: &Job, out: &mut Outgoing) -> Option<Vec<u8>> {
-    let current = job.recommendation.borrow().clone();
+    let guidance = job.guidance.borrow().clone();
     let (name, recommendation) = match &out.planned {
         Some(name) => (name.clone(), None),
-        None => (current.as_ref()?.variant.clone(), current),
+        None => {
+            let contact = &out.recipient.contact;
+            let asker = job.asker(out.market.as_deref(), contact.profile.language.as_deref());
+            let advice = guidance.as_ref()?.advice(asker, parts.clock.now());
+            job.warn_of_fallback(&advice);
+            (advice.pick(contact.key).variant.clone(), advice.followed().cloned())
+        }
     };
     match compose(parts, job, out, &name) {
         Ok(mail) => {

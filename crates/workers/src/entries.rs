@@ -27,7 +27,7 @@ const SOON: SignedDuration = SignedDuration::from_secs(60);
 /// Looks at a triggered campaign before it sends the first time.
 pub(crate) async fn begin(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<(), WorkerError> {
     use control::CampaignState::{Planning, Sending};
-    let brief = Brief::read(&parts.control, row.campaign.clone(), None).await?;
+    let brief = Brief::read(&parts.control, row.campaign.clone(), None, parts.clock.now()).await?;
     check(parts, config, &brief).await?;
     if brief.to_balance().is_some() {
         // Nobody is known beforehand, and who is assigned a variant keeps it: no later campaign chooses another draw.
@@ -48,7 +48,7 @@ pub(crate) async fn plan(parts: &Parts, config: &Config, row: &CampaignRow) -> R
         }
         return Ok(());
     }
-    let brief = Arc::new(Brief::read(&parts.control, campaign.clone(), None).await?);
+    let brief = Arc::new(Brief::read(&parts.control, campaign.clone(), None, parts.clock.now()).await?);
     let Decided { mut rows, outcome } = decide(parts, &brief, entries, now).await?;
     let picked = picked(parts, campaign, || sent(&rows), now).await?;
     rows.iter_mut().for_each(|row| row.picks = picked.of(row.contact));

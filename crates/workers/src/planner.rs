@@ -74,16 +74,17 @@ async fn step(parts: &Parts, config: &Config) -> Result<(), WorkerError> {
     Ok(())
 }
 
-/// When a new recommendation names another hour or channel, what is not yet handed over is planned anew.
+/// When what is recommended for everybody names another hour or channel, what is not yet handed over is planned anew. Where nothing
+/// holds, that is the control.
 async fn replan_if_hour_moved(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<(), WorkerError> {
-    let Some(current) = parts.control.current(&row.campaign.experiment).await? else { return Ok(()) };
+    let Some(guidance) = parts.control.guidance(&row.campaign.experiment).await? else { return Ok(()) };
+    let current = planning::recommended(&guidance, &row.campaign, parts.clock.now());
     let planned_for = parts.control.plan_in_force(&row.campaign.campaign).await?.and_then(|plan| plan.planned_for);
-    if planned_for.as_ref() == Some(&current.variant) {
+    if planned_for.as_ref() == Some(current) {
         return Ok(());
     }
-    let Some(experiment) = parts.control.experiment(&row.campaign.experiment).await? else { return Ok(()) };
-    let way = |name: &VariantName| experiment.variant(name).map(|variant| (variant.send_hour, variant.channel));
-    if planned_for.as_ref().and_then(way) == way(&current.variant) {
+    let way = |name: &VariantName| guidance.experiment().variant(name).map(|variant| (variant.send_hour, variant.channel));
+    if planned_for.as_ref().and_then(way) == way(current) {
         return Ok(());
     }
     compile(parts, config, row).await
@@ -92,7 +93,7 @@ async fn replan_if_hour_moved(parts: &Parts, config: &Config, row: &CampaignRow)
 /// Makes the campaign's next plan and puts it in force.
 async fn compile(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<(), WorkerError> {
     let (campaign, version) = (&row.campaign, row.plan_version + 1);
-    let brief = Arc::new(Brief::read(&parts.control, campaign.clone(), None).await?);
+    let brief = Arc::new(Brief::read(&parts.control, campaign.clone(), None, parts.clock.now()).await?);
     check(parts, config, &brief).await?;
     let file = plan_file(&config.plans, campaign, &version.to_string());
     if !file.exists() {

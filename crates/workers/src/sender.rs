@@ -7,6 +7,7 @@
 //! even begun ([`crate::begun`]) is sent again, and one that was begun is *in doubt*: marketing in doubt is not sent again.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -108,7 +109,8 @@ pub(crate) async fn recover(parts: &Sending, config: &Config) -> Result<Shared, 
         }
         let reply = Some(FOUND.to_owned());
         let (variant, recommendation_id) = (row.variant, row.recommendation_id);
-        settled.push(Settled { message_id: row.message_id, outcome, variant, recommendation_id, reply, at: now });
+        let message_id = row.message_id;
+        settled.push(Settled { message_id, outcome, variant, recommendation_id, is_fallback: false, reply, at: now });
     }
     if !settled.is_empty() || !unsent.is_empty() {
         let in_doubt = settled.iter().filter(|row| row.outcome == Settlement::InDoubt).count();
@@ -245,10 +247,10 @@ impl Sender {
             .campaign
             .cost
             .map(|major| Money { minor: (major * base.minor_per_major() as f64).round() as i64, currency: base });
-        let recommendation = self.parts.control.watch(&row.campaign.experiment).await?;
-        let (plan_version, campaign) = (row.plan_version, row.campaign);
+        let guidance = self.parts.control.watch(&row.campaign.experiment).await?;
+        let (plan_version, campaign, warned) = (row.plan_version, row.campaign, AtomicBool::new(false));
         let pools = pools(&campaign, &libraries);
-        let job = Arc::new(Job { plan_version, campaign, experiment, libraries, pools, from, cost, recommendation });
+        let job = Arc::new(Job { plan_version, campaign, experiment, libraries, pools, from, cost, guidance, warned });
         self.jobs.insert(id.clone(), job.clone());
         Ok(Some(job))
     }
@@ -474,7 +476,8 @@ impl Ended {
             at,
         ));
         let (variant, recommendation_id) = out.variant_and_recommendation();
-        self.settled.push(Settled { message_id, outcome, variant, recommendation_id, reply: Some(reply), at });
+        let (is_fallback, reply) = (out.is_fallback(), Some(reply));
+        self.settled.push(Settled { message_id, outcome, variant, recommendation_id, is_fallback, reply, at });
     }
 
     /// A message that was claimed after the store was brought back, and may have been handed over before.
@@ -482,7 +485,7 @@ impl Ended {
         self.events.push(doubt(&row, RESTORED, at));
         let LedgerRow { message_id, variant, recommendation_id, .. } = row;
         let (outcome, reply) = (Settlement::InDoubt, Some(RESTORED.to_owned()));
-        self.settled.push(Settled { message_id, outcome, variant, recommendation_id, reply, at });
+        self.settled.push(Settled { message_id, outcome, variant, recommendation_id, is_fallback: false, reply, at });
     }
 
     /// A message that was not offered, because it cannot be made or a rule is against it.
@@ -495,7 +498,8 @@ impl Ended {
                 return self.release.push(message_id);
             }
         };
-        self.settled.push(Settled { message_id, outcome, variant, recommendation_id: None, reply: Some(reply), at });
+        let reply = Some(reply);
+        self.settled.push(Settled { message_id, outcome, variant, recommendation_id: None, is_fallback: false, reply, at });
     }
 
     /// First the log, then the ledger: a crash in between is settled from the log. Doing it twice is harmless.

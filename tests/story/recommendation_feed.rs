@@ -1,0 +1,150 @@
+//! Senders that are not ours: an OpenFeature client reads what is recommended, and a change reaches a long poll and a stream within a
+//! second. A campaign whose recommendation does not hold any more sends the control, and says so.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use sendlab::Client;
+use sendlab::server::Door;
+use serde_json::{Value, json};
+use simulator::sink::{Sink, SinkConfig};
+
+use crate::support::{PATIENCE, door, landed, python, run, sendlab, serve, sql, until, workspace};
+
+/// What the issue of recommendations promises for a changed one.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
+
+async fn send(client: &Client, method: Method, path: &str, body: Value) -> Value {
+    let sent = client.send(method, path, "application/json", body.to_string().into_bytes()).await;
+    sent.unwrap_or_else(|error| panic!("{path}: {error:#}"))
+}
+
+async fn put_experiment(client: &Client) {
+    let experiment = json!({
+        "experiment": "subject", "factors": ["copy"], "primary": "clicked",
+        "variants": [{ "name": "plain" }, { "name": "warm" }],
+        "metrics": [{ "name": "clicked", "outcome": "click", "measure": "occurred" }],
+    });
+    send(client, Method::PUT, "/v1/experiments", experiment).await;
+}
+
+async fn recommend(client: &Client, decision: Value) -> Value {
+    send(client, Method::POST, "/v1/recommendations/subject", decision).await
+}
+
+/// What OpenFeature's own client resolves.
+async fn resolved(door: &Door, flag: &str, market: &str) -> Value {
+    let script = workspace().join("tests/support/openfeature_client.py");
+    let mut command = Command::new(python());
+    command.arg(script).args([&door.url, &door.key, flag, "kim", market]);
+    // The client waits for the server, which must go on meanwhile.
+    let line = tokio::task::spawn_blocking(move || run(&mut command)).await.expect("the client runs");
+    serde_json::from_str(&line).expect("the client prints JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_openfeature_client_reads_what_is_recommended() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (_server, client) = serve(&data, None).await;
+    put_experiment(&client).await;
+    let door = door(&data);
+    let none = resolved(&door, "subject", "FR").await;
+    assert_eq!((&none["value"], &none["metadata"]["fallback"]), (&json!("plain"), &json!(true)), "{none}");
+    let all = recommend(&client, json!({ "variant": "warm", "reason": "It sells more." })).await;
+    recommend(&client, json!({ "variant": "plain", "market": "DE", "reason": "Not in Germany." })).await;
+    let french = resolved(&door, "subject", "FR").await;
+    assert_eq!((&french["value"], &french["variant"], &french["reason"]), (&json!("warm"), &json!("warm"), &json!("STATIC")));
+    assert_eq!(french["metadata"]["recommendation_id"], all["id"], "{french}");
+    let german = resolved(&door, "subject", "DE").await;
+    assert_eq!((&german["value"], &german["reason"]), (&json!("plain"), &json!("TARGETING_MATCH")), "{german}");
+    let unknown = resolved(&door, "nothing", "DE").await;
+    assert_eq!((&unknown["value"], &unknown["error"]), (&json!("the code's own"), &json!("FLAG_NOT_FOUND")), "{unknown}");
+    let shown = run(sendlab(&data).args(["recommendation", "subject", "--market", "DE"]));
+    assert!(shown.contains("Senders use: plain") && shown.contains("market DE"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_reaches_a_long_poll_and_a_stream_within_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (_server, client) = serve(&data, None).await;
+    put_experiment(&client).await;
+    let first = recommend(&client, json!({ "variant": "plain", "reason": "To begin with." })).await;
+    let Door { url, key } = door(&data);
+    let http = reqwest::Client::new();
+    let get = |path: &str| http.get(format!("{url}/v1/recommendations/subject{path}")).bearer_auth(&key);
+
+    let mut stream = get("/events").send().await.unwrap();
+    let current = next_event(&mut stream).await;
+    assert_eq!(current["id"], first["id"], "the stream begins with what is current");
+    let poll = get(&format!("?wait_seconds=60&after={}", first["id"].as_str().unwrap())).send();
+    let poll = tokio::spawn(async move { (poll.await.unwrap().json::<Value>().await.unwrap(), Instant::now()) });
+    let told = tokio::spawn(async move { (next_event(&mut stream).await, Instant::now()) });
+
+    let changed_at = Instant::now();
+    let second = recommend(&client, json!({ "variant": "warm", "parent": first["id"], "reason": "It sells more." })).await;
+    for (who, heard) in [("the long poll", poll), ("the stream", told)] {
+        let (news, heard_at) = tokio::time::timeout(PATIENCE, heard).await.expect("the change is heard").unwrap();
+        assert_eq!((&news["id"], &news["variant"]), (&second["id"], &json!("warm")), "{who}");
+        let after = heard_at.duration_since(changed_at);
+        assert!(after < HEARD_WITHIN, "{who} heard after {after:?}");
+    }
+}
+
+/// The data of the next event of a stream.
+async fn next_event(stream: &mut reqwest::Response) -> Value {
+    let mut text = String::new();
+    loop {
+        let chunk = tokio::time::timeout(PATIENCE, stream.chunk()).await.expect("the stream goes on").unwrap();
+        text += std::str::from_utf8(&chunk.expect("the stream has no end")).unwrap();
+        // Whole events only: a comment has no data.
+        let whole = text.rsplit_once("\n\n").map_or("", |(whole, _)| whole);
+        if let Some(data) = whole.lines().find_map(|line| line.strip_prefix("data:")) {
+            return serde_json::from_str(data.trim()).expect("the data is JSON");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_without_a_recommendation_that_holds_sends_the_control_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sink, mut mails) = Sink::start(SinkConfig::default()).await.unwrap();
+    let (_server, client) = serve(&folder.path().join("data"), Some(sink.address().port())).await;
+    let people = [("kim", "GB"), ("lee", "GB"), ("mia", "DE")].map(|(key, country)| {
+        let email = format!("{key}@example.test");
+        json!({ "key": key, "email": email, "email_consent": "double_opt_in", "country": country }).to_string() + "\n"
+    });
+    client.lines("/v1/contacts", people.concat().into_bytes()).await.unwrap();
+    put_experiment(&client).await;
+    let german = recommend(&client, json!({ "variant": "warm", "market": "DE", "reason": "It sells more there." })).await;
+    let copy = |subject: &str| json!({ "subject": subject, "html": "<p>Hello</p>", "text": "Hello" });
+    let campaign = json!({
+        "campaign": "rest", "experiment": "subject", "mode": "recommended", "from": "news@shop.example",
+        "content": { "plain": copy("plain"), "warm": copy("warm") },
+    });
+    send(&client, Method::PUT, "/v1/campaigns", campaign).await;
+    send(&client, Method::POST, "/v1/campaigns/rest/start", json!({})).await;
+    let mut subjects = Vec::new();
+    for _ in 0..people.len() {
+        let mail = tokio::time::timeout(PATIENCE, mails.recv()).await.expect("mails come").expect("the mail server runs");
+        let raw = String::from_utf8(mail.raw).expect("the head of a mail is ASCII");
+        let subject = raw.lines().find_map(|line| line.strip_prefix("Subject: ")).expect("a mail has a subject").to_owned();
+        subjects.push((mail.to[0].clone(), subject));
+    }
+    subjects.sort();
+    let expect = [("kim@example.test", "plain"), ("lee@example.test", "plain"), ("mia@example.test", "warm")];
+    assert_eq!(subjects, expect.map(|(to, subject)| (to.to_owned(), subject.to_owned())));
+    let done =
+        until("the campaign to end", async || client.get("/v1/campaigns/rest").await.ok().filter(|row| row["state"] == "done"))
+            .await;
+    assert_eq!((&done["progress"]["accepted"], &done["progress"]["fallback"]), (&json!(3), &json!(2)), "{done}");
+    landed(&client).await;
+    let rows = sql(&client, "select variant, recommendation_id, count(*) as n from messages group by 1, 2 order by 1").await;
+    let expect = json!([
+        { "variant": "plain", "recommendation_id": null, "n": 2 },
+        { "variant": "warm", "recommendation_id": german["id"], "n": 1 },
+    ]);
+    assert_eq!(json!(rows), expect, "the lake says which message followed what");
+}
