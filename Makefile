@@ -31,6 +31,7 @@ bench: $(CACHE)/bench-venv/ready bench-lake bench-audience
 	$(CARGO_TARGET_DIR)/release/sendlab certify
 	$(CARGO_TARGET_DIR)/release/sendlab bench smtp
 	$(CARGO_TARGET_DIR)/release/sendlab bench codes
+	$(CARGO_TARGET_DIR)/release/sendlab bench recommendations
 
 # 20,000,000 deliveries give 28 million events: 8 GB of lines and 1 GB in each of two lakes.
 DELIVERIES ?= 20000000

@@ -9,6 +9,7 @@ use vocabulary::Timestamp;
 
 pub(crate) use crate::bench_codes::BenchCodesArgs;
 pub(crate) use crate::bench_plan::BenchPlanArgs;
+pub(crate) use crate::bench_recommendations::BenchRecommendationsArgs;
 pub(crate) use crate::bench_smtp::BenchSmtpArgs;
 pub(crate) use crate::cli_analyze::{AnalyzeArgs, AskedMetric, CertifyArgs, MetricValue};
 pub(crate) use crate::cli_audience::{FormCommand, SegmentCommand, TriggerCommand};
@@ -477,6 +478,9 @@ pub(crate) enum BenchCommand {
     /// How long a plan takes, and how much memory, for an audience of any size.
     #[command(after_help = "Nothing is sent.\nExample:\n  sendlab bench plan --contacts 1000000 --keep /tmp/audience")]
     Plan(BenchPlanArgs),
+    /// How fast it is answered what to send, beside a bare handler.
+    #[command(after_help = "Example:\n  sendlab bench recommendations --connections 16")]
+    Recommendations(BenchRecommendationsArgs),
 }
 
 #[derive(Debug, Subcommand)]

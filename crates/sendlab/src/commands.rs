@@ -21,9 +21,9 @@ use crate::import_rows::Asked;
 use crate::print::{self, say};
 use crate::server::{Server, Settings};
 use crate::{
-    SystemClock, SystemIds, analyze, bench_codes, bench_plan, bench_smtp, certify, coupons_command, demo, dkim_command, import,
-    import_rows, lake_command, mail_server, master_key, message_command, product_command, recommendation_command, send_command,
-    sink_command, stats_command, test_send_command,
+    SystemClock, SystemIds, analyze, bench_codes, bench_plan, bench_recommendations, bench_smtp, certify, coupons_command, demo,
+    dkim_command, import, import_rows, lake_command, mail_server, master_key, message_command, product_command,
+    recommendation_command, send_command, sink_command, stats_command, test_send_command,
 };
 
 /// How often a followed campaign is asked how far it is.
@@ -66,6 +66,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Bench(BenchCommand::Smtp(args)) => bench_smtp::run(&args).await,
         Command::Bench(BenchCommand::Codes(args)) => bench_codes::run(&args).await,
         Command::Bench(BenchCommand::Plan(args)) => bench_plan::run(&args).await,
+        Command::Bench(BenchCommand::Recommendations(args)) => bench_recommendations::run(&args).await,
         Command::Analyze(args) => analyze::run(&args).await,
         Command::Certify(args) => certify::run(&args).await,
         Command::Import(ImportCommand::Events(args)) if args.file.dry_run => import_rows::dry_run(&Asked::events(&args)?).await,

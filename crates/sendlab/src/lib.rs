@@ -7,6 +7,7 @@
 mod analyze;
 mod bench_codes;
 mod bench_plan;
+mod bench_recommendations;
 mod bench_smtp;
 mod certify;
 pub mod cli;
