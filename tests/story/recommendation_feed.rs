@@ -1,16 +1,17 @@
 //! Senders that are not ours: an OpenFeature client reads what is recommended, and a change reaches a long poll and a stream within a
-//! second. A campaign whose recommendation does not hold any more sends the control, and says so.
+//! second, and a webhook too, until it listens. A campaign whose recommendation does not hold any more sends the control, and says so.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use sendlab::Client;
 use sendlab::server::Door;
 use serde_json::{Value, json};
 use simulator::sink::{Sink, SinkConfig};
 
-use crate::support::{PATIENCE, door, landed, python, run, sendlab, serve, sql, until, workspace};
+use crate::support::{PATIENCE, door, landed, python, run, sendlab, serve, sql, started, until, workspace};
 
 /// What the issue of recommendations promises for a changed one.
 const HEARD_WITHIN: Duration = Duration::from_secs(1);
@@ -147,4 +148,69 @@ async fn a_campaign_without_a_recommendation_that_holds_sends_the_control_and_sa
         { "variant": "warm", "recommendation_id": german["id"], "n": 1 },
     ]);
     assert_eq!(json!(rows), expect, "the lake says which message followed what");
+}
+
+/// What a receiver got: `webhook-id`, `webhook-timestamp`, `webhook-signature`, and the body.
+type Call = (Vec<String>, String);
+
+/// A receiver that fails the first time.
+async fn receiver() -> (String, tokio::sync::mpsc::Receiver<Call>) {
+    let (sender, calls) = tokio::sync::mpsc::channel(10);
+    let first = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let handler = move |headers: axum::http::HeaderMap, body: String| {
+        let (sender, fails) = (sender.clone(), first.swap(false, std::sync::atomic::Ordering::Relaxed));
+        async move {
+            let named = |name: &str| headers[name].to_str().expect("a header is text").to_owned();
+            let named = ["webhook-id", "webhook-timestamp", "webhook-signature"].map(named).to_vec();
+            sender.send((named, body)).await.expect("the test runs");
+            if fails { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }
+        }
+    };
+    let router = axum::Router::new().route("/hook", axum::routing::post(handler));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, calls)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_hears_of_a_change_signed_and_again_until_it_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut command = sendlab(&data);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--webhook-loopback"]);
+    let (_server, client) = started(&mut command, &data).await;
+    put_experiment(&client).await;
+    let (url, mut calls) = receiver().await;
+    let shown = run(sendlab(&data).args(["webhook", "put", "shop", &url]));
+    let secret = shown.split_whitespace().find(|word| word.starts_with("whsec_")).expect("the secret is shown").to_owned();
+    let made = recommend(&client, json!({ "variant": "warm", "reason": "It sells more." })).await;
+    let mut next = async || tokio::time::timeout(PATIENCE, calls.recv()).await.expect("it is called").expect("the receiver runs");
+    let (first, (headers, body)) = (next().await, next().await);
+    assert_eq!((&headers[0], &body), (&first.0[0], &first.1), "the same news, told again");
+    let news: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&news["type"], &news["data"]), (&json!("recommendation.changed"), &made));
+    assert_eq!(verified(&secret, &headers, &body).await, "recommendation.changed", "by a library that is not ours");
+    let row = until("the webhook to have heard", async || {
+        let row = client.get("/v1/webhooks").await.ok()?[0].clone();
+        (row["waiting"] == 0).then_some(row)
+    })
+    .await;
+    assert_eq!((&row["state"], &row["last_error"]), (&json!("well"), &json!("it answered 500 Internal Server Error")), "{row}");
+}
+
+/// What the library of Standard Webhooks says of a call.
+async fn verified(secret: &str, headers: &[String], body: &str) -> String {
+    let names = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+    let headers: serde_json::Map<String, Value> =
+        names.into_iter().zip(headers).map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    let lines = format!("{}\n{}\n{}\n", json!(secret), json!(headers), json!(body));
+    let script = workspace().join("tests/support/webhook_verify.py");
+    let mut command = Command::new(python());
+    command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = command.spawn().expect("Python starts");
+    process.stdin.take().expect("stdin is piped").write_all(lines.as_bytes()).expect("the script reads");
+    let output = process.wait_with_output().expect("the script ends");
+    assert!(output.status.success(), "the signature does not verify");
+    String::from_utf8(output.stdout).expect("the script prints text").trim().to_owned()
 }

@@ -63,6 +63,7 @@ mod tracking;
 mod triggers;
 pub mod views;
 mod warm_ups;
+mod webhooks;
 mod weights;
 
 use std::sync::{Arc, OnceLock};
@@ -129,6 +130,8 @@ pub struct Settings {
     pub sql_limits: SqlLimits,
     /// The channels by which something can be sent.
     pub channels: &'static [Channel],
+    /// Whether webhooks may lead to this machine.
+    pub webhook_loopback: bool,
 }
 
 /// The server as a router, ready to be served.
@@ -178,6 +181,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             snippets::reading(),
             messages::reading(),
             receipts::reading(),
+            webhooks::reading(),
             sql::routes(),
             statistics::routes(),
         ];
@@ -193,6 +197,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             rates::routes(),
             experiments::managing(),
             recommendations::managing(),
+            webhooks::managing(),
             campaigns::managing(),
             test_sends::routes(),
             coupons::managing(),

@@ -120,7 +120,7 @@ impl Server {
             keys.insert(*scope, control.create_key(scope.as_str(), &[*scope]).await.unwrap().secret);
         }
         let links = Arc::new(Links::new([9; 32], "http://test.example"));
-        let settings = Settings { base_currency, sql_limits, channels: &[Channel::Email] };
+        let settings = Settings { base_currency, sql_limits, channels: &[Channel::Email], webhook_loopback: false };
         let rules = Arc::new(policy::InForce::new(policy::Rules::embedded().unwrap()));
         let stop = CancellationToken::new();
         let (shared_lake, shared_control, shared_links) = (Arc::clone(&lake), Arc::clone(&control), Arc::clone(&links));

@@ -7,7 +7,7 @@
 //! *Invariant:* only this crate knows SQL rows. No address is in clear in the file. What was acknowledged is synced to disk.
 //!
 //! Reading order: `store` (the file and who may write), `keys`, `vault`, `contact_check`, `contact_store`,
-//! `contacts`, `consents`, `suppressions`, `permissions`, `known`, `experiments`, `balanced`, `recommendations`,
+//! `contacts`, `consents`, `suppressions`, `permissions`, `known`, `experiments`, `balanced`, `recommendations`, `webhooks`,
 //! `segments`, `campaigns`, `edits`, `slices`, `ledger`, `coupons`, `snippets`, `products`, `outbox`, `test_sends`, `receipts`, `warm_ups`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed), `copy` and `restored` (for backups).
 
@@ -53,6 +53,7 @@ mod triggers;
 mod vault;
 mod warm_ups;
 mod watcher;
+mod webhooks;
 mod whom;
 
 pub use attributes::{AttributeRow, AttributeType};
@@ -86,3 +87,4 @@ pub use test_sends::{MadeMessage, NewTest, TestRow};
 pub use trigger_states::{Evaluation, FiringRow, StoredState};
 pub use triggers::{Cursor, TriggerCounts, TriggerRow};
 pub use warm_ups::{Allowance, Granted, WarmUpDay};
+pub use webhooks::{DueWebhook, WebhookRow};

@@ -61,7 +61,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (15, include_str!("../migrations/0015_receipts.sql")),
     (17, include_str!("../migrations/0017_warm_ups.sql")),
     (18, include_str!("../migrations/0018_balanced.sql")),
-    (19, include_str!("../migrations/0019_recommendation_scopes.sql")),
+    (19, include_str!("../migrations/0019_recommendations.sql")),
 ];
 
 /// What control needs to open.

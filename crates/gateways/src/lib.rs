@@ -6,7 +6,8 @@
 //!
 //! Reading order: [`mime`] (a rendered copy becomes the bytes of a mail), [`dkim`] (and is signed), [`smtp`] (the lane that sends them), `session`
 //! (one connection), `wire` (the bytes below it), [`pace`] (how fast destinations take them), [`warm_up`] (how much a new domain sends a day). Beside it [`sms`] (what a way out for text messages does), [`sms_config`] (which
-//! one is taken), `http_sms` (any provider, by templates), [`sms_receipt`] (what it tells later), `twilio`.
+//! one is taken), `http_sms` (any provider, by templates), [`sms_receipt`] (what it tells later), `twilio`. And [`webhook`] (news for addresses of
+//! customers).
 
 mod batch;
 pub mod dkim;
@@ -28,6 +29,7 @@ mod sms_template;
 pub mod smtp;
 mod twilio;
 pub mod warm_up;
+pub mod webhook;
 mod wire;
 
 pub use dkim::{Dkim, DkimKey, DkimKind, new_dkim_key};
@@ -40,3 +42,4 @@ pub use sms_config::{SmsConfig, SmsRoute};
 pub use sms_receipt::{ReceiptRequest, ReceiptStatus, SmsReceipt};
 pub use smtp::{Envelope, HandOver, MESSAGES_PER_CONNECTION_MAX, Patience, Security, SmtpConfig, SmtpLane};
 pub use warm_up::{WarmUp, WarmUps};
+pub use webhook::{WebhookCall, WebhookSecret, Webhooks, check_webhook_url};

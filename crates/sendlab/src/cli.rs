@@ -26,6 +26,7 @@ pub(crate) use crate::recommendation_command::RecommendationArgs;
 pub(crate) use crate::send_command::SendingArgs;
 pub(crate) use crate::sink_command::SinkArgs;
 pub(crate) use crate::test_send_command::TestSendArgs;
+pub(crate) use crate::webhook_command::{WebhookArgs, WebhookCommand};
 
 /// Amounts are compared in this currency where nothing else is said.
 pub const BASE_CURRENCY_DEFAULT: &str = "USD";
@@ -138,6 +139,9 @@ pub(crate) enum Command {
     /// What the senders should use now for an experiment: for a market, a language, a segment, a contact; and deciding it in person.
     #[command(after_help = crate::recommendation_command::HELP)]
     Recommendation(RecommendationArgs),
+    /// Addresses of your own that hear of each recommendation (webhooks).
+    #[command(subcommand, after_help = crate::webhook_command::HELP)]
+    Webhook(WebhookCommand),
     /// Ask the lake a question in SQL. Queries only: nothing can be changed.
     #[command(after_help = "Examples:\n  sendlab sql \"select variant, count(*) from assignments group by variant\"\n  \
                             sendlab sql \"select sum(amount_base_minor) from orders\" --as-of 2026-01-31T00:00:00Z")]
@@ -346,6 +350,8 @@ pub(crate) struct ServeArgs {
     pub(crate) land_after_ms: u64,
     #[command(flatten)]
     pub(crate) smtp: SmtpArgs,
+    #[command(flatten)]
+    pub(crate) webhooks: WebhookArgs,
     /// The name of this process, unique among processes that send from the same control store.
     #[arg(long, default_value = "sender")]
     pub(crate) name: String,

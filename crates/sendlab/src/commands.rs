@@ -23,7 +23,7 @@ use crate::server::{Server, Settings};
 use crate::{
     SystemClock, SystemIds, analyze, bench_codes, bench_plan, bench_recommendations, bench_smtp, certify, coupons_command, demo,
     dkim_command, import, import_rows, lake_command, mail_server, master_key, message_command, product_command,
-    recommendation_command, send_command, sink_command, stats_command, test_send_command,
+    recommendation_command, send_command, sink_command, stats_command, test_send_command, webhook_command,
 };
 
 /// How often a followed campaign is asked how far it is.
@@ -117,6 +117,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         Command::Message(command) => message_command::messages(client, command).await,
         Command::Trigger(command) => triggers(client, command).await,
         Command::Recommendation(args) => recommendation_command::run(client, args).await,
+        Command::Webhook(command) => webhook_command::run(client, command).await,
         Command::Sql(args) => sql(client, args).await,
         Command::WarmUps => {
             print::warm_ups(&client.get("/v1/warm-ups").await?);
@@ -168,6 +169,7 @@ async fn serve(place: &Place, args: ServeArgs) -> anyhow::Result<()> {
         slow_query: Duration::from_millis(args.slow_query_ms),
         rules: args.rules,
         retention: args.keep,
+        webhook_loopback: args.webhooks.webhook_loopback,
         ..settings(place)?
     };
     let sends = settings.smtp.is_some() || !settings.smtp_of.is_empty() || !settings.sms.routes().is_empty();

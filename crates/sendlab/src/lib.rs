@@ -39,6 +39,7 @@ pub mod server;
 mod sink_command;
 mod stats_command;
 mod test_send_command;
+mod webhook_command;
 mod world;
 
 pub use client::Client;

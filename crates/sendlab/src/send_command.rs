@@ -71,6 +71,7 @@ pub(crate) async fn run(place: &Place, args: SendingArgs) -> anyhow::Result<()> 
         lanes: usize::from(args.smtp.smtp_lanes),
         name: args.name,
         campaigns: true,
+        webhook_loopback: false,
         land_after: workers::LAND_AFTER,
         boot: boot(),
     };

@@ -71,6 +71,8 @@ pub struct Settings {
     pub rules: Option<PathBuf>,
     /// How long events are kept.
     pub retention: Vec<lake::Retention>,
+    /// Whether webhooks may lead to this machine.
+    pub webhook_loopback: bool,
 }
 
 /// Where exchange rates come from.
@@ -111,6 +113,7 @@ impl Settings {
             slow_query: Duration::from_secs(1),
             rules: None,
             retention: Vec::new(),
+            webhook_loopback: false,
         }
     }
 }
@@ -174,13 +177,9 @@ impl Server {
             warm_ups: Arc::new(settings.warm_ups),
         };
         let sends_mail = settings.smtp.is_some() || !settings.smtp_of.is_empty();
-        let channels: &[Channel] = match (sends_mail, settings.sms.routes().is_empty()) {
-            (true, false) => &[Channel::Email, Channel::Sms],
-            (true, true) => &[Channel::Email],
-            (false, false) => &[Channel::Sms],
-            (false, true) => &[],
-        };
+        let channels = channels(sends_mail, !settings.sms.routes().is_empty());
         let (sms, warm_ups) = (settings.sms.clone(), parts.warm_ups.clone());
+        let webhook_loopback = settings.webhook_loopback;
         let config = workers::Config {
             plans: data.join("plans"),
             smtp: settings.smtp,
@@ -190,12 +189,13 @@ impl Server {
             name: settings.name,
             land_after: settings.land_after,
             campaigns: settings.campaigns,
+            webhook_loopback,
             boot: boot(),
         };
         let workers = Workers::start(parts, config).await?;
 
         let door = Door { key: local_key(data, &control).await?, url };
-        let api_settings = api::Settings { base_currency, sql_limits: settings.sql_limits, channels };
+        let api_settings = api::Settings { base_currency, sql_limits: settings.sql_limits, channels, webhook_loopback };
         let stop = CancellationToken::new();
         let router = api::router(api::Parts {
             lake,
@@ -233,6 +233,16 @@ impl Server {
             serving.abort();
         }
         Ok(())
+    }
+}
+
+/// The channels by which something can be sent.
+fn channels(sends_mail: bool, sends_texts: bool) -> &'static [Channel] {
+    match (sends_mail, sends_texts) {
+        (true, true) => &[Channel::Email, Channel::Sms],
+        (true, false) => &[Channel::Email],
+        (false, true) => &[Channel::Sms],
+        (false, false) => &[],
     }
 }
 

@@ -26,6 +26,7 @@ mod told;
 mod trigger;
 mod warm_up;
 mod ways;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,7 +36,7 @@ use std::time::Duration;
 
 use content::Links;
 use control::Control;
-use gateways::{Dkim, SmsConfig, SmtpConfig, WarmUps};
+use gateways::{Dkim, SmsConfig, SmtpConfig, WarmUps, Webhooks};
 pub use journal::Journal;
 use lake::Lake;
 use name::Name;
@@ -126,6 +127,8 @@ pub struct Config {
     pub campaigns: bool,
     /// How long events gather before they are landed.
     pub land_after: Duration,
+    /// Whether webhooks may lead to this machine.
+    pub webhook_loopback: bool,
     /// Names this start of the machine: what the kernel was told survives a killed process, not a new start. Empty where
     /// unknown.
     pub boot: String,
@@ -159,8 +162,8 @@ pub enum WorkerError {
     /// The server that keeps the lake does not take events, or does not answer.
     #[error("the server could not be told: {0}")]
     Journal(String),
-    /// A gateway for text messages cannot be opened.
-    #[error("cannot open a gateway for text messages")]
+    /// A gateway for text messages or for webhooks cannot be opened.
+    #[error("cannot open a gateway")]
     Gateway(#[from] gateways::GatewayError),
     /// Another process sends under this name.
     #[error("another process sends as `{0}`; give this one a name of its own")]
@@ -246,6 +249,7 @@ impl Workers {
         self.spawn(planner::run(parts.clone(), config.clone(), stop.clone()));
         self.spawn(scorer::run(parts.clone(), stop.clone()));
         self.spawn(receipts::run(parts.clone(), stop.clone()));
+        self.spawn(webhooks::run(parts.clone(), Webhooks::new(config.webhook_loopback)?, stop.clone()));
         self.spawn(trigger::run(parts.clone(), stop.clone()));
         if let Some(smtp) = config.smtp_of(MessageClass::Verification) {
             self.spawn(confirmer::run(sending.clone(), smtp.clone(), stop.clone()));

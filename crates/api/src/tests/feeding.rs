@@ -304,3 +304,32 @@ async fn openfeature_clients_hear_errors_in_their_own_words() {
     let body = Body::from(r#"{"context": {"targetingKey": "kim"}}"#);
     server.send(request.body(body).unwrap()).await.expect(StatusCode::OK);
 }
+
+#[tokio::test]
+async fn webhooks_are_stored_listed_and_removed() {
+    let server = Server::start().await;
+    let put = async |body: Value| server.manage(Method::PUT, "/v1/webhooks/shop", &body).await;
+    let url = "https://shop.example/sendlab";
+    let made = put(json!({"url": url})).await.expect(StatusCode::CREATED).json();
+    let secret = made["secret"].as_str().unwrap().to_owned();
+    assert!(secret.starts_with("whsec_"));
+    let again = put(json!({"url": url, "events": ["recommendation.changed"]})).await.expect(StatusCode::OK).json();
+    assert_eq!(again["secret"], Value::Null, "it keeps its own");
+    let listed = server.get("/v1/webhooks").await.expect(StatusCode::OK);
+    assert!(!listed.text().contains(&secret));
+    let row = &listed.json()[0];
+    assert_eq!((&row["webhook"], &row["state"], &row["waiting"]), (&json!("shop"), &json!("well"), &json!(0)));
+    let check = async |body: Value, kind: &str| {
+        assert_eq!(put(body).await.expect(StatusCode::UNPROCESSABLE_ENTITY).json()["error"]["kind"], kind);
+    };
+    check(json!({"url": "http://shop.example/"}), "bad_url").await;
+    check(json!({"url": "https://10.0.0.1/"}), "bad_url").await;
+    check(json!({"url": "https://127.0.0.1/"}), "bad_url").await;
+    check(json!({"url": url, "events": []}), "bad_events").await;
+    check(json!({"url": url, "events": ["order.created"]}), "bad_events").await;
+    check(json!({"url": url, "secret": "short"}), "bad_secret").await;
+    check(json!({"url": url, "retries": 3}), "bad_body").await;
+    server.manage(Method::PUT, "/v1/webhooks/Shop", &json!({"url": url})).await.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    server.manage(Method::DELETE, "/v1/webhooks/shop", &Value::Null).await.expect(StatusCode::NO_CONTENT);
+    server.manage(Method::DELETE, "/v1/webhooks/shop", &Value::Null).await.expect(StatusCode::NOT_FOUND);
+}

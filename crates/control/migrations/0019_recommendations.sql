@@ -28,3 +28,19 @@ CREATE INDEX experiments_changed ON experiments (change);
 
 -- How many messages carried the control because no recommendation held.
 ALTER TABLE campaigns ADD COLUMN fallback_count BIGINT NOT NULL DEFAULT 0;
+
+-- Addresses of customers that are told of changes. What waits for an address is every recommendation behind `told`: the queue is as durable
+-- as they are.
+CREATE TABLE webhooks (
+    webhook       TEXT   NOT NULL PRIMARY KEY,
+    url           TEXT   NOT NULL,
+    secret        BLOB   NOT NULL,
+    told          BIGINT NOT NULL,
+    tries         BIGINT NOT NULL DEFAULT 0,
+    next_try_at   BIGINT,
+    failing_since BIGINT,
+    last_error    TEXT,
+    told_at       BIGINT,
+    disabled_at   BIGINT,
+    created_at    BIGINT NOT NULL
+);
