@@ -395,7 +395,7 @@ impl Control {
     /// # Errors
     /// [`ControlError::NotFound`] for an unknown campaign.
     pub async fn progress(&self, id: &CampaignId) -> Result<Progress, ControlError> {
-        let row: Option<(i64, i64, i64, i64, i64, i64, i64, i64)> = sqlx::query_as(
+        let row: Option<ProgressRow> = sqlx::query_as(
             "SELECT planned,
                  (SELECT coalesce(sum(s.row_count), 0) FROM slices s
                   WHERE s.campaign_id = c.campaign_id AND s.due <= $2
@@ -421,6 +421,9 @@ impl Control {
         })
     }
 }
+
+/// A stored [`Progress`], in its order.
+type ProgressRow = (i64, i64, i64, i64, i64, i64, i64, i64);
 
 /// By how much the number of messages in each state changes.
 type Counts = BTreeMap<LedgerState, i64>;

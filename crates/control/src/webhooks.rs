@@ -134,7 +134,7 @@ impl Control {
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
     pub async fn due_webhooks(&self, now: Timestamp) -> Result<Vec<DueWebhook>, ControlError> {
-        let rows: Vec<(String, String, Vec<u8>, i64, i64, Option<i64>)> = sqlx::query_as(
+        let rows: Vec<DueRow> = sqlx::query_as(
             "SELECT webhook, url, secret, told, tries, failing_since FROM webhooks
              WHERE disabled_at IS NULL AND coalesce(next_try_at, 0) <= $1
                  AND told < (SELECT coalesce(max(recommendation_seq), 0) FROM recommendations)
@@ -144,7 +144,7 @@ impl Control {
         .fetch_all(&mut *self.reader().await)
         .await
         .map_err(ControlError::query("looking for webhooks to call"))?;
-        let read = |(webhook, url, sealed, told, tries, failing_since): (String, String, Vec<u8>, i64, i64, Option<i64>)| {
+        let read = |(webhook, url, sealed, told, tries, failing_since): DueRow| {
             let secret = self.vault.open_for(PURPOSE, &sealed).ok_or_else(|| stored("a webhook's secret", webhook.clone()))?;
             let failing_since = failing_since.map(time).transpose()?;
             Ok(DueWebhook { webhook, url, secret, told, tries: count(tries)?, failing_since })
@@ -192,6 +192,9 @@ impl Control {
         Ok(())
     }
 }
+
+/// A stored address that may be called: name, address, sealed secret, number told last, failed calls, and since when.
+type DueRow = (String, String, Vec<u8>, i64, i64, Option<i64>);
 
 /// A stored address.
 #[derive(sqlx::FromRow)]
