@@ -194,6 +194,7 @@ mod tests {
             outcome: Settlement::Accepted,
             variant: None,
             recommendation_id: None,
+            is_fallback: false,
             reply: None,
             at: at(1),
         };

@@ -184,7 +184,7 @@ fn assigner(experiment: &Experiment, recommendation: &Recommendation) -> Option<
         // The conversion saturates: weights are from 0 to 1.
         variant.weight = (weight * WEIGHT_PARTS).round() as u32;
     }
-    dealt.variants.iter().any(|variant| variant.weight > 0).then(|| Assigner::new(&dealt))
+    dealt.variants.iter().any(|variant| variant.weight > 0).then(|| Assigner::new(&dealt, 0))
 }
 
 #[cfg(test)]
@@ -268,7 +268,7 @@ mod tests {
     fn weights_are_dealt_out_and_contacts_keep_their_variant() {
         let guidance = Guidance::new(experiment(), vec![made("r", None, &[("a", 0.25), ("b", 0.25), ("c", 0.5)], None)]);
         let advice = guidance.advice(Asker::default(), at(0));
-        let assigner = Assigner::new(guidance.experiment());
+        let assigner = Assigner::new(guidance.experiment(), 0);
         let mut counts = BTreeMap::<&str, u64>::new();
         for number in 1..=20_000 {
             let key = ContactKey::from_i64(number).unwrap();

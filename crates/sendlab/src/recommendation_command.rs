@@ -85,7 +85,10 @@ pub(crate) async fn run(client: &Client, args: RecommendationArgs) -> anyhow::Re
     let query = named.collect::<Vec<_>>().join("&");
     let mut advice = client.get(&format!("{path}?{query}")).await?;
     print(&advice);
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         // What is not known any more comes at once, and the tag of a fallback is no id: it is waited for the next recommendation.
         let known = advice["id"].as_str().map(|id| format!("&after={}", segment(id))).unwrap_or_default();
         let asked = format!("{path}?{query}&wait_seconds={WAIT_SECONDS}{known}");
@@ -96,7 +99,6 @@ pub(crate) async fn run(client: &Client, args: RecommendationArgs) -> anyhow::Re
             advice = next;
         }
     }
-    Ok(())
 }
 
 async fn decide(client: &Client, path: &str, args: RecommendationArgs) -> anyhow::Result<()> {
