@@ -1,5 +1,5 @@
 //! `sendlab bench recommendations`: how many questions for what to send are answered in a second and how late the slowest hundredth, beside
-//! a bare handler of the same web framework that answers the same bytes, in the same run.
+//! a bare handler of the same web framework that answers the same bytes, in the same run; and how late a change is heard by who waits for it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,13 +18,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::print::say;
-use crate::server::{Server, Settings};
+use crate::server::{Door, Server, Settings};
 use crate::{SystemClock, SystemIds};
 
 /// What the hundredth that is answered last may take.
 const P99_MAX: Duration = Duration::from_millis(2);
 /// The least share of the bare handler's rate.
 const RATE_SHARE_MIN: f64 = 0.7;
+/// By when a change is heard by a long poll and a stream.
+const HEARD_MAX: Duration = Duration::from_secs(1);
+/// How often the recommendation is changed to see when that is heard.
+const CHANGES: usize = 50;
 /// The longest head of an answer that is read.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// What is asked.
@@ -64,6 +68,7 @@ pub(crate) async fn run(args: &BenchRecommendationsArgs) -> anyhow::Result<()> {
         theirs.push(load(bare, &asked, args.connections, span).await?);
         ours.push(load(ours_at, &asked, args.connections, span).await?);
     }
+    let heard = changes(&client, &server.door).await?;
     stop.cancel();
     server.stop().await?;
     let (ours, theirs) = (Measured::median(ours), Measured::median(theirs));
@@ -72,8 +77,55 @@ pub(crate) async fn run(args: &BenchRecommendationsArgs) -> anyhow::Result<()> {
     let share = ours.rate / theirs.rate;
     say(&format!("  Share of the bare rate {share:.2} (promised: at least {RATE_SHARE_MIN})"));
     say(&format!("  99 in 100 within {:.2} ms (promised: {:.0} ms)", millis(ours.p99), millis(P99_MAX)));
-    ensure!(share >= RATE_SHARE_MIN && ours.p99 <= P99_MAX, "a promise is broken");
+    for (who, heard) in ["long poll", "stream"].into_iter().zip(&heard) {
+        let (half, last) = (millis(heard[heard.len() / 2]), millis(heard[heard.len() - 1]));
+        say(&format!("  A change is heard by a {who} after {half:.1} ms, {last:.1} ms the latest of {CHANGES} (promised: 1 s)"));
+    }
+    let in_time = heard.iter().flatten().all(|late| *late <= HEARD_MAX);
+    ensure!(share >= RATE_SHARE_MIN && ours.p99 <= P99_MAX && in_time, "a promise is broken");
     Ok(())
+}
+
+/// How long after it was asked for each of some changes is heard, by a long poll and by a stream: two sorted lists.
+async fn changes(client: &Client, door: &Door) -> anyhow::Result<[Vec<Duration>; 2]> {
+    let http = reqwest::Client::new();
+    let get = |path: &str| http.get(format!("{}/v1/recommendations/bench{path}", door.url)).bearer_auth(&door.key);
+    let mut stream = get("/events").send().await?.error_for_status()?;
+    let mut heard = [Vec::new(), Vec::new()];
+    for number in 0..CHANGES {
+        let current: serde_json::Value = get("").send().await?.error_for_status()?.json().await?;
+        let parent = current["id"].as_str().context("the current recommendation has an id")?;
+        let poll = tokio::spawn(get(&format!("?wait_seconds=30&after={parent}")).send());
+        // What is there already is told first, and a poll that comes too late would hear at once.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let reason = format!("Change {number}.");
+        let change = json!({ "variant": if number % 2 == 0 { "b" } else { "a" }, "parent": parent, "reason": reason });
+        let began = Instant::now();
+        let made = tokio::spawn({
+            let client = client.clone();
+            async move {
+                client.send(Method::POST, "/v1/recommendations/bench", "application/json", change.to_string().into_bytes()).await
+            }
+        });
+        let told = async {
+            let mut text = Vec::new();
+            while !String::from_utf8_lossy(&text).contains(&reason) {
+                text.extend_from_slice(&stream.chunk().await?.context("the stream has no end")?);
+            }
+            anyhow::Ok(began.elapsed())
+        };
+        let polled = async {
+            let news = poll.await??.error_for_status()?.text().await?;
+            ensure!(news.contains(&reason), "the long poll told something else");
+            anyhow::Ok(began.elapsed())
+        };
+        let (polled, told) = tokio::try_join!(polled, told)?;
+        made.await??;
+        heard[0].push(polled);
+        heard[1].push(told);
+    }
+    heard.iter_mut().for_each(|late| late.sort_unstable());
+    Ok(heard)
 }
 
 /// One round.

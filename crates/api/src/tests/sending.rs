@@ -62,7 +62,7 @@ async fn a_campaign_is_started_and_paused() {
     let listed = server.get("/v1/campaigns").await.expect(StatusCode::OK).json();
     assert_eq!(
         listed[0]["progress"],
-        json!({"planned": 10, "due": 10, "claimed": 0, "accepted": 0, "refused": 0, "in_doubt": 0, "skipped": 0})
+        json!({"planned": 10, "due": 10, "claimed": 0, "accepted": 0, "refused": 0, "in_doubt": 0, "skipped": 0, "fallback": 0})
     );
     server.get("/v1/campaigns/none").await.expect(StatusCode::NOT_FOUND);
 }
