@@ -2,12 +2,13 @@
 //! of what was observed, the recommendation that follows from a readout, and what senders go by then.
 //!
 //! *Invariant:* this crate does no IO, reads no clock and draws no randomness: the same input gives the same bytes.
-//! *Invariant:* it knows moments, not events; `lake` makes [`Observations`] from events.
+//! *Invariant:* it knows what units did, not events; `lake` makes [`cells::Unit`]s of events.
 //!
-//! Reading order: [`spec`], [`assign`], [`balance`], [`observe`], [`readout`], [`recommend`], [`guidance`].
+//! Reading order: [`spec`], [`assign`], [`balance`], [`cells`], [`observe`], [`readout`], [`recommend`], [`guidance`].
 
 pub mod assign;
 pub mod balance;
+pub mod cells;
 mod check;
 mod doubt;
 mod error;
@@ -23,12 +24,13 @@ mod words;
 
 pub use assign::{Assigned, Assigner, in_share};
 pub use balance::{Balanced, CovariateBalance};
+pub use cells::{Cells, Cut};
 pub use error::{ExperimentError, Problem};
 pub use guidance::{Advice, Fallback, Guidance};
 pub use observe::{ArmObservations, Funnel, Observations};
 pub use readout::{
     Answer, ArmSummary, Doubt, Estimate, GuardrailCheck, GuardrailState, Readout, Role, SampleRatio, Verdict, VerdictKind,
-    readout,
+    digest, readout,
 };
 pub use recommend::recommend;
 pub use spec::{

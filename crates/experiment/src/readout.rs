@@ -231,8 +231,39 @@ pub fn readout(experiment: &Experiment, observations: &Observations, id: &str) -
         erased_units: observations.erased_units,
         versions: observations.versions.clone(),
         engine: observations.engine.clone(),
-        plan_hash: plan_hash(experiment, observations),
+        plan_hash: plan_hash(experiment, &observations.versions, observations.as_of, &observations.engine),
     }
+}
+
+impl Readout {
+    /// The readout as it is kept: the bytes that recomputing it must give again.
+    ///
+    /// # Panics
+    /// Never: it is plain data.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a readout is plain data")
+    }
+
+    /// Whether it was computed of the experiment as it is written here.
+    #[must_use]
+    pub fn is_of(&self, experiment: &Experiment) -> bool {
+        self.plan_hash == plan_hash(experiment, &self.versions, self.as_of, &self.engine)
+    }
+
+    /// The same look computed anew from what was observed at its versions. What the tables cannot tell is as it was then: who had been
+    /// erased by then, and the engine's name, so that only numbers can differ.
+    #[must_use]
+    pub fn again(&self, experiment: &Experiment, observations: Observations) -> Self {
+        let observations = Observations { engine: self.engine.clone(), erased_units: self.erased_units, ..observations };
+        readout(experiment, &observations, &self.id)
+    }
+}
+
+/// Names the bytes of a kept readout: SHA-256 in hexadecimal digits.
+#[must_use]
+pub fn digest(kept: &str) -> String {
+    Sha256::digest(kept.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn arms(experiment: &Experiment, observations: &Observations) -> Vec<ArmSummary> {
@@ -265,8 +296,8 @@ fn sample_ratio(experiment: &Experiment, observations: &Observations) -> SampleR
 }
 
 /// Two readouts with the same hash were computed by the same engine from the same spec and the same data.
-fn plan_hash(experiment: &Experiment, observations: &Observations) -> String {
-    let plan = (experiment, &observations.versions, observations.as_of, &observations.engine);
+fn plan_hash(experiment: &Experiment, versions: &BTreeMap<String, i64>, as_of: Timestamp, engine: &str) -> String {
+    let plan = (experiment, versions, as_of, engine);
     let bytes = serde_json::to_vec(&plan).expect("a plan is plain data");
     Sha256::digest(bytes).iter().take(PLAN_HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }

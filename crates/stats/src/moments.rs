@@ -68,6 +68,22 @@ impl Moments {
         Self { count, mean, m2: successes as f64 * (count.saturating_sub(successes)) as f64 / count as f64 }
     }
 
+    /// The moments of `count` whole numbers of which sum and sum of squares are known exactly, each counted in units of
+    /// `1 / per_unit`: cents are 100 per unit. Only the results are rounded, so that no digit is lost however large the sums are.
+    #[must_use]
+    pub fn from_integers(count: u64, sum: i128, sum_squares: i128, per_unit: f64) -> Self {
+        if count == 0 {
+            return Self::default();
+        }
+        let n = i128::from(count);
+        let spread =
+            sum_squares.checked_mul(n).zip(sum.checked_mul(sum)).and_then(|(squares, square)| squares.checked_sub(square));
+        // Sums that 128 bits cannot multiply are beyond all money there is.
+        let spread = spread.map_or_else(|| sum_squares as f64 * n as f64 - sum as f64 * sum as f64, |spread| spread as f64);
+        let mean = sum as f64 / count as f64 / per_unit;
+        Self { count, mean, m2: spread.max(0.0) / count as f64 / (per_unit * per_unit) }
+    }
+
     /// Whether the spread is more than what rounding leaves of equal values.
     pub(crate) fn varies(&self) -> bool {
         let noise = self.mean * SPREAD_RELATIVE_MIN;
@@ -171,6 +187,20 @@ mod tests {
         check(&[1.0, 2.0, 3.0, 4.0, 5.0], 5, 3.0, 10.0);
         assert_eq!(Moments::from_values(&[1.0, 2.0, 3.0, 4.0, 5.0]).variance(), Some(2.5));
         assert_eq!(Moments::from_values(&[7.0]).variance(), None);
+    }
+
+    #[test]
+    fn whole_numbers_lose_no_digit() {
+        assert_eq!(Moments::from_integers(0, 0, 0, 100.0), Moments::default());
+        assert_eq!(Moments::from_integers(5, 15, 55, 1.0), Moments { count: 5, mean: 3.0, m2: 10.0 });
+        assert_eq!(Moments::from_integers(4, 700, 290_000, 100.0), Moments { count: 4, mean: 1.75, m2: 16.75 });
+        assert_eq!(Moments::from_integers(1000, 37, 37, 1.0), Moments::from_successes(1000, 37));
+        // A million values of a billion and a billion and one: raw sums of floats have lost their spread.
+        let (n, low) = (1_000_000_i128, 1_000_000_000_i128);
+        let (sum, squares) = (n * low + n / 2, n / 2 * (low * low + (low + 1) * (low + 1)));
+        assert_eq!(Moments::from_integers(n as u64, sum, squares, 1.0).m2, 250_000.0);
+        let beyond = Moments::from_integers(2, i128::MAX / 2, i128::MAX, 1.0);
+        assert!(beyond.mean.is_finite() && beyond.m2 >= 0.0);
     }
 
     #[test]

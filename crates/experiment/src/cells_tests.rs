@@ -1,0 +1,385 @@
+//! Cells that are corrected event by event equal cells that are counted anew, bit for bit, over random histories; and what is
+//! observed of them equals a slow and simple count.
+
+use super::*;
+use crate::spec::parse;
+
+/// SplitMix64 (Steele, Lea & Flood 2014): short, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % limit
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last as u64 + 1) as usize);
+        }
+    }
+}
+
+const WINDOW_HOURS: u32 = 72;
+const CONTACTS: u64 = 12;
+const MARKETS: [Option<&str>; 4] = [Some("DE"), Some("JP"), Some("BR"), None];
+
+fn experiment() -> Experiment {
+    let text = format!(
+        "experiment: e
+factors: [copy]
+variants: [{{name: a}}, {{name: b}}]
+primary: spend
+window_hours: {WINDOW_HOURS}
+metrics:
+- {{name: spend, outcome: order, measure: amount}}
+- {{name: orders, outcome: order, measure: count}}
+- {{name: opened, outcome: open, measure: occurred}}
+- {{name: opens, outcome: open, measure: count, human_only: false}}
+- {{name: left, outcome: unsubscribe, measure: occurred, lower_is_better: true}}
+"
+    );
+    parse(&text).unwrap()
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Happened {
+    Assigned {
+        variant: Option<&'static str>,
+        market: Option<&'static str>,
+        planned_minutes: Option<i64>,
+    },
+    Did(What),
+    /// An order or a refund; without a rate it has no amount.
+    Paid {
+        minor: i64,
+        is_refund: bool,
+        has_rate: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Event {
+    contact: u64,
+    minutes: i64,
+    happened: Happened,
+}
+
+fn at(minutes: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 / 900 * 900 + minutes * 60).unwrap()
+}
+
+fn event(random: &mut Random) -> Event {
+    // Orders of magnitude apart, at whole quarters and off them, before, within and after windows.
+    let minutes = random.below(8 * 24 * 4) as i64 * 15 + [0, 0, 0, 7][random.below(4) as usize];
+    let happened = match random.below(10) {
+        0..3 => Happened::Assigned {
+            variant: [Some("a"), Some("b"), Some("b"), Some("gone"), None][random.below(5) as usize],
+            market: MARKETS[random.below(4) as usize],
+            planned_minutes: random.chance(60).then(|| random.below(96) as i64 * 60),
+        },
+        3..6 => {
+            let magnitude = 10 + random.below(50);
+            let minor = random.below(1_u64 << magnitude) as i64;
+            let is_refund = random.chance(30);
+            Happened::Paid { minor: if is_refund { -minor } else { minor }, is_refund, has_rate: random.chance(90) }
+        }
+        6 => Happened::Did(What::Sent),
+        7 => Happened::Did(What::Accepted),
+        8 => Happened::Did(What::Unsubscribed),
+        _ => Happened::Did(if random.chance(50) { What::Opened } else { What::HumanOpened }),
+    };
+    Event { contact: random.below(CONTACTS), minutes, happened }
+}
+
+/// What the lake holds: each event once, by its id.
+type World = BTreeMap<u64, Event>;
+
+/// A unit with a list of its own.
+struct Owned {
+    variant: Option<&'static str>,
+    market: Option<&'static str>,
+    begins: Timestamp,
+    crossed: bool,
+    tallies: Vec<(u16, Tally)>,
+}
+
+impl Owned {
+    fn unit(&self) -> Unit<'_> {
+        Unit { variant: self.variant, market: self.market, begins: self.begins, crossed: self.crossed, tallies: &self.tallies }
+    }
+}
+
+/// The unit that a contact is, if they were assigned.
+fn unit(world: &World, contact: u64) -> Option<Owned> {
+    let own: Vec<(&u64, &Event)> = world.iter().filter(|(_, event)| event.contact == contact).collect();
+    let mut assigned: Vec<_> = own
+        .iter()
+        .filter_map(|(id, event)| match event.happened {
+            Happened::Assigned { variant, market, planned_minutes } => {
+                Some((event.minutes, **id, variant, market, planned_minutes.unwrap_or(event.minutes)))
+            }
+            _ => None,
+        })
+        .collect();
+    assigned.sort_by_key(|(minutes, id, ..)| (*minutes, *id));
+    let (.., variant, market, begins) = *assigned.first()?;
+    let mut named: Vec<_> = assigned.iter().filter_map(|(_, _, variant, ..)| *variant).collect();
+    named.sort_unstable();
+    named.dedup();
+    let mut tallies: BTreeMap<u16, Tally> = BTreeMap::new();
+    for (_, event) in own {
+        if event.minutes < begins || event.minutes >= begins + i64::from(WINDOW_HOURS) * 60 {
+            continue;
+        }
+        let mut tally = Tally::default();
+        match event.happened {
+            Happened::Assigned { .. } => continue,
+            Happened::Did(what) => tally.counts[what as usize] = 1,
+            Happened::Paid { minor, is_refund, has_rate } => {
+                tally.counts[What::Ordered as usize] = i64::from(!is_refund);
+                tally.counts[What::Unconverted as usize] = i64::from(!has_rate);
+                tally.amount_minor = if has_rate { minor } else { 0 };
+            }
+        }
+        tallies.entry(age(at(begins), at(event.minutes)).unwrap()).or_default().add(&tally);
+    }
+    Some(Owned { variant, market, begins: at(begins), crossed: named.len() > 1, tallies: tallies.into_iter().collect() })
+}
+
+/// All units put in, in any order and in parts.
+fn anew(world: &World, random: &mut Random) -> Cells {
+    let experiment = experiment();
+    let mut contacts: Vec<u64> = (0..CONTACTS).collect();
+    random.shuffle(&mut contacts);
+    let mut parts = vec![Cells::new(&experiment); 1 + random.below(4) as usize];
+    let count = parts.len();
+    for (number, contact) in contacts.into_iter().enumerate() {
+        if let Some(unit) = unit(world, contact) {
+            parts[number % count].add(&unit.unit());
+        }
+    }
+    random.shuffle(&mut parts);
+    parts.iter().fold(Cells::new(&experiment), |mut all, part| {
+        all.merge(part);
+        all
+    })
+}
+
+/// Changes the world, and says who is touched.
+fn commit(world: &mut World, random: &mut Random) -> Vec<u64> {
+    let mut touched = Vec::new();
+    match random.below(10) {
+        // Somebody is erased with all their events.
+        0 => {
+            let contact = random.below(CONTACTS);
+            world.retain(|_, event| event.contact != contact);
+            touched.push(contact);
+        }
+        // A rate came late: amounts are restated.
+        1 => {
+            for event in world.values_mut() {
+                if let Happened::Paid { minor, has_rate, .. } = &mut event.happened {
+                    (*minor, *has_rate) = (minor.wrapping_mul(3) / 2, true);
+                    touched.push(event.contact);
+                }
+            }
+        }
+        // Events come in whatever order they happened in, some of them told again.
+        _ => {
+            for _ in 0..random.below(16) {
+                let event = event(random);
+                let told_again = random.chance(15).then(|| world.keys().next_back().copied()).flatten();
+                let id = told_again.unwrap_or_else(|| random.below(u64::MAX));
+                if let std::collections::btree_map::Entry::Vacant(entry) = world.entry(id) {
+                    touched.push(entry.insert(event).contact);
+                }
+            }
+        }
+    }
+    touched.sort_unstable();
+    touched.dedup();
+    touched
+}
+
+#[test]
+fn corrected_cells_equal_cells_counted_anew() {
+    let experiment = experiment();
+    let (mut changed, mut left, mut erased) = (0, 0, 0);
+    for seed in 0..1_000 {
+        let mut random = Random(seed);
+        let mut world = World::new();
+        let mut cells = Cells::new(&experiment);
+        for _ in 0..1 + random.below(12) {
+            let before = world.clone();
+            let touched = commit(&mut world, &mut random);
+            for (before, after) in touched.iter().map(|contact| (unit(&before, *contact), unit(&world, *contact))) {
+                match (before, after) {
+                    (Some(before), Some(after)) => changed += u64::from(before.tallies != after.tallies),
+                    (Some(before), None) => (left, erased) = (left + 1, erased + u64::from(!before.tallies.is_empty())),
+                    (None, _) => {}
+                }
+            }
+            if random.chance(50) {
+                // Taken out and put in one after the other: in between the sums are those of the others.
+                for contact in touched {
+                    unit(&before, contact).into_iter().for_each(|unit| cells.take(&unit.unit()));
+                    unit(&world, contact).into_iter().for_each(|unit| cells.add(&unit.unit()));
+                }
+            } else {
+                // All that are touched together, and the new before the old.
+                let of = |world: &World| {
+                    let mut cells = Cells::new(&experiment);
+                    touched.iter().filter_map(|contact| unit(world, *contact)).for_each(|unit| cells.add(&unit.unit()));
+                    cells
+                };
+                cells.merge(&of(&world));
+                cells.subtract(&of(&before));
+            }
+            if random.chance(20) {
+                // Another process goes on.
+                cells = Cells::from_bytes(&experiment, &cells.to_bytes()).unwrap();
+            }
+            let expect = anew(&world, &mut random);
+            assert_eq!(
+                String::from_utf8(cells.to_bytes()).unwrap(),
+                String::from_utf8(expect.to_bytes()).unwrap(),
+                "seed {seed}"
+            );
+            let observed = |cells: &Cells| cells.observe(&experiment, &Cut::default(), at(6 * 24 * 60), 100);
+            assert_eq!(observed(&cells), observed(&expect), "seed {seed}");
+        }
+        // Everybody leaves, and nothing is left of anybody.
+        (0..CONTACTS).filter_map(|contact| unit(&world, contact)).for_each(|unit| cells.take(&unit.unit()));
+        assert!(cells.is_empty(), "seed {seed}: {:?}", cells.cells);
+    }
+    assert!(changed > 5_000 && left > 200 && erased > 100, "the histories are too tame: {changed} {left} {erased}");
+}
+
+/// The value of a metric by the events within some hours.
+fn value(metric: &str, tally: &Tally) -> f64 {
+    match metric {
+        "spend" => tally.amount_minor as f64 / 100.0,
+        "orders" => tally.counts[What::Ordered as usize] as f64,
+        "opened" => f64::from(u8::from(tally.counts[What::HumanOpened as usize] > 0)),
+        "opens" => tally.counts[What::Opened as usize] as f64,
+        _ => f64::from(u8::from(tally.counts[What::Unsubscribed as usize] > 0)),
+    }
+}
+
+#[test]
+fn what_is_observed_equals_a_simple_count() {
+    let experiment = experiment();
+    let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * (1.0 + a.abs().max(b.abs()));
+    let mut interesting = 0;
+    for seed in 0..200 {
+        let mut random = Random(seed);
+        let mut world = World::new();
+        (0..20).for_each(|_| drop(commit(&mut world, &mut random)));
+        let cells = anew(&world, &mut random);
+        let units: Vec<Owned> = (0..CONTACTS).filter_map(|contact| unit(&world, contact)).collect();
+        let as_of = at(random.below(8 * 24) as i64 * 60);
+        for (market, hours) in [(None, None), (Some("DE"), None), (None, Some(4)), (Some("JP"), Some(24)), (None, Some(48))] {
+            let cut = Cut { market: market.map(str::to_owned), age_hours: hours };
+            let found = cells.observe(&experiment, &cut, as_of, 100);
+            let hours = hours.unwrap_or(WINDOW_HOURS);
+            let within: Vec<&Owned> = units.iter().filter(|unit| market.is_none() || unit.market == market).collect();
+            for arm in &found.arms {
+                let own = || within.iter().filter(|unit| unit.variant == Some(arm.variant.as_str()));
+                let mature = || own().filter(|unit| counts_from(unit.begins, hours) <= as_of);
+                assert_eq!((arm.assigned, arm.mature), (own().count() as u64, mature().count() as u64), "seed {seed} {cut:?}");
+                let totals: Vec<Tally> = mature()
+                    .map(|unit| {
+                        let counted = unit.tallies.iter().filter(|(age, _)| age_hours(*age) <= i64::from(hours));
+                        counted.fold(Tally::default(), |mut total, (_, tally)| {
+                            total.add(tally);
+                            total
+                        })
+                    })
+                    .collect();
+                for (name, moments) in &arm.metrics {
+                    let values: Vec<f64> = totals.iter().map(|total| value(name, total)).collect();
+                    let expect = Moments::from_values(&values);
+                    let same = moments.count == expect.count && near(moments.mean, expect.mean) && near(moments.m2, expect.m2);
+                    assert!(same, "seed {seed} {cut:?} {name}: {moments:?} {expect:?}");
+                    interesting += u64::from(expect.m2 > 0.0);
+                }
+                let ordered = totals.iter().filter(|total| total.counts[What::Ordered as usize] > 0).count();
+                assert_eq!((arm.funnel.assigned, arm.funnel.ordered), (arm.mature, ordered as u64));
+            }
+            assert_eq!(found.crossovers, within.iter().filter(|unit| unit.crossed).count() as u64);
+            let strangers = within.iter().filter(|unit| !matches!(unit.variant, Some("a" | "b")));
+            assert_eq!(found.strangers, strangers.count() as u64);
+        }
+    }
+    assert!(interesting > 500, "the worlds are too tame: {interesting}");
+}
+
+#[test]
+fn ages_are_steps() {
+    let hours = |hours: i64| age(at(0), at(hours * 60));
+    assert_eq!(hours(-1), None);
+    let steps: Vec<Option<u16>> = [0, 1, 2, 3, 4, 11, 12, 23, 24, 47, 48, 72].map(hours).into();
+    assert_eq!(steps, [0, 1, 2, 2, 3, 4, 5, 5, 6, 6, 7, 8].map(Some));
+    assert_eq!([0, 2, 4, 5, 6, 7, 12].map(age_hours), [1, 4, 12, 24, 48, 72, 192]);
+    for step in 0..40 {
+        // Each step ends where the next begins.
+        assert_eq!(age(at(0), at(age_hours(step) * 60)), Some(step + 1));
+        assert_eq!(age(at(0), at(age_hours(step) * 60 - 1)), Some(step));
+        assert!(is_age(age_hours(step) as u32));
+    }
+    assert!(!is_age(0) && !is_age(3) && !is_age(25));
+}
+
+#[test]
+fn whole_quarters_count_at_the_end_of_their_window() {
+    let check = |minutes, expect| assert_eq!(counts_from(at(minutes), 1), at(expect), "{minutes}");
+    check(0, 60);
+    check(15, 75);
+    check(16, 90);
+    check(-1, 60);
+}
+
+/// Sums of squares of large amounts do not fit 64 bits, and a refund takes back all of it.
+#[test]
+fn money_is_exact() {
+    let experiment = experiment();
+    let paid = |minor: i64| {
+        let mut tally = Tally { amount_minor: minor, ..Tally::default() };
+        tally.counts[What::Ordered as usize] = 1;
+        tally
+    };
+    let unit = |tallies| Unit { variant: Some("a"), market: None, begins: at(0), crossed: false, tallies };
+    let big = 4_000_000_000_000_000_007;
+    let mut cells = Cells::new(&experiment);
+    let (once, paid_back) = ([(0, paid(big))], [(0, paid(1)), (7, paid(-1))]);
+    cells.add(&unit(&once));
+    cells.add(&unit(&paid_back));
+    let bytes = String::from_utf8(cells.to_bytes()).unwrap();
+    assert!(bytes.contains(&(i128::from(big) * i128::from(big) + 1).to_string()), "{bytes}");
+    let observed = cells.observe(&experiment, &Cut { age_hours: Some(1), ..Cut::default() }, at(60), 1).arms[0].metrics["spend"];
+    assert_eq!(observed.mean, (big + 1) as f64 / 2.0);
+    cells.take(&unit(&once));
+    let small = cells.observe(&experiment, &Cut::default(), at(72 * 60), 1).arms[0].metrics["spend"];
+    assert_eq!(small, Moments { count: 1, mean: 0.0, m2: 0.0 });
+}
+
+#[test]
+fn cells_of_another_plan_are_not_read() {
+    let mut other = experiment();
+    other.window_hours += 1;
+    let bytes = Cells::new(&experiment()).to_bytes();
+    assert!(matches!(Cells::from_bytes(&other, &bytes), Err(BadCells::OtherPlan)));
+    assert!(matches!(Cells::from_bytes(&experiment(), b"{"), Err(BadCells::Unreadable(_))));
+    // The question and the margins of guardrails change no sum.
+    other = experiment();
+    other.question = "Which?".into();
+    assert!(Cells::from_bytes(&other, &bytes).is_ok());
+}
