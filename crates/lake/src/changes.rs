@@ -91,6 +91,28 @@ async fn landed_since(table: &Table, state: &TableState, seen: i64) -> Result<Ta
     Ok(state.with_files(files))
 }
 
+/// The files that a commit brought with new rows, which are none where it only merged files. `None` where it changed rows or took some
+/// out, and where it is no longer kept.
+pub(crate) async fn added_by(table: &Table, version: i64) -> Result<Option<Vec<DataFile>>, LakeError> {
+    let Some(bytes) = table.place.get(&commit_path(version)).await? else { return Ok(None) };
+    let actions = get_actions(version as u64, &bytes).map_err(LakeError::table("read a commit of", table.spec.name))?;
+    let is_landing = |action: &Action| matches!(action, Action::Txn(record) if record.app_id == APPLICATION);
+    let is_landed = actions.iter().any(is_landing);
+    let mut files = Vec::new();
+    for action in &actions {
+        match action {
+            Action::Add(add) if is_landed => {
+                let refused = |why: String| LakeError::table("read", table.spec.name)(std::io::Error::other(why));
+                files.push(DataFile::of(add).map_err(refused)?);
+            }
+            Action::Add(add) if add.data_change => return Ok(None),
+            Action::Remove(remove) if remove.data_change => return Ok(None),
+            _ => {}
+        }
+    }
+    Ok(Some(files))
+}
+
 /// See [`Lake::facts`].
 pub(crate) async fn facts(lake: &Lake, changes: &Changes, words: &[&str]) -> Result<Vec<FactRow>, LakeError> {
     asked(lake, &changes.snapshot, words, "true").await

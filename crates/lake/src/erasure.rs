@@ -70,6 +70,9 @@ pub(crate) async fn erase(lake: &Lake, contacts: &[ContactKey], now: Timestamp) 
         certificate.files_deleted += table.forget(now.max(table.state().at), &BTreeSet::new()).await?.files;
         certificate.versions.insert(table.spec.name.to_owned(), table.state().version);
     }
+    // The sums of experiments count who is erased, until they are counted anew.
+    let kept = lake.kept.clone();
+    off_thread(move || kept.forget()).await?;
     let units = std::mem::take(&mut *units.lock().unwrap_or_else(PoisonError::into_inner));
     certificate.units = units.into_iter().map(|(experiment, contacts)| (experiment, contacts.len() as u64)).collect();
     Ok(certificate)

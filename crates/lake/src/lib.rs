@@ -3,7 +3,7 @@
 //! Reading order: [`LakeConfig`] and [`Lake`], then `group`, `rows`, `log`, `writer`, `index` and `opening` (durable before
 //! acknowledged, each event once), `place`, `delta`, `parquet`, `tail`, `landing` and `log_lander` (into the tables exactly
 //! once), `tables`, `provider`, `views`, `catalog`, `session`, `rules`, `distinct`, `group_join`, `few_groups`, `slow`, `stop`,
-//! `sql`, `observe` and `contacts` (out again), and last `plan`, `files` and `arrow_events`, formats of their own, `units`, the
+//! `sql`, `tally`, `observe`, `kept` and `contacts` (out again), and last `plan`, `files` and `arrow_events`, formats of their own, `units`, the
 //! results of experiments run elsewhere, and `care`, which checks, mends and copies all of it.
 //!
 //! An event is first written to the durable log, from where on SQL sees it, then moved into one of eight Delta tables that
@@ -32,6 +32,7 @@ mod files;
 mod group;
 mod group_join;
 pub mod index;
+mod kept;
 mod landing;
 mod literal;
 mod log;
@@ -60,6 +61,7 @@ mod sql;
 mod stop;
 mod tables;
 mod tail;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -74,6 +76,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use experiment::Cut;
 use futures::FutureExt;
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -89,6 +92,7 @@ pub use error::LakeError;
 pub use files::{FileRows, LINE_BYTES_MAX, Progress, ReadOptions, TextRow, has_lines, read_file, read_file_with, read_lines};
 pub use group::Rows;
 pub use index::IndexConfig;
+pub use kept::Recounted;
 pub use log_lander::LogLander;
 pub use picks::{Picked, Picks};
 pub use place::TablesAt;
@@ -211,6 +215,8 @@ pub struct Lake {
     /// Held by whoever writes files anew. Knows when old versions were last forgotten.
     tidying: Mutex<Option<Timestamp>>,
     queries: session::Queries,
+    /// The sums of experiments that were read out.
+    kept: Arc<kept::Kept>,
     _lock: File,
 }
 
@@ -456,12 +462,54 @@ impl Lake {
         covariates::past(self, contacts, wanted, since, until).await
     }
 
-    /// What is known of an experiment at `as_of`: one query over the tables as they are now.
+    /// What is known of an experiment at `as_of`, of all that is acknowledged now. Sums are kept from the last call and corrected by
+    /// what came in since.
     ///
     /// # Errors
     /// [`LakeError::Internal`] when the tables cannot be read.
     pub async fn observe(&self, experiment: &Experiment, as_of: Timestamp) -> Result<experiment::Observations, LakeError> {
-        observe::observe(self, experiment, as_of).await
+        self.observe_cut(experiment, &Cut::default(), as_of).await
+    }
+
+    /// [`Lake::observe`] of some recipients and outcomes.
+    ///
+    /// # Errors
+    /// As [`Lake::observe`].
+    pub async fn observe_cut(
+        &self,
+        experiment: &Experiment,
+        cut: &Cut,
+        as_of: Timestamp,
+    ) -> Result<experiment::Observations, LakeError> {
+        observe::observe(self, experiment, cut, as_of).await
+    }
+
+    /// What was known of an experiment at these versions of the tables, counted from all rows.
+    ///
+    /// # Errors
+    /// [`LakeError::NoVersion`] where they are no longer kept; else as [`Lake::observe`].
+    pub async fn observe_at(
+        &self,
+        experiment: &Experiment,
+        as_of: Timestamp,
+        versions: &BTreeMap<String, i64>,
+    ) -> Result<experiment::Observations, LakeError> {
+        observe::observe_at(self, experiment, as_of, versions).await
+    }
+
+    /// Counts an experiment from all rows and compares with the sums that are kept. Where they differ, which is a fault of this
+    /// code, those of all rows are kept from now on.
+    ///
+    /// # Errors
+    /// As [`Lake::observe`].
+    pub async fn recount(&self, experiment: &Experiment) -> Result<Recounted, LakeError> {
+        kept::recount(self, experiment).await
+    }
+
+    /// The experiments whose sums are kept in memory, by id.
+    #[must_use]
+    pub fn counted(&self) -> Vec<vocabulary::ExperimentId> {
+        self.kept.experiments()
     }
 
     /// The tables and behind them the views, each by name.

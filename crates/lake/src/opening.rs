@@ -18,6 +18,7 @@ use vocabulary::EventKind;
 use crate::delta::Table;
 use crate::faults::Faults;
 use crate::index::{IdHash, Index};
+use crate::kept::Kept;
 use crate::landing::APPLICATION;
 use crate::log::{list_segments, sync_folder};
 use crate::place::Place;
@@ -52,6 +53,7 @@ pub(crate) async fn open(config: LakeConfig, faults: Arc<dyn Faults>) -> Result<
     let writer = WriterConfig { folder: log, next, index: index.clone(), tail: tail.clone(), faults: faults.clone() };
     Ok(Lake {
         writer: Writer::start(writer)?,
+        kept: Arc::new(Kept::new(&config.root)),
         config,
         faults,
         index,

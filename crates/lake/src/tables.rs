@@ -147,6 +147,11 @@ impl Snapshot {
         self.0.iter().map(|(name, table)| ((*name).to_owned(), table.provider.version())).collect()
     }
 
+    /// The version of one table, by its name.
+    pub(crate) fn version(&self, table: &str) -> i64 {
+        self.0.get(table).map_or(0, |table| table.provider.version())
+    }
+
     pub(crate) fn describe(&self) -> Vec<TableInfo> {
         let describe = |(name, table): (&&str, &TableSnapshot)| TableInfo {
             name: (*name).to_owned(),

@@ -10,6 +10,7 @@ mod erasure;
 mod few_groups;
 mod files;
 mod group_joins;
+mod kept;
 mod observe;
 mod picks;
 mod plans;

@@ -2,18 +2,24 @@
 //!
 //! A readout before that is a look for people; it decides nothing, because the fixed-sample test it uses may be asked
 //! only once.
+//!
+//! It also counts an experiment from all rows now and then, and compares with the sums that looks are made of.
 
 use std::time::Duration;
 
 use control::ControlError;
-use jiff::ToSpan;
+use experiment::cells::counts_from;
+use lake::Recounted;
 use tokio_util::sync::CancellationToken;
-use vocabulary::{Experiment, RecommendationId};
+use vocabulary::{Experiment, ExperimentId, RecommendationId};
 
 use crate::{Parts, WorkerError, pause_after};
 
 /// How often finished experiments are looked for.
 const POLL: Duration = Duration::from_millis(500);
+/// After so many polls, ten minutes, the next experiment whose sums are kept is counted from all rows: often enough to find a fault
+/// within a day of fifty experiments, and seldom enough to cost nothing.
+const RECOUNT_POLLS: u32 = 20 * 60;
 
 enum Wake {
     Tick,
@@ -21,6 +27,7 @@ enum Wake {
 }
 
 pub(crate) async fn run(parts: Parts, stop: CancellationToken) {
+    let (mut polls, mut recounted) = (0_u32, None);
     loop {
         let wake = tokio::select! {
             () = stop.cancelled() => Wake::Shutdown,
@@ -32,17 +39,39 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) {
                 if let Err(error) = step(&parts).await {
                     pause_after("scoring", &error, &stop).await;
                 }
+                polls = polls.wrapping_add(1);
+                if polls.is_multiple_of(RECOUNT_POLLS)
+                    && let Err(error) = recount(&parts, &mut recounted).await
+                {
+                    pause_after("counting an experiment anew", &error, &stop).await;
+                }
             }
         }
     }
+}
+
+/// Counts the experiment after `last` from all rows, beginning anew after the last of them.
+async fn recount(parts: &Parts, last: &mut Option<ExperimentId>) -> Result<(), WorkerError> {
+    let counted = parts.lake.counted();
+    let next = counted.iter().find(|id| last.as_ref().is_none_or(|last| *id > last)).or(counted.first());
+    *last = next.cloned();
+    let Some(id) = next else { return Ok(()) };
+    let Some(experiment) = parts.control.experiment(id).await? else { return Ok(()) };
+    match parts.lake.recount(&experiment).await? {
+        Recounted::Same => tracing::debug!(experiment = %id, "the kept sums of an experiment are those of all rows"),
+        Recounted::Different => tracing::error!(
+            experiment = %id,
+            "the kept sums of an experiment were not those of all rows, which count from now on; please report this"
+        ),
+    }
+    Ok(())
 }
 
 async fn step(parts: &Parts) -> Result<(), WorkerError> {
     let now = parts.clock.now();
     for (experiment_id, last_due) in parts.control.undecided_tests().await? {
         let Some(experiment) = parts.control.experiment(&experiment_id).await? else { continue };
-        let over = last_due.checked_add(i64::from(experiment.window_hours).hours()).unwrap_or(last_due);
-        if now >= over {
+        if now >= counts_from(last_due, experiment.window_hours) {
             decide(parts, &experiment).await?;
         }
     }

@@ -1,90 +1,60 @@
--- What is known of one experiment at one moment: one row per variant.
+-- What is known of one experiment: one row per unit, with what they did, by age.
 --
 -- The unit is the intended recipient: a contact counts from their first assignment, whatever was delivered later.
--- Outcomes count from the planned hour of sending for the length of the window, and only contacts whose window is
--- over count at all, so that everybody had equally long. Opens, clicks and feedback that name another experiment are
--- left out; orders count whatever led to them.
+-- Outcomes count from the planned hour of sending for the length of the window. Opens, clicks and feedback that name another
+-- experiment are left out; orders count whatever led to them.
 --
 -- A refund or cancellation is a negative order that names the one it takes back. It lowers the amount, by its own time
 -- as everything else, and is no order: orders count as placed, kept or not. To uncount an order that was paid back would
 -- make the count depend on how fast a shop pays back, as most refunds come after the window.
 --
--- The words that begin with a dollar sign are filled in before it runs.
+-- What happened is a number with a bit for each kind of thing, in the order of `experiment::cells::What`: 1 sent, 2 accepted, 4 opened,
+-- 8 by a human, 16 clicked, 32 by a human, 64 ordered, 128 without a rate, 256 unsubscribed, 512 complained.
+--
+-- The words that begin with a dollar sign are filled in before it runs. `$whom` narrows it to some contacts.
 WITH units AS (
     SELECT
         contact_key,
         first_value(variant ORDER BY event_time, received_at, event_id) AS variant,
+        first_value(market ORDER BY event_time, received_at, event_id) AS market,
         first_value(coalesce(planned_at, event_time) ORDER BY event_time, received_at, event_id) AS begins,
         coalesce(min(variant) <> max(variant), false) AS crossed
     FROM assignments
-    WHERE experiment_id = $experiment
+    WHERE experiment_id = $experiment AND $whom
     GROUP BY contact_key
 ),
 windows AS (
-    SELECT
-        contact_key, variant, crossed, begins,
-        begins + $window AS ends,
-        begins + $window <= $as_of AS mature
-    FROM units
+    SELECT contact_key, variant, market, crossed, begins, begins + $window AS ends FROM units
 ),
 outcomes AS (
-    SELECT contact_key, event_time,
-        1 AS sent, 0 AS accepted, 0 AS opens, 0 AS human_opens, 0 AS clicks, 0 AS human_clicks,
-        0 AS orders, 0 AS unconverted, CAST(0 AS BIGINT) AS amount_minor, 0 AS unsubscribes, 0 AS complaints
-    FROM messages WHERE experiment_id = $experiment OR experiment_id IS NULL
+    SELECT contact_key, event_time, 1 AS what, CAST(0 AS BIGINT) AS amount_minor
+    FROM messages WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $whom
     UNION ALL
-    SELECT contact_key, event_time, 0, 1, 0, 0, 0, 0, 0, 0, CAST(0 AS BIGINT), 0, 0
+    SELECT contact_key, event_time, 2, CAST(0 AS BIGINT)
     FROM deliveries
-    WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND status IN ('accepted', 'delivered')
+    WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND status IN ('accepted', 'delivered') AND $whom
     UNION ALL
-    SELECT contact_key, event_time, 0, 0, 1, CASE WHEN machine THEN 0 ELSE 1 END, 0, 0, 0, 0, CAST(0 AS BIGINT), 0, 0
-    FROM opens WHERE experiment_id = $experiment OR experiment_id IS NULL
+    SELECT contact_key, event_time, CASE WHEN machine THEN 4 ELSE 12 END, CAST(0 AS BIGINT)
+    FROM opens WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $whom
     UNION ALL
-    SELECT contact_key, event_time, 0, 0, 0, 0, 1, CASE WHEN machine THEN 0 ELSE 1 END, 0, 0, CAST(0 AS BIGINT), 0, 0
-    FROM clicks WHERE experiment_id = $experiment OR experiment_id IS NULL
+    SELECT contact_key, event_time, CASE WHEN machine THEN 16 ELSE 48 END, CAST(0 AS BIGINT)
+    FROM clicks WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $whom
     UNION ALL
-    SELECT contact_key, event_time, 0, 0, 0, 0, 0, 0, CASE WHEN refund_of IS NULL THEN 1 ELSE 0 END,
-        CASE WHEN amount_base_minor IS NULL THEN 1 ELSE 0 END, coalesce(amount_base_minor, 0), 0, 0
-    FROM orders
+    SELECT contact_key, event_time,
+        CASE WHEN refund_of IS NULL THEN 64 ELSE 0 END + CASE WHEN amount_base_minor IS NULL THEN 128 ELSE 0 END,
+        coalesce(amount_base_minor, 0)
+    FROM orders WHERE $whom
     UNION ALL
-    SELECT contact_key, event_time, 0, 0, 0, 0, 0, 0, 0, 0, CAST(0 AS BIGINT),
-        CASE WHEN feedback = 'unsubscribe' THEN 1 ELSE 0 END, CASE WHEN feedback = 'complaint' THEN 1 ELSE 0 END
+    SELECT contact_key, event_time, CASE WHEN feedback = 'unsubscribe' THEN 256 ELSE 512 END, CAST(0 AS BIGINT)
     FROM feedback
-    WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND feedback IN ('unsubscribe', 'complaint')
-),
-totals AS (
-    SELECT
-        windows.contact_key, windows.variant, windows.crossed, windows.mature,
-        coalesce(sum(sent), 0) AS sent,
-        coalesce(sum(accepted), 0) AS accepted,
-        coalesce(sum(opens), 0) AS opens,
-        coalesce(sum(human_opens), 0) AS human_opens,
-        coalesce(sum(clicks), 0) AS clicks,
-        coalesce(sum(human_clicks), 0) AS human_clicks,
-        coalesce(sum(orders), 0) AS orders,
-        coalesce(sum(unconverted), 0) AS unconverted,
-        coalesce(sum(amount_minor), 0) AS amount_minor,
-        coalesce(sum(unsubscribes), 0) AS unsubscribes,
-        coalesce(sum(complaints), 0) AS complaints
-    FROM windows
-    LEFT JOIN outcomes
-        ON outcomes.contact_key = windows.contact_key
-        AND outcomes.event_time >= windows.begins
-        AND outcomes.event_time < windows.ends
-        AND windows.mature
-    GROUP BY windows.contact_key, windows.variant, windows.crossed, windows.mature
+    WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND feedback IN ('unsubscribe', 'complaint') AND $whom
 )
 SELECT
-    variant,
-    count(*) AS assigned,
-    count(*) FILTER (WHERE mature) AS mature,
-    count(*) FILTER (WHERE crossed) AS crossovers,
-    count(*) FILTER (WHERE sent > 0) AS sent,
-    count(*) FILTER (WHERE accepted > 0) AS accepted,
-    count(*) FILTER (WHERE human_opens > 0) AS opened,
-    count(*) FILTER (WHERE human_clicks > 0) AS clicked,
-    count(*) FILTER (WHERE orders > 0) AS ordered,
-    CAST(sum(unconverted) AS BIGINT) AS unconverted
-    $metrics
-FROM totals
-GROUP BY variant
+    windows.variant, windows.market, windows.begins, windows.crossed,
+    tally(outcomes.event_time, windows.begins, outcomes.what, outcomes.amount_minor) AS tallies
+FROM windows
+LEFT JOIN outcomes
+    ON outcomes.contact_key = windows.contact_key
+    AND outcomes.event_time >= windows.begins
+    AND outcomes.event_time < windows.ends
+GROUP BY windows.contact_key, windows.variant, windows.market, windows.begins, windows.crossed

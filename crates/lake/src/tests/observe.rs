@@ -47,10 +47,10 @@ pub(super) fn experiment() -> Experiment {
 }
 
 /// SplitMix64 (Steele, Lea & Flood 2014): short, and the same everywhere.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -58,14 +58,14 @@ impl Random {
         (bits ^ (bits >> 31)) % limit
     }
 
-    fn chance(&mut self, percent: u64) -> bool {
+    pub(super) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 }
 
 /// A world with everything that can go astray: two assignments, other experiments, unknown variants, machines, times at
 /// and around the edges of windows, currencies without a rate, refunds with and without their order.
-fn world(seed: u64) -> Vec<Event> {
+pub(super) fn world(seed: u64) -> Vec<Event> {
     let mut random = Random(seed);
     let mut events = Vec::new();
     for key in 1..=120 {
@@ -76,6 +76,7 @@ fn world(seed: u64) -> Vec<Event> {
             let experiment = if random.chance(85) { "it's a test" } else { "another" };
             assignment.context.experiment_id = Some(ExperimentId::new(experiment).unwrap());
             let variant = ["A", "A", "A", "B", "B", "stranger"][random.below(6) as usize];
+            assignment.context.market = [Some("DE".to_owned()), Some("JP".to_owned()), None][random.below(3) as usize].clone();
             assignment.context.variant = random.chance(95).then(|| VariantName::new(variant).unwrap());
             events.push(assignment);
         }
