@@ -7,6 +7,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use control::ControlError;
+use experiment::Cut;
+use experiment::cells::is_age;
 use futures::TryStreamExt;
 use lake::{Group, SqlFormat, SqlOptions};
 use serde::Deserialize;
@@ -17,7 +19,7 @@ use vocabulary::{Experiment, ExperimentId, RecommendationId};
 
 use crate::Parts;
 use crate::problem::Problem;
-use crate::request::{Id, Text};
+use crate::request::{Ask, Id, Text};
 use crate::views::documents::ExperimentDocument;
 use crate::views::{Decided, ErrorBody, ExperimentAnswer, ExperimentRow, ReadoutAnswer, RecommendationView};
 
@@ -111,27 +113,62 @@ async fn one(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Resul
     Ok(Json(ExperimentAnswer { experiment, balanced }))
 }
 
+/// Of which recipients and outcomes a readout is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CutParams {
+    market: Option<String>,
+    age_hours: Option<u32>,
+}
+
 /// Read an experiment out as it stands now.
 ///
-/// The numbers are computed at once from what SQL can see. Looking decides nothing.
+/// The numbers are computed at once from what SQL can see. Looking decides nothing. `age_hours` compares all recipients at one age: those
+/// who are old enough, with what they did up to it.
 #[utoipa::path(
     get,
     path = "/v1/experiments/{id}/readout",
     tag = "experiments",
-    params(("id" = String, Path, description = "The experiment's id.")),
-    responses((status = 200, description = "The readout.", body = ReadoutAnswer), (status = 404, description = "There is no such experiment.", body = ErrorBody))
+    params(
+        ("id" = String, Path, description = "The experiment's id."),
+        ("market" = Option<String>, Query, description = "Recipients of this market only: ISO 3166 alpha-2."),
+        ("age_hours" = Option<u32>, Query, description = "Recipients of at least this age, and what they did up to it: 1, 2, 4, 8, 12, or whole days in hours, less than the window. The window where absent."),
+    ),
+    responses(
+        (status = 200, description = "The readout.", body = ReadoutAnswer),
+        (status = 404, description = "There is no such experiment.", body = ErrorBody),
+        (status = 422, description = "`age_hours` is no age that is kept.", body = ErrorBody),
+    )
 )]
-async fn readout(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<ReadoutAnswer>, Problem> {
+async fn readout(
+    State(parts): State<Arc<Parts>>,
+    Id(id): Id<ExperimentId>,
+    Ask(CutParams { market, age_hours }): Ask<CutParams>,
+) -> Result<Json<ReadoutAnswer>, Problem> {
     let experiment = known(&parts, &id).await?;
-    let readout = observed(&parts, &experiment).await?;
+    if let Some(hours) = age_hours.filter(|hours| !is_age(*hours) || *hours > experiment.window_hours) {
+        let message = format!("age_hours is {hours}; sums are kept by the ages of 1, 2, 4, 8 and 12 hours and of whole days");
+        let hint = format!("use one of these of at most {} hours, the window of `{id}`", experiment.window_hours);
+        return Err(Problem::unprocessable("bad_age", message, hint));
+    }
+    let cut = Cut { market: market.clone(), age_hours };
+    let readout = observed_cut(&parts, &experiment, &cut).await?;
     let recommendation = parts.control.current(&id).await?.map(RecommendationView::from);
-    Ok(Json(ReadoutAnswer { readout, recommendation }))
+    Ok(Json(ReadoutAnswer { readout, market, age_hours, recommendation }))
 }
 
-async fn observed(parts: &Parts, experiment: &Experiment) -> Result<experiment::Readout, Problem> {
-    let mut observations = parts.lake.observe(experiment, to_micros(parts.clock.now())).await?;
+/// The readout of an experiment as it stands now.
+pub(crate) async fn observed(parts: &Parts, experiment: &Experiment) -> Result<experiment::Readout, Problem> {
+    observed_cut(parts, experiment, &Cut::default()).await
+}
+
+async fn observed_cut(parts: &Parts, experiment: &Experiment, cut: &Cut) -> Result<experiment::Readout, Problem> {
+    let mut observations = parts.lake.observe_cut(experiment, cut, to_micros(parts.clock.now())).await?;
     observations.erased_units = parts.control.erased_units(&experiment.experiment).await?;
-    Ok(experiment::readout(experiment, &observations, &parts.ids.token()))
+    // What is said of the window is then said of the age.
+    let window_hours = cut.age_hours.unwrap_or(experiment.window_hours);
+    let experiment = Experiment { window_hours, ..experiment.clone() };
+    Ok(experiment::readout(&experiment, &observations, &parts.ids.token()))
 }
 
 /// Decide by the readout.

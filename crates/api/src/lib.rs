@@ -35,6 +35,7 @@ mod items;
 mod keeping;
 mod keys;
 pub mod line;
+mod looks;
 mod machine;
 mod messages;
 mod ofrep;
@@ -168,6 +169,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
     let read = || {
         let groups = [
             experiments::reading(),
+            looks::reading(),
             recommendations::reading(),
             campaigns::reading(),
             coupons::reading(),
@@ -196,6 +198,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             held::routes(),
             rates::routes(),
             experiments::managing(),
+            looks::managing(),
             recommendations::managing(),
             webhooks::managing(),
             campaigns::managing(),

@@ -8,6 +8,7 @@ mod feeding;
 mod formats;
 mod links;
 mod looking;
+mod looks;
 mod recommending;
 mod sending;
 

@@ -4,6 +4,7 @@
 //! forms for the OpenAPI document only, and a test holds the mirrors true. Everything else is a view made here.
 
 pub mod documents;
+pub mod looks;
 pub mod readouts;
 pub mod recommending;
 pub mod statistics;
@@ -410,6 +411,12 @@ pub struct ReadoutAnswer {
     #[serde(flatten)]
     #[schema(value_type = ReadoutDocument)]
     pub readout: experiment::Readout,
+    /// The market it is of; absent where it is of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub market: Option<String>,
+    /// The age up to which outcomes count, in hours; absent where it is the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_hours: Option<u32>,
     /// What the senders use now; `null` where nothing is decided.
     pub recommendation: Option<RecommendationView>,
 }

@@ -74,25 +74,29 @@ impl Control {
         rows.iter().map(|text| from_json("an experiment", text)).collect()
     }
 
-    /// Keeps a readout. Readouts are never changed: the same id again is harmless and changes nothing.
+    /// Keeps a readout, with its digest and the experiment as it is written now. Readouts are never changed: the same id again is
+    /// harmless and changes nothing. Where the experiment was changed while it was read out, it is kept without.
     ///
     /// # Errors
     /// [`ControlError::NotFound`] where its experiment is unknown.
     pub async fn put_readout(&self, readout: &Readout) -> Result<(), ControlError> {
-        let body = to_json("a readout", readout)?;
+        let body = readout.to_json();
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
-        if read_experiment(&mut transaction, &readout.experiment_id).await?.is_none() {
+        let Some(experiment) = read_experiment(&mut transaction, &readout.experiment_id).await? else {
             return Err(ControlError::NotFound { noun: "experiment", id: readout.experiment_id.to_string() });
-        }
+        };
+        let definition = readout.is_of(&experiment).then(|| to_json("an experiment", &experiment)).transpose()?;
         sqlx::query(
-            "INSERT INTO readouts (readout_id, experiment_id, body, stored_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (readout_id) DO NOTHING",
+            "INSERT INTO readouts (readout_id, experiment_id, body, stored_at, digest, definition)
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (readout_id) DO NOTHING",
         )
         .bind(readout.id.as_str())
         .bind(readout.experiment_id.as_str())
-        .bind(body)
+        .bind(&body)
         .bind(self.now().as_microsecond())
+        .bind(experiment::digest(&body))
+        .bind(definition)
         .execute(&mut *transaction)
         .await
         .map_err(ControlError::query("storing a readout"))?;

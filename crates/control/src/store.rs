@@ -62,6 +62,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (17, include_str!("../migrations/0017_warm_ups.sql")),
     (18, include_str!("../migrations/0018_balanced.sql")),
     (19, include_str!("../migrations/0019_recommendations.sql")),
+    (20, include_str!("../migrations/0020_looks.sql")),
 ];
 
 /// What control needs to open.
@@ -442,7 +443,7 @@ mod tests {
         let control = world.open().await;
         sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
         let error = Control::open(world.config()).await.err().unwrap();
-        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 19 }), "{error}");
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 20 }), "{error}");
     }
 
     #[tokio::test]

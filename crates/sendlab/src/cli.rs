@@ -22,6 +22,7 @@ pub(crate) use crate::dkim_command::DkimCommand;
 pub(crate) use crate::mail_server::SmtpArgs;
 pub(crate) use crate::message_command::{MessageCommand, TemplateCommand};
 pub(crate) use crate::product_command::{ProductCommand, SnippetCommand};
+pub(crate) use crate::readout_command::ReadoutCommand;
 pub(crate) use crate::recommendation_command::RecommendationArgs;
 pub(crate) use crate::send_command::SendingArgs;
 pub(crate) use crate::sink_command::SinkArgs;
@@ -90,6 +91,9 @@ pub(crate) enum Command {
     /// Create experiments, read them out, decide them.
     #[command(subcommand)]
     Experiment(ExperimentCommand),
+    /// Keep readouts of experiments, list them, and recompute them from the rows they read.
+    #[command(subcommand)]
+    Readout(ReadoutCommand),
     /// Create campaigns, start and pause them, see how far they are.
     #[command(subcommand)]
     Campaign(CampaignCommand),

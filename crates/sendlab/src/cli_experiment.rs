@@ -29,6 +29,12 @@ pub(crate) enum ExperimentCommand {
     Readout {
         /// The experiment.
         experiment: String,
+        /// Recipients of this market only, such as DE.
+        #[arg(long, value_name = "COUNTRY")]
+        market: Option<String>,
+        /// Compare at this age: 1, 2, 4, 8, 12 hours or whole days [default: the window].
+        #[arg(long, value_name = "HOURS")]
+        age_hours: Option<u32>,
         /// Print the whole readout as JSON.
         #[arg(long)]
         json: bool,

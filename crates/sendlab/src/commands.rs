@@ -23,7 +23,7 @@ use crate::server::{Server, Settings};
 use crate::{
     SystemClock, SystemIds, analyze, bench_codes, bench_plan, bench_recommendations, bench_smtp, certify, coupons_command, demo,
     dkim_command, import, import_rows, lake_command, mail_server, master_key, message_command, product_command,
-    recommendation_command, send_command, sink_command, stats_command, test_send_command, webhook_command,
+    readout_command, recommendation_command, send_command, sink_command, stats_command, test_send_command, webhook_command,
 };
 
 /// How often a followed campaign is asked how far it is.
@@ -46,6 +46,10 @@ pub(crate) fn start(cli: Cli) -> ExitCode {
         Err(error) if error.is::<import_rows::SomeRejected>() => {
             print::note(&format!("{error}"));
             ExitCode::from(import_rows::SomeRejected::EXIT_CODE)
+        }
+        Err(error) if error.is::<readout_command::NotRecomputed>() => {
+            print::note(&format!("{error}"));
+            ExitCode::from(readout_command::NotRecomputed::EXIT_CODE)
         }
         Err(error) => print::failure(&error),
     }
@@ -110,6 +114,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         Command::Calendar(args) => calendar(client, args).await,
         Command::Segment(command) => segments(client, command).await,
         Command::Coupons(command) => coupons_command::run(client, command).await,
+        Command::Readout(command) => readout_command::run(client, command).await,
         Command::Product(command) => product_command::products(client, command).await,
         Command::Snippet(command) => product_command::snippets(client, command).await,
         Command::Form(command) => forms(client, command).await,
@@ -212,8 +217,11 @@ async fn experiment(client: &Client, command: ExperimentCommand) -> anyhow::Resu
         ExperimentCommand::Show { experiment } => {
             print::experiment(&client.get(&format!("/v1/experiments/{}", segment(&experiment))).await?);
         }
-        ExperimentCommand::Readout { experiment, json } => {
-            let readout = client.get(&format!("/v1/experiments/{}/readout", segment(&experiment))).await?;
+        ExperimentCommand::Readout { experiment, market, age_hours, json } => {
+            let market = market.map(|market| format!("market={}", segment(&market)));
+            let cut: Vec<String> = market.into_iter().chain(age_hours.map(|hours| format!("age_hours={hours}"))).collect();
+            let path = format!("/v1/experiments/{}/readout?{}", segment(&experiment), cut.join("&"));
+            let readout = client.get(&path).await?;
             if json { say(&serde_json::to_string_pretty(&readout)?) } else { print::readout(&readout) }
         }
         ExperimentCommand::Decide { experiment } => {

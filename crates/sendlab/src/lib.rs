@@ -32,6 +32,7 @@ mod master_key;
 mod message_command;
 mod print;
 mod product_command;
+mod readout_command;
 mod recommendation_command;
 mod rules_folder;
 mod send_command;

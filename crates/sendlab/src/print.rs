@@ -385,6 +385,12 @@ pub(crate) fn p_value(value: &Value) -> String {
 /// A readout: verdict, arms, estimates, doubts.
 pub(crate) fn readout(readout: &Value) {
     say(&format!("{}  as of {}", word(&readout["experiment_id"]), word(&readout["as_of"])));
+    if let Some(market) = readout["market"].as_str() {
+        say(&format!("  Only recipients of {market}."));
+    }
+    if let Some(hours) = readout["age_hours"].as_u64() {
+        say(&format!("  What recipients did within {hours} hours, of those who are that old."));
+    }
     say("");
     say(&format!("  {}", word(&readout["verdict"]["sentence"])));
     say("");

@@ -125,6 +125,16 @@ async fn the_numbers_decide() {
     assert!(look["recommendation"].is_null());
     assert_eq!(look["arms"][0]["mature"], 200);
     assert!(look["versions"]["orders"].is_i64());
+    let aged = server.get("/v1/experiments/spring/readout?age_hours=1").await.expect(StatusCode::OK).json();
+    assert_eq!(
+        (&aged["age_hours"], &aged["arms"][0]["mature"], &aged["arms"][0]["funnel"]["ordered"]),
+        (&json!(1), &json!(200), &json!(0))
+    );
+    let nowhere = server.get("/v1/experiments/spring/readout?market=DE&age_hours=4").await.expect(StatusCode::OK).json();
+    assert_eq!((&nowhere["market"], &nowhere["arms"][0]["assigned"]), (&json!("DE"), &json!(0)));
+    for wrong in ["age_hours=3", "age_hours=48", "age=4"] {
+        server.get(&format!("/v1/experiments/spring/readout?{wrong}")).await.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    }
     let decided = server.manage(Method::POST, "/v1/experiments/spring/decide", &Value::Null).await.expect(StatusCode::OK).json();
     assert_eq!((&decided["changed"], &decided["recommendation"]["variant"]), (&json!(true), &json!("warm")));
     assert_eq!(decided["recommendation"]["readout_id"], decided["readout"]["id"]);
