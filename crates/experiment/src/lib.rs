@@ -4,12 +4,14 @@
 //! *Invariant:* this crate does no IO, reads no clock and draws no randomness: the same input gives the same bytes.
 //! *Invariant:* it knows what units did, not events; `lake` makes [`cells::Unit`]s of events.
 //!
-//! Reading order: [`spec`], [`assign`], [`balance`], [`cells`], [`observe`], [`readout`], [`recommend`], [`guidance`].
+//! Reading order: [`spec`], [`assign`], [`balance`], [`cells`], [`observe`], [`readout`], [`decision`], [`recommend`],
+//! [`guidance`].
 
 pub mod assign;
 pub mod balance;
 pub mod cells;
 mod check;
+pub mod decision;
 mod doubt;
 mod error;
 mod estimate;
@@ -25,6 +27,7 @@ mod words;
 pub use assign::{Assigned, Assigner, in_share};
 pub use balance::{Balanced, CovariateBalance};
 pub use cells::{Cells, Cut};
+pub use decision::{Action, Decision};
 pub use error::{ExperimentError, Problem};
 pub use guidance::{Advice, Fallback, Guidance};
 pub use observe::{ArmObservations, Funnel, Observations};

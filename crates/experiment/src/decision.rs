@@ -1,0 +1,210 @@
+//! What to do after a look: ship, go on, stop for harm, or find out first why nothing can be judged.
+//!
+//! A readout says what is known; a decision says what to do with it, overall and in each market, at a look that may be one of many.
+//! Two questions are kept apart. Whether a variant is *shown* to beat control is answered by a boundary that keeps the experiment's
+//! alpha over all looks and all variants: group-sequential where the number of recipients is known beforehand, always valid where it
+//! is not. What is *best to send* is answered by expected value, with the spread between variants and between markets integrated
+//! over. Before the end only the first decides; at the end the second does, and says so where nothing was shown.
+
+use serde::{Deserialize, Serialize};
+use stats::Interval;
+use vocabulary::VariantName;
+
+use crate::readout::{Doubt, GuardrailState};
+
+/// What to do after a look, and why. The same look gives the same bytes; no number in it is NaN or infinite.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What to do.
+    pub action: Action,
+    /// What a manager reads.
+    pub sentence: String,
+    /// Why, the most important first.
+    pub reasons: Vec<Reason>,
+    /// What to send where no market says otherwise: control unless the action is to ship.
+    pub variant: VariantName,
+    /// Whether `variant` is shown to beat control, at a boundary that keeps alpha over all looks and variants together.
+    pub shown: bool,
+    /// Variants that are not to be sent any more, whatever the action: shown to do harm. In the experiment's order.
+    pub stopped: Vec<VariantName>,
+    /// The best bet overall as of now, which `variant` is when it is shipped. `None` while there is nothing to forecast from.
+    pub best: Option<Forecast>,
+    /// What going on could still gain, as a share of the best bet's mean: with a probability of 95 % it is less. `None` where it is
+    /// not bounded or has no size, as when the mean is not greater than zero.
+    pub remaining_value: Option<f64>,
+    /// Every variant overall, in the experiment's order; those that are stopped are missing.
+    pub arms: Vec<Forecast>,
+    /// Every market, by name.
+    pub markets: Vec<MarketDecision>,
+    /// How far the experiment is, and what was tested against which boundary.
+    pub information: Information,
+    /// The guardrails of every variant but control, in the experiment's order.
+    pub guardrails: Vec<GuardrailStanding>,
+    /// What a careful reader should know: whether recipients or messages were lost on the way, overall and by market.
+    pub doubts: Vec<Doubt>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Send the decided variants to everybody.
+    Ship,
+    /// Take another look later.
+    KeepTesting,
+    /// Send control only: every other variant is shown to do harm.
+    StopForHarm,
+    /// Find out first why the numbers cannot be trusted, or wait until there are some.
+    CannotJudge,
+}
+
+/// A reason, for programs and for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// For programs.
+    pub code: ReasonCode,
+    /// For people.
+    pub sentence: String,
+}
+
+/// Why something is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasonCode {
+    /// A variant is shown to beat control.
+    Superior,
+    /// It is the best bet by expected value.
+    ExpectedValue,
+    /// No variant is shown to beat control (yet).
+    NotShown,
+    /// All guardrails of the variant are shown to be kept.
+    GuardrailsKept,
+    /// A guardrail is neither shown to be kept nor to be broken.
+    GuardrailUnproven,
+    /// A guardrail is shown to be broken.
+    GuardrailBroken,
+    /// A variant is shown to be worse than control.
+    Harm,
+    /// Going on is unlikely to gain one percent more; it is no claim that a variant is better.
+    RemainingValue,
+    /// Recipients' windows are not over yet.
+    Immature,
+    /// There are too few outcomes for any test to be trusted.
+    TooFewOutcomes,
+    /// There is nothing to judge by: nobody's window is over, or nothing happened.
+    NoData,
+    /// The variants do not have the sizes they were meant to have.
+    SampleRatioMismatch,
+    /// Messages of some variants did not get as far as those of others.
+    FunnelMismatch,
+}
+
+/// What is believed of one variant, overall or in one market, against control.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// The variant.
+    pub variant: VariantName,
+    /// The probability that it is the best of the variants that may be sent.
+    pub probability_best: f64,
+    /// What choosing it costs on average: how far the best lies ahead, in the primary metric's unit per recipient.
+    pub expected_loss: f64,
+    /// The weight in its forecast of what is common, between 0 and 1: of its effect in all markets and of the other variants. At 1
+    /// the forecast rests on nothing of its own.
+    pub pooled: f64,
+    /// The lift over control as observed, a fraction: too large for a winner. `None` where control's mean is not greater than zero.
+    pub raw_lift: Option<f64>,
+    /// The lift over control to expect, a fraction: shrunken, so that it holds for a winner as well. `None` where control's mean is
+    /// not greater than zero.
+    pub lift: Option<f64>,
+    /// Of `lift`, at one minus the experiment's alpha; open where there is no lift.
+    pub lift_interval: Interval,
+    /// The gain over control to expect, in the primary metric's unit per recipient: positive is better, also where less is better.
+    pub gain: f64,
+    /// Of `gain`, at one minus the experiment's alpha.
+    pub gain_interval: Interval,
+}
+
+/// What to send in one market.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MarketDecision {
+    /// The market.
+    pub market: String,
+    /// What to send there: control unless the action is to ship.
+    pub variant: VariantName,
+    /// Recipients there whose window is over, of all variants.
+    pub mature: u64,
+    /// The best bet there as of now, which `variant` is when it is shipped. `None` while there is nothing to forecast from.
+    pub best: Option<Forecast>,
+}
+
+/// How far an experiment is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Information {
+    /// Recipients whose window is over.
+    pub mature: u64,
+    /// How many recipients there are to be; `None` in a triggered flow.
+    pub planned: Option<u64>,
+    /// `mature` over `planned`, at most 1.
+    pub fraction: Option<f64>,
+    /// What keeps the promise over all looks.
+    pub method: BoundaryMethod,
+    /// Whether all planned recipients count.
+    pub is_last: bool,
+    /// The test of every variant but control on the primary metric, in the experiment's order.
+    pub tests: Vec<BoundaryTest>,
+}
+
+/// What keeps the promise over all looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BoundaryMethod {
+    /// The number of recipients is known beforehand: O'Brien-Fleming boundaries by spending. Lan & DeMets, Biometrika 70 (1983).
+    GroupSequential,
+    /// It is not: a confidence sequence. Waudby-Smith et al., Annals of Statistics 52 (2024).
+    AlwaysValid,
+}
+
+/// A variant against control on the primary metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BoundaryTest {
+    /// The variant.
+    pub variant: VariantName,
+    /// How far it is ahead of control in standard errors: positive is better, also where less is better. `None` where it cannot be
+    /// computed.
+    pub statistic: Option<f64>,
+    /// It is shown to be better from here on, and to be worse from minus this. `None` where it cannot be computed.
+    pub boundary: Option<f64>,
+    /// The lift over control, an interval that holds at all looks together; open where the lift cannot be told.
+    pub lift_interval: Interval,
+    /// What is shown.
+    pub shown: Shown,
+}
+
+/// What a test shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shown {
+    /// Better than control.
+    Better,
+    /// Neither.
+    Neither,
+    /// Worse than control.
+    Worse,
+}
+
+/// A guardrail of a variant at this look.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuardrailStanding {
+    /// The variant.
+    pub variant: VariantName,
+    /// The guardrail's metric.
+    pub metric: String,
+    /// How much worse, relative to control, is tolerated.
+    pub margin: f64,
+    /// What is known, at boundaries that hold over all looks.
+    pub state: GuardrailState,
+    /// How far it is ahead of control in standard errors: negative is harm. `None` where it cannot be computed.
+    pub statistic: Option<f64>,
+    /// It is harm from minus this on. `None` where it cannot be computed.
+    pub boundary: Option<f64>,
+}
