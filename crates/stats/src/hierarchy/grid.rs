@@ -92,3 +92,38 @@ pub(super) fn mixture_quantile_upper(parts: &[Part], upper: f64) -> f64 {
     // Every part's own quantile lies between the ends, so the mixture's does.
     find_root(|x| mixture_upper(parts, x) - upper, low, high).unwrap_or(low)
 }
+
+/// Points of a grid over two spreads, for each. The grid is even in w with ln τ² = sinh w, which shortens the posterior's
+/// exponential ends; its step is then less than a half, and every second point still gives five digits.
+pub(super) const SPREAD_POINTS: usize = 17;
+
+/// What lies this far below the top in logarithm is cut off of two spreads: less than a millionth.
+const SPREAD_NEGLIGIBLE_LOG: f64 = 14.0;
+
+/// The points between two ends.
+pub(super) fn spread_points((low, high): (f64, f64)) -> impl Iterator<Item = f64> {
+    (0..SPREAD_POINTS).map(move |i| low + (high - low) * i as f64 / (SPREAD_POINTS - 1) as f64)
+}
+
+/// Where the posterior of two spreads is, within the given ranges of w, from its unnormalised logarithm.
+pub(super) fn narrowed_spreads(
+    mut across: (f64, f64),
+    mut within: (f64, f64),
+    log: impl Fn(f64, f64) -> f64,
+) -> ((f64, f64), (f64, f64)) {
+    for _ in 0..5 {
+        let mut logs = Vec::with_capacity(SPREAD_POINTS * SPREAD_POINTS);
+        for a in spread_points(across) {
+            logs.extend(spread_points(within).map(|b| (a, b, log(a, b))));
+        }
+        let top = logs.iter().fold(f64::NEG_INFINITY, |top, (_, _, log)| top.max(*log));
+        let kept = || logs.iter().filter(|(_, _, log)| *log > top - SPREAD_NEGLIGIBLE_LOG);
+        let narrowed = |range: (f64, f64), of: fn(&(f64, f64, f64)) -> f64| {
+            let step = (range.1 - range.0) / (SPREAD_POINTS - 1) as f64;
+            let (low, high) = kept().map(of).fold((range.1, range.0), |(low, high), at| (low.min(at), high.max(at)));
+            ((low - step).max(range.0), (high + step).min(range.1))
+        };
+        (across, within) = (narrowed(across, |point| point.0), narrowed(within, |point| point.1));
+    }
+    (across, within)
+}

@@ -10,17 +10,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::grid::{Part, mixture_moments, uniform_shrinkage_log_density};
+use super::grid::{Part, SPREAD_POINTS as GRID, mixture_moments, narrowed_spreads, spread_points, uniform_shrinkage_log_density};
 use super::scaled::Scaled;
 use crate::answer::{Degenerate, finite};
 use crate::posterior::{NormalArm, normal_standings};
-
-/// Points of the grid per spread. The grid is even in w with ln τ² = sinh w, which shortens the posterior's exponential ends; its
-/// step is then less than a half, and every second point still gives five digits.
-const GRID: usize = 17;
-
-/// What lies this far below the top in logarithm is cut off: less than a millionth.
-const NEGLIGIBLE_LOG: f64 = 14.0;
 
 /// Nodes lighter than this share of all are left out of the chances to be best.
 const WEIGHT_MIN: f64 = 1e-5;
@@ -225,25 +218,10 @@ impl Pool {
     fn states(&self) -> Vec<State> {
         let furthest = self.cells.iter().flatten().fold(1.0_f64, |most, (d, _)| most.max(d.abs()));
         let range = ((-25.0_f64).asinh(), (2.0 * furthest.ln() + 25.0).asinh());
-        let (mut across, mut within) = (range, range);
-        let points = |(low, high): (f64, f64)| (0..GRID).map(move |i| low + (high - low) * i as f64 / (GRID - 1) as f64);
-        for _ in 0..5 {
-            let mut logs = Vec::with_capacity(GRID * GRID);
-            for a in points(across) {
-                logs.extend(points(within).map(|b| (a, b, self.at(a, b).0)));
-            }
-            let top = logs.iter().fold(f64::NEG_INFINITY, |top, (_, _, log)| top.max(*log));
-            let kept = || logs.iter().filter(|(_, _, log)| *log > top - NEGLIGIBLE_LOG);
-            let narrowed = |range: (f64, f64), of: fn(&(f64, f64, f64)) -> f64| {
-                let step = (range.1 - range.0) / (GRID - 1) as f64;
-                let (low, high) = kept().map(of).fold((range.1, range.0), |(low, high), at| (low.min(at), high.max(at)));
-                ((low - step).max(range.0), (high + step).min(range.1))
-            };
-            (across, within) = (narrowed(across, |point| point.0), narrowed(within, |point| point.1));
-        }
+        let (across, within) = narrowed_spreads(range, range, |a, b| self.at(a, b).0);
         let mut logs = Vec::with_capacity(GRID * GRID);
-        for a in points(across) {
-            for b in points(within) {
+        for a in spread_points(across) {
+            for b in spread_points(within) {
                 let (log, common) = self.at(a, b);
                 logs.push((
                     log,

@@ -5,9 +5,10 @@
 //! in, because intervals and choices that take an estimated spread for the true one are too sure of themselves.
 //!
 //! Reading order: [`random_effects`] (between-experiment variance and pooled mean), [`shrinkage`] (each experiment's
-//! shrunken effect), [`markets`] (the winner of each market), [`winners_curse`](mod@winners_curse) (an effect that was
+//! shrunken effect), [`markets`] (the winner of each market, of lifts), [`arms`] (of the arms' own means), [`winners_curse`](mod@winners_curse) (an effect that was
 //! selected for its size), [`best_of_many`](mod@best_of_many) (an effect that was selected for being the best).
 
+pub mod arms;
 pub mod best_of_many;
 mod grid;
 pub mod markets;
@@ -16,6 +17,7 @@ mod scaled;
 pub mod shrinkage;
 pub mod winners_curse;
 
+pub use arms::{ArmEstimate, ArmForecast, ArmMarket, ArmReadout, best_arms};
 pub use best_of_many::{BestOfMany, best_of_many};
 pub use markets::{Market, MarketArm, MarketReadout, MarketWinner, VariantEstimate, market_winners};
 pub use random_effects::{BetweenVariance, RandomEffects, heterogeneity, meta_analysis};
