@@ -300,6 +300,11 @@ impl Cells {
         self.apply(unit, 1);
     }
 
+    /// Puts so many units in that are all alike.
+    pub fn add_many(&mut self, unit: &Unit<'_>, how_many: u32) {
+        self.apply(unit, i128::from(how_many));
+    }
+
     /// Takes a unit out that was put in just as it is given here.
     pub fn take(&mut self, unit: &Unit<'_>) {
         self.apply(unit, -1);

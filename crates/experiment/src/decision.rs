@@ -6,11 +6,60 @@
 //! is not. What is *best to send* is answered by expected value, with the spread between variants and between markets integrated
 //! over. Before the end only the first decides; at the end the second does, and says so where nothing was shown.
 
+mod boundary;
+mod forecast;
+mod funnel;
+mod guardrail;
+mod reasons;
+
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use stats::Interval;
-use vocabulary::VariantName;
+use vocabulary::{Experiment, Metric, VariantName};
 
+use crate::observe::Observations;
 use crate::readout::{Doubt, GuardrailState};
+
+use boundary::Rule;
+use forecast::{Forecasts, best};
+pub use funnel::{FUNNEL_MISMATCH, SRM_BY_MARKET, funnel};
+
+/// Below this share of what the best bets bring, going on is not worth its while.
+const REMAINING_VALUE_MIN: f64 = 0.01;
+
+/// What a decision is taken from.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// All recipients.
+    pub overall: &'a Observations,
+    /// The recipients of each market, at the same moment and age. Empty where markets are not told apart; recipients of `overall` who
+    /// are in none of them get what is best overall.
+    pub markets: &'a BTreeMap<String, Observations>,
+    /// How many recipients the test is to have, where a list makes that known beforehand; `None` in a triggered flow.
+    pub planned_units: Option<u64>,
+    /// The [`Information::fraction`] of each earlier look that could have decided, in order. Only for planned recipients.
+    pub earlier_fractions: &'a [f64],
+    /// What is seldom changed.
+    pub settings: Settings,
+}
+
+/// What is seldom changed of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Without planned recipients: after how many of two variants together a test is to be most sensitive, such as those who are
+    /// expected within four weeks.
+    pub tuning_units: f64,
+    /// Before the end, whether a variant that is shown to beat control is shipped only once little can be gained by learning which
+    /// variant is the best of each market.
+    pub waits_until_settled: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { tuning_units: 10_000.0, waits_until_settled: false }
+    }
+}
 
 /// What to do after a look, and why. The same look gives the same bytes; no number in it is NaN or infinite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,10 +78,10 @@ pub struct Decision {
     pub stopped: Vec<VariantName>,
     /// The best bet overall as of now, which `variant` is when it is shipped. `None` while there is nothing to forecast from.
     pub best: Option<Forecast>,
-    /// What going on could still gain, as a share of the best bet's mean: with a probability of 95 % it is less. `None` where it is
-    /// not bounded or has no size, as when the mean is not greater than zero.
+    /// What knowing the best variant of every market would add on average, as a share of what the best bets bring: the potential
+    /// value remaining. `None` where what they bring cannot be told from zero.
     pub remaining_value: Option<f64>,
-    /// Every variant overall, in the experiment's order; those that are stopped are missing.
+    /// Every variant overall, control first, then in the experiment's order; those that are stopped are missing.
     pub arms: Vec<Forecast>,
     /// Every market, by name.
     pub markets: Vec<MarketDecision>,
@@ -208,3 +257,97 @@ pub struct GuardrailStanding {
     /// It is harm from minus this on. `None` where it cannot be computed.
     pub boundary: Option<f64>,
 }
+
+/// What to do after a look. The experiment must have been checked.
+#[must_use]
+pub fn decide(experiment: &Experiment, look: &Look<'_>) -> Decision {
+    let control = experiment.control().clone();
+    let mut decision = Decision {
+        action: Action::CannotJudge,
+        sentence: String::new(),
+        reasons: Vec::new(),
+        variant: control,
+        shown: false,
+        stopped: Vec::new(),
+        best: None,
+        remaining_value: None,
+        arms: Vec::new(),
+        markets: Vec::new(),
+        information: boundary::information(look),
+        guardrails: Vec::new(),
+        doubts: funnel(experiment, look.overall, look.markets),
+    };
+    let primary = experiment.metrics.iter().find(|metric| metric.name == experiment.primary);
+    let is_mismatch = funnel::is_mismatch(experiment, look.overall, 1);
+    if let (Some(primary), true, false) = (primary, decision.information.mature > 0, is_mismatch) {
+        judge(experiment, look, primary, &mut decision);
+    }
+    reasons::explain(experiment, look, is_mismatch, &mut decision);
+    decision
+}
+
+/// Fills in what is shown, what is believed and what follows.
+fn judge(experiment: &Experiment, look: &Look<'_>, primary: &Metric, decision: &mut Decision) {
+    let control = experiment.control();
+    let rule = Rule::new(look, &decision.information);
+    decision.information.tests = boundary::tests(experiment, look, &rule, primary);
+    decision.guardrails = guardrail::guardrails(experiment, look, &rule);
+    let is_worse = |name: &VariantName| {
+        decision.information.tests.iter().any(|test| &test.variant == name && test.shown == Shown::Worse)
+            || decision.guardrails.iter().any(|rail| &rail.variant == name && rail.state == GuardrailState::Broken)
+    };
+    let others = || experiment.variants.iter().map(|variant| &variant.name).filter(|name| *name != control);
+    decision.stopped = others().filter(|name| is_worse(name)).cloned().collect();
+    let arms: Vec<&VariantName> = [control].into_iter().chain(others().filter(|name| !decision.stopped.contains(name))).collect();
+    let unsound = funnel::mismatched_markets(experiment, look.markets);
+    let forecasts = forecast::forecasts(experiment, look, primary, &arms, &unsound).ok();
+    let is_better = |name: &VariantName| {
+        decision.information.tests.iter().any(|test| &test.variant == name && test.shown == Shown::Better) && arms.contains(&name)
+    };
+    (decision.action, decision.variant) = match &forecasts {
+        _ if arms.len() == 1 => (Action::StopForHarm, control.clone()),
+        None if decision.information.is_last => (Action::CannotJudge, control.clone()),
+        None => (Action::KeepTesting, control.clone()),
+        Some(forecasts) => act(look, decision.information.is_last, forecasts, control, &is_better),
+    };
+    decision.shown = is_better(&decision.variant);
+    if let Some(forecasts) = forecasts {
+        fill_in(look, forecasts, decision);
+    }
+}
+
+/// What to do where several variants may be sent: at the end the best bet, before it only what is shown.
+fn act(
+    look: &Look<'_>,
+    is_last: bool,
+    forecasts: &Forecasts,
+    control: &VariantName,
+    is_better: &dyn Fn(&VariantName) -> bool,
+) -> (Action, VariantName) {
+    let shown: Vec<Forecast> = forecasts.overall.iter().filter(|arm| is_better(&arm.variant)).cloned().collect();
+    let is_settled = forecasts.remaining_value.is_some_and(|share| share < REMAINING_VALUE_MIN);
+    let chosen = if is_last { best(&forecasts.overall) } else { best(&shown) };
+    match chosen {
+        Some(chosen) if is_last || is_settled || !look.settings.waits_until_settled => (Action::Ship, chosen.variant.clone()),
+        _ => (Action::KeepTesting, control.clone()),
+    }
+}
+
+fn fill_in(look: &Look<'_>, forecasts: Forecasts, decision: &mut Decision) {
+    let shipped = (decision.action == Action::Ship).then_some(&decision.variant);
+    let is_it = |arm: &&Forecast| shipped == Some(&arm.variant);
+    decision.best = forecasts.overall.iter().find(is_it).or_else(|| best(&forecasts.overall)).cloned();
+    decision.remaining_value = forecasts.remaining_value;
+    let of_market = |(market, arms): (String, Vec<Forecast>)| {
+        let best = best(&arms).cloned();
+        let sent = best.as_ref().filter(|_| shipped.is_some()).map_or(&decision.variant, |best| &best.variant);
+        let mature = look.markets.get(&market).map_or(0, |of| of.arms.iter().map(|arm| arm.mature).sum());
+        MarketDecision { variant: sent.clone(), market, mature, best }
+    };
+    decision.markets = forecasts.markets.into_iter().map(of_market).collect();
+    decision.arms = forecasts.overall;
+}
+
+#[cfg(test)]
+#[path = "decision_tests.rs"]
+mod tests;

@@ -27,7 +27,7 @@ mod words;
 pub use assign::{Assigned, Assigner, in_share};
 pub use balance::{Balanced, CovariateBalance};
 pub use cells::{Cells, Cut};
-pub use decision::{Action, Decision};
+pub use decision::{Action, Decision, Look, decide};
 pub use error::{ExperimentError, Problem};
 pub use guidance::{Advice, Fallback, Guidance};
 pub use observe::{ArmObservations, Funnel, Observations};

@@ -1,0 +1,141 @@
+//! What is shown at a look that is one of many: every variant against control on the primary metric.
+//!
+//! The family of variants is stepped down by Holm at each look: while k variants are left, the most extreme is tested at a boundary
+//! that spends alpha/k over the looks. Maurer & Bretz, "Multiple testing in group sequential trials using graphical approaches",
+//! Statistics in Biopharmaceutical Research 5 (2013).
+
+use stats::lift::{EstimatePair, fieller_at};
+use stats::sequential::confidence::{multiplier, multiplier_one_sided};
+use stats::sequential::group::{Sides, Spending, boundaries};
+use stats::tail::normal_quantile_upper;
+use stats::{Degenerate, Interval, Moments, welch};
+use vocabulary::{Experiment, Measure, Metric, VariantName};
+
+use super::{BoundaryMethod, BoundaryTest, Information, Look, Shown};
+use crate::observe::Observations;
+
+/// With fewer outcomes in either arm nothing is shown: the normal distribution is no guide there, least of all far out.
+const OUTCOMES_MIN: f64 = 10.0;
+
+/// Looks whose fractions differ by less than this are the same look.
+const FRACTION_STEP_MIN: f64 = 1e-6;
+
+/// What keeps the promise over all looks at this one.
+pub(super) struct Rule {
+    method: BoundaryMethod,
+    /// Of all looks so far, this one last.
+    fractions: Vec<f64>,
+    tuning_units: f64,
+}
+
+impl Rule {
+    pub(super) fn new(look: &Look<'_>, information: &Information) -> Self {
+        let now = if information.is_last { 1.0 } else { information.fraction.unwrap_or(1.0) };
+        let mut fractions: Vec<f64> = Vec::new();
+        for fraction in look.earlier_fractions.iter().copied().chain([now]) {
+            while fractions.last().is_some_and(|last| *last + FRACTION_STEP_MIN > now) {
+                fractions.pop();
+            }
+            if fraction.is_finite() && fraction > fractions.last().map_or(0.0, |last| last + FRACTION_STEP_MIN) {
+                fractions.push(fraction);
+            }
+        }
+        Self { method: information.method, fractions, tuning_units: look.settings.tuning_units }
+    }
+
+    /// How many standard errors this look asks for, after so many recipients of both arms.
+    pub(super) fn critical_value(&self, spending: Spending, alpha: f64, sides: Sides, units: f64) -> Result<f64, Degenerate> {
+        match (self.method, sides) {
+            (BoundaryMethod::GroupSequential, _) => {
+                let found = boundaries(spending, alpha, sides, &self.fractions)?;
+                found.critical_values.last().copied().ok_or_else(|| Degenerate::new("there was no look yet"))
+            }
+            (BoundaryMethod::AlwaysValid, Sides::Two) => multiplier(units, alpha, self.tuning_units),
+            (BoundaryMethod::AlwaysValid, Sides::One) => multiplier_one_sided(units, alpha, self.tuning_units),
+        }
+    }
+}
+
+/// How far the experiment is; without the tests.
+pub(super) fn information(look: &Look<'_>) -> Information {
+    let mature = look.overall.arms.iter().map(|arm| arm.mature).sum::<u64>();
+    let planned = look.planned_units.filter(|planned| *planned > 0);
+    // Who was erased will not come any more.
+    let is_last = planned.is_some_and(|planned| mature.saturating_add(look.overall.erased_units) >= planned);
+    let method = if planned.is_some() { BoundaryMethod::GroupSequential } else { BoundaryMethod::AlwaysValid };
+    let fraction = planned.map(|planned| (mature as f64 / planned as f64).min(1.0));
+    Information { mature, planned: look.planned_units, fraction, method, is_last, tests: Vec::new() }
+}
+
+/// The difference in standard errors, on the scale of the normal distribution: positive is better.
+pub(super) fn statistic(control: &Moments, variant: &Moments, lower_is_better: bool) -> Result<f64, Degenerate> {
+    let effect = welch(control, variant, 0.5)?;
+    let normal = normal_quantile_upper(effect.p_value / 2.0);
+    // So far out that the p-value is no number any more, t is normal or certain.
+    let size = if normal.is_finite() { normal } else { effect.statistic.abs() };
+    let is_better = (effect.difference > 0.0) != lower_is_better;
+    Ok(if is_better { size } else { -size })
+}
+
+/// Every variant but control, stepped down by Holm.
+pub(super) fn tests(experiment: &Experiment, look: &Look<'_>, rule: &Rule, primary: &Metric) -> Vec<BoundaryTest> {
+    let control = experiment.control();
+    let moments = |variant: &VariantName| look.overall.moments(variant, &primary.name);
+    let of_control = moments(control);
+    let others = experiment.variants.iter().map(|variant| &variant.name).filter(|name| *name != control);
+    let mut tests: Vec<BoundaryTest> = others
+        .map(|variant| BoundaryTest {
+            variant: variant.clone(),
+            statistic: statistic(&of_control, &moments(variant), primary.lower_is_better).ok(),
+            boundary: None,
+            lift_interval: Interval { lower: None, upper: None },
+            shown: Shown::Neither,
+        })
+        .collect();
+    let mut order: Vec<usize> = (0..tests.len()).collect();
+    let size = |index: &usize| tests[*index].statistic.map_or(0.0, f64::abs);
+    order.sort_by(|one, other| size(other).total_cmp(&size(one)));
+    let mut left = tests.len();
+    let mut goes_on = true;
+    for index in order {
+        let test = &mut tests[index];
+        let of_variant = moments(&test.variant);
+        let units = of_control.count as f64 + of_variant.count as f64;
+        let alpha = experiment.alpha / left as f64;
+        test.boundary = rule.critical_value(Spending::ObrienFlemingSpending, alpha, Sides::Two, units).ok();
+        let (Some(statistic), Some(boundary)) = (test.statistic, test.boundary) else { continue };
+        test.lift_interval = lift_interval(&of_control, &of_variant, boundary);
+        let enough = [control, &test.variant].iter().all(|arm| outcomes(look.overall, arm, primary) >= OUTCOMES_MIN);
+        goes_on &= enough && statistic.abs() >= boundary;
+        if goes_on {
+            test.shown = if statistic > 0.0 { Shown::Better } else { Shown::Worse };
+            left -= 1;
+        }
+    }
+    tests
+}
+
+/// Whether any variant has too few outcomes for its test to show anything.
+pub(super) fn too_few_outcomes(experiment: &Experiment, observations: &Observations, primary: &Metric) -> bool {
+    experiment.variants.iter().any(|variant| outcomes(observations, &variant.name, primary) < OUTCOMES_MIN)
+}
+
+/// How many outcomes an arm's mean rests on. Amounts may be negative and cancel, so that orders are counted for them.
+pub(super) fn outcomes(observations: &Observations, variant: &VariantName, metric: &Metric) -> f64 {
+    let moments = observations.moments(variant, &metric.name);
+    let others = if metric.measure == Measure::Occurred { moments.count as f64 } else { f64::INFINITY };
+    match metric.measure {
+        Measure::Amount => observations.arm(variant).map_or(0.0, |arm| arm.funnel.ordered as f64),
+        Measure::Occurred | Measure::Count => {
+            let outcomes = moments.effective_outcomes();
+            outcomes.min(others - outcomes)
+        }
+    }
+}
+
+fn lift_interval(control: &Moments, variant: &Moments, boundary: f64) -> Interval {
+    let open = Interval { lower: None, upper: None };
+    let Some((own, others)) = control.variance_of_mean().zip(variant.variance_of_mean()) else { return open };
+    let pair = EstimatePair::new(control.mean, variant.mean, own, others, 0.0, None);
+    fieller_at(&pair, boundary).map_or(open, |lift| lift.interval)
+}
