@@ -1,6 +1,6 @@
 //! A report as one self-contained page: no script, no font, no picture from elsewhere.
 
-mod chart;
+pub mod chart;
 
 use std::fmt::Write as _;
 
@@ -41,8 +41,9 @@ pub fn page(report: &Report, title: &str) -> String {
     page + "</body></html>\n"
 }
 
-/// Text that stays text in HTML.
-fn escaped(text: &str) -> String {
+/// Text that stays text in HTML, between tags and within double quotes.
+#[must_use]
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -1,4 +1,5 @@
-//! Charts as SVG, drawn from numbers of the report and nothing else.
+//! Charts as SVG, drawn from numbers and nothing else. Their colours are the page's: it styles `better`, `worse`, `neutral`, `whisker`,
+//! `mark`, `faint`, `axis`, `zero` and `soft`.
 
 use std::fmt::Write as _;
 
@@ -11,22 +12,30 @@ const HEIGHT: f64 = 240.0;
 const MARGIN: f64 = 46.0;
 
 /// One row of a chart of intervals.
-pub(crate) struct Whisker {
-    pub(crate) label: String,
-    pub(crate) value: f64,
-    /// An open side is drawn to the edge.
-    pub(crate) lower: Option<f64>,
-    pub(crate) upper: Option<f64>,
+#[derive(Debug, Clone, PartialEq)]
+pub struct Whisker {
+    /// What stands at its left.
+    pub label: String,
+    /// Where the dot is.
+    pub value: f64,
+    /// The lower end; an open side is drawn to the edge.
+    pub lower: Option<f64>,
+    /// The upper end.
+    pub upper: Option<f64>,
     /// A second mark, such as a forecast beside the raw number.
-    pub(crate) other: Option<f64>,
-    pub(crate) tone: Tone,
+    pub other: Option<f64>,
+    /// Its colour.
+    pub tone: Tone,
 }
 
 /// Whether an interval speaks for or against.
-#[derive(Clone, Copy)]
-pub(crate) enum Tone {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// For.
     Better,
+    /// Against.
     Worse,
+    /// Neither.
     Neutral,
 }
 
@@ -40,8 +49,8 @@ impl Tone {
     }
 }
 
-/// Intervals under each other, with a line at zero.
-pub(crate) fn whiskers(title: &str, rows: &[Whisker], word: impl Fn(f64) -> String) -> String {
+/// Intervals under each other, with a line at zero. `word` writes the numbers of the scale.
+pub fn whiskers(title: &str, rows: &[Whisker], word: impl Fn(f64) -> String) -> String {
     let ends = rows.iter().flat_map(|row| [row.lower, row.upper, Some(row.value), row.other]).flatten();
     let scale = Scale::over(ends.chain([0.0]), LABELS, WIDTH - 20.0);
     let height = ROW * rows.len() as f64 + 40.0;

@@ -1,0 +1,165 @@
+//! A manager's page for one experiment: what happened, how sure that is, what it is worth, what to do and what to doubt, in this order
+//! and in plain words; then the numbers, for whoever wants to compute them again.
+//!
+//! The page says nothing that is not in the readout and the decision. It forecasts nothing itself, and where they hold no number it
+//! says that there is none. It is one file: no script, no font, no picture from elsewhere.
+
+mod act;
+mod doubted;
+mod happened;
+mod html;
+mod numbers;
+mod say;
+mod sure;
+mod worth;
+
+use std::fmt::Write as _;
+
+use analysis::page::escaped;
+use vocabulary::{Currency, Experiment, Metric, VariantName};
+
+use crate::decision::{Action, Decision, Forecast};
+use crate::readout::Readout;
+use html::{Html, prose};
+use say::Unit;
+
+const STYLE: &str = include_str!("page/style.css");
+
+/// What a page is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct PageInput<'a> {
+    /// The experiment as it was written.
+    pub experiment: &'a Experiment,
+    /// What is known of it.
+    pub readout: &'a Readout,
+    /// What follows from that. It must have been decided on this readout.
+    pub decision: &'a Decision,
+    /// Whom the decision is for. Without it nothing is said of the rest of the list, and amounts have no currency.
+    pub rest: Option<Rest>,
+}
+
+/// Whom a decision is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rest {
+    /// People who are to be written to and took no part; 0 where nobody is left or it is not known.
+    pub recipients: u64,
+    /// The base currency, in which amounts are.
+    pub currency: Currency,
+}
+
+/// The page as HTML: the same input gives the same bytes.
+#[must_use]
+pub fn page(input: &PageInput<'_>) -> String {
+    let story = Story::of(input);
+    let mut html = Html::default();
+    html.raw(&head(&story));
+    html.section("happened", "What happened", |html| happened::write(html, &story));
+    html.section("sure", "How sure", |html| sure::write(html, &story));
+    html.section("worth", "What it is worth", |html| worth::write(html, &story));
+    html.section("act", "What to do", |html| act::write(html, &story));
+    html.section("doubt", "What to doubt", |html| doubted::write(html, &story));
+    html.section("numbers", "The numbers", |html| numbers::write(html, &story));
+    html.raw("</main></body></html>\n");
+    html.finish()
+}
+
+/// The input, and what several sections ask of it.
+struct Story<'a> {
+    experiment: &'a Experiment,
+    readout: &'a Readout,
+    decision: &'a Decision,
+    rest: Option<Rest>,
+    unit: Unit<'a>,
+}
+
+impl<'a> Story<'a> {
+    fn of(input: &PageInput<'a>) -> Self {
+        let PageInput { experiment, readout, decision, rest } = *input;
+        let is_primary = |metric: &&Metric| metric.name == experiment.primary;
+        let metric = experiment.metrics.iter().find(is_primary).expect("the primary metric is one of a checked experiment's");
+        Self { experiment, readout, decision, rest, unit: Unit { metric, currency: rest.map(|rest| rest.currency) } }
+    }
+
+    fn control(&self) -> &'a VariantName {
+        self.experiment.control()
+    }
+
+    /// People whose window is over.
+    fn counted(&self) -> u64 {
+        self.readout.arms.iter().map(|arm| arm.mature).sum()
+    }
+
+    fn assigned(&self) -> u64 {
+        self.readout.arms.iter().map(|arm| arm.assigned).sum()
+    }
+
+    /// People whose window is not over.
+    fn waiting(&self) -> u64 {
+        self.assigned().saturating_sub(self.counted())
+    }
+
+    /// What is believed of a variant overall.
+    fn forecast(&self, variant: &VariantName) -> Option<&'a Forecast> {
+        self.decision.arms.iter().chain(&self.decision.best).find(|forecast| &forecast.variant == variant)
+    }
+
+    /// The forecast the page speaks of: of what is shipped, else of the best bet as of now.
+    fn subject(&self) -> Option<&'a Forecast> {
+        match self.decision.action {
+            Action::Ship => self.forecast(&self.decision.variant),
+            Action::KeepTesting | Action::StopForHarm | Action::CannotJudge => self.decision.best.as_ref(),
+        }
+    }
+
+    /// Whether some market gets another variant than the others.
+    fn markets_differ(&self) -> bool {
+        self.decision.action == Action::Ship && self.decision.markets.iter().any(|market| market.variant != self.decision.variant)
+    }
+}
+
+/// Everything above the first section: whose page it is, and the answer.
+fn head(story: &Story<'_>) -> String {
+    let Story { experiment, readout, decision, .. } = story;
+    let title = escaped(experiment.experiment.as_str());
+    let (class, action) = match decision.action {
+        Action::Ship => ("go", "Ship"),
+        Action::KeepTesting => ("go", "Keep testing"),
+        Action::StopForHarm => ("halt", "Stop for harm"),
+        Action::CannotJudge => ("halt", "Cannot judge"),
+    };
+    let mut head = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{action}: {title}</title>\n\
+         <style>\n{STYLE}</style></head>\n<body><main>\n<header>\n<h1>{title}</h1>\n"
+    );
+    if !experiment.question.trim().is_empty() {
+        let _ = writeln!(head, "<p class=\"question\">{}</p>", escaped(experiment.question.trim()));
+    }
+    let _ = writeln!(head, "<p class=\"soft\">As of {}</p>\n</header>", moment(readout));
+    let sentence = prose(&decision.sentence);
+    let _ = writeln!(head, "<div class=\"banner {class}\"><p class=\"action\">{action}</p><p>{sentence}</p></div>");
+    head
+}
+
+/// The moment of the readout, as people write it.
+fn moment(readout: &Readout) -> String {
+    readout.as_of.strftime("%-d %B %Y, %H:%M UTC").to_string()
+}
+
+/// Names in a sentence: `a`, `b` and `c`.
+fn named<'a>(variants: impl IntoIterator<Item = &'a VariantName>) -> String {
+    joined(&variants.into_iter().map(|variant| format!("`{variant}`")).collect::<Vec<_>>())
+}
+
+fn joined(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! What happened: who was counted, what each variant got, and what that lets expect.
+
+use analysis::page::chart::{Tone, Whisker, whiskers};
+
+use super::html::Html;
+use super::say::{lift, lift_between, people, rough, span};
+use super::{Story, named};
+use crate::decision::{Action, Forecast};
+use crate::readout::ArmSummary;
+use crate::words::count;
+
+/// A chart shows so many rows; the tables at the end show all.
+const ROWS_MAX: usize = 24;
+
+/// Longer labels run into the chart.
+const LABEL_CHARS_MAX: usize = 20;
+
+pub(super) fn write(html: &mut Html, story: &Story<'_>) {
+    let variants = count(story.experiment.variants.len() as u64, "variant", "variants");
+    let window = span(story.experiment.window_hours);
+    let measure = format!("The measure is `{}`: {}", story.unit.metric.name, story.unit.measure());
+    match (story.counted(), story.assigned()) {
+        (0, 0) => html.lead(&format!("Nothing yet: nobody was assigned to one of the {variants}. {measure}.")),
+        (0, assigned) => html.lead(&format!(
+            "Nothing that counts yet: {} take part, and a person counts {window} after the planned hour of sending. {measure}.",
+            people(assigned)
+        )),
+        (counted, _) => {
+            html.lead(&format!(
+                "{} counted so far, in {variants}. {measure}, within {window} of the planned hour of sending.",
+                if counted == 1 { "1 person is".to_owned() } else { format!("{} are", people(counted)) }
+            ));
+            html.list(&story.readout.arms.iter().map(|arm| result(story, arm)).collect::<Vec<_>>());
+            expected(html, story);
+        }
+    }
+}
+
+/// What one variant got; its lift beside it where the numbers can be trusted.
+fn result(story: &Story<'_>, arm: &ArmSummary) -> String {
+    let name = &arm.variant;
+    let Some(mean) = arm.means.get(&story.unit.metric.name) else {
+        return format!("`{name}`: no result yet.");
+    };
+    let result = format!("`{name}`: {}", story.unit.result(*mean, arm.mature));
+    let control = story.control();
+    if name == control {
+        return format!("{result}. The others are compared with it.");
+    }
+    let Some(forecast) = story.forecast(name).filter(|_| is_trusted(story)) else { return format!("{result}.") };
+    match (forecast.raw_lift, forecast.lift) {
+        (Some(raw), Some(expected)) => {
+            let between = lift_between(&forecast.lift_interval).map_or_else(String::new, |between| format!(", {between}"));
+            let (raw, expected) = (lift(raw), lift(expected).replace(" than", "").replace("as much as", "no change"));
+            format!("{result}, {raw} `{control}` (raw). Forecast: {expected}{between}.")
+        }
+        _ => format!("{result}. How much more or less than `{control}` that is in percent cannot be told."),
+    }
+}
+
+/// Why there are two numbers, and both of them drawn.
+fn expected(html: &mut Html, story: &Story<'_>) {
+    if !is_trusted(story) {
+        html.paragraph("Do not compare these numbers yet: what they are worth is not known.");
+        return;
+    }
+    let rows = rows(story);
+    if rows.is_empty() {
+        html.paragraph("There is no forecast yet.");
+        return;
+    }
+    html.paragraph(
+        "Raw is what was seen; the forecast is what to expect when it is sent to everybody. They differ because a winner’s raw number \
+         is too large on average: part of what made it win was luck, and luck does not come back.",
+    );
+    let title = format!("{} compared with {}: forecast and raw", story.unit.metric.name, story.control());
+    let caption = format!(
+        "Dot: forecast of how much more or less than `{}`. Line: where it likely is. Faint mark: raw.{}",
+        story.control(),
+        if rows.len() > ROWS_MAX {
+            format!(" The first {ROWS_MAX} of {} rows; the tables below hold all.", rows.len())
+        } else {
+            String::new()
+        }
+    );
+    let shown = &rows[..rows.len().min(ROWS_MAX)];
+    html.figure(&whiskers(&title, shown, tick), &caption);
+}
+
+fn is_trusted(story: &Story<'_>) -> bool {
+    story.decision.action != Action::CannotJudge
+}
+
+/// Every variant overall, then the best bet of each market; without those that have no lift.
+fn rows(story: &Story<'_>) -> Vec<Whisker> {
+    let control = story.control();
+    let overall = story.decision.arms.iter().map(|forecast| (forecast, forecast.variant.to_string()));
+    let markets = story.decision.markets.iter().filter_map(|market| {
+        let best = market.best.as_ref()?;
+        Some((best, format!("{}: {}", market.market, best.variant)))
+    });
+    let compared = overall.chain(markets).filter(|(forecast, _)| &forecast.variant != control);
+    compared.filter_map(|(forecast, label)| whisker(forecast, &label)).collect()
+}
+
+fn whisker(forecast: &Forecast, label: &str) -> Option<Whisker> {
+    let tone = match (forecast.gain_interval.lower, forecast.gain_interval.upper) {
+        (Some(lower), _) if lower > 0.0 => Tone::Better,
+        (_, Some(upper)) if upper < 0.0 => Tone::Worse,
+        _ => Tone::Neutral,
+    };
+    let (lower, upper) = (forecast.lift_interval.lower, forecast.lift_interval.upper);
+    Some(Whisker { label: shortened(label), value: forecast.lift?, lower, upper, other: forecast.raw_lift, tone })
+}
+
+fn shortened(label: &str) -> String {
+    if label.chars().count() <= LABEL_CHARS_MAX {
+        return label.to_owned();
+    }
+    label.chars().take(LABEL_CHARS_MAX - 1).chain(['…']).collect()
+}
+
+/// A number of the chart's scale.
+fn tick(share: f64) -> String {
+    let size = rough(100.0 * share);
+    match size.as_str() {
+        "0" => "0 %".to_owned(),
+        _ if share < 0.0 => format!("−{size} %"),
+        _ => format!("+{size} %"),
+    }
+}
+
+/// Where variants are sentences apart, their names are enough.
+pub(super) fn others(story: &Story<'_>) -> String {
+    let control = story.control();
+    named(story.experiment.variants.iter().map(|variant| &variant.name).filter(|name| *name != control))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_and_ticks_fit() {
+        assert_eq!(shortened("DE: bold"), "DE: bold");
+        assert_eq!(shortened("a label that is far too long"), "a label that is far…");
+        assert_eq!([-0.1, 0.0, 0.005, 1.5].map(tick), ["−10 %", "0 %", "+0.5 %", "+150 %"]);
+    }
+}

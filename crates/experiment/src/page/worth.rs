@@ -1,0 +1,111 @@
+//! What it is worth: the gain of a recipient, of a thousand, of everybody who is left, and what a wrong choice costs.
+
+use vocabulary::VariantName;
+
+use super::Story;
+use super::html::Html;
+use super::say::people;
+use crate::decision::{Action, Forecast};
+use crate::readout::{Estimate, Role};
+
+/// Gains are told per so many recipients: few events of one would be fractions of an event.
+pub(super) const MANY: f64 = 1_000.0;
+
+pub(super) fn write(html: &mut Html, story: &Story<'_>) {
+    match (story.decision.action, story.subject()) {
+        (Action::CannotJudge, _) => {
+            html.lead("That cannot be told as long as the numbers cannot be judged.");
+        }
+        (Action::StopForHarm, _) => harm(html, story),
+        (_, None) => html.lead("That cannot be told: there is nothing to forecast from yet."),
+        (action, Some(forecast)) => {
+            if &forecast.variant == story.control() {
+                unchanged(html, story, action);
+            } else {
+                gain(html, story, forecast);
+            }
+            loss(html, story, forecast);
+        }
+    }
+}
+
+/// Of a variant that is not control.
+fn gain(html: &mut Html, story: &Story<'_>, forecast: &Forecast) {
+    let (name, control, unit) = (&forecast.variant, story.control(), &story.unit);
+    if let Some(left) = story.rest.map(|rest| rest.recipients).filter(|left| *left > 0) {
+        let between = unit.between(&forecast.gain_interval, left as f64);
+        html.lead(&format!(
+            "`{name}` brings about {} than sending `{control}` to the remaining {}{}.",
+            unit.change(forecast.gain * left as f64),
+            people(left),
+            between.map_or_else(|| "; how far off that may be cannot be told".to_owned(), |between| format!("; {between}"))
+        ));
+    }
+    let between = unit.between(&forecast.gain_interval, MANY);
+    let sentence = format!(
+        "That is {}, or about {} per 1,000 recipients{}.",
+        unit.per_recipient(forecast.gain),
+        unit.change(MANY * forecast.gain),
+        between.map_or_else(String::new, |between| format!(" ({between})"))
+    );
+    match story.rest.is_some_and(|rest| rest.recipients > 0) {
+        true => html.paragraph(&sentence),
+        false => html.lead(&sentence.replacen("That is", &format!("Against `{control}`, `{name}` brings"), 1)),
+    }
+    if story.markets_differ() {
+        html.paragraph(&format!(
+            "This counts `{name}` for everybody, also in markets that are to get something else; there the choice is made by their own numbers."
+        ));
+    }
+    if story.decision.action == Action::KeepTesting {
+        html.paragraph("These are the best numbers as of now, no result: they move while people are still being counted.");
+    }
+}
+
+/// Of control.
+fn unchanged(html: &mut Html, story: &Story<'_>, action: Action) {
+    let control = story.control();
+    match action {
+        Action::KeepTesting => html.lead(&format!("As of now nothing is expected to bring more than `{control}`.")),
+        _ if story.markets_differ() => {
+            html.lead(&format!(
+                "Overall nothing is expected to bring more than `{control}`; some markets do better with something else."
+            ));
+        }
+        _ => html.lead(&format!("No gain: nothing is expected to bring more than `{control}`, which is what is compared with.")),
+    }
+}
+
+/// What is lost on average by sending the variant: in the cases in which another one is better, by how much.
+fn loss(html: &mut Html, story: &Story<'_>, forecast: &Forecast) {
+    if story.decision.arms.len() < 2 {
+        return;
+    }
+    let name = &forecast.variant;
+    if forecast.expected_loss > 0.0 {
+        let lost = story.unit.loss(MANY * forecast.expected_loss);
+        html.paragraph(&format!(
+            "If `{name}` is the wrong choice, something is lost. Averaged over all cases, the good ones included, that is about {lost} \
+             per 1,000 recipients."
+        ));
+    } else {
+        html.paragraph(&format!("Choosing `{name}` is not expected to lose anything against another variant."));
+    }
+}
+
+/// What was seen of the variants that are not to be sent any more; they have no forecast.
+fn harm(html: &mut Html, story: &Story<'_>) {
+    let seen: Vec<String> = story.decision.stopped.iter().filter_map(|variant| seen(story, variant)).collect();
+    html.lead(&format!("Stopping spares the rest of the list the harm; nothing is gained beyond `{}`.", story.control()));
+    html.list(&seen);
+}
+
+fn seen(story: &Story<'_>, variant: &VariantName) -> Option<String> {
+    let control = story.control();
+    let is_it =
+        |estimate: &&Estimate| estimate.role == Role::Primary && &estimate.variant == variant && &estimate.baseline == control;
+    let effect = story.readout.estimates.iter().find(is_it)?.absolute.computed()?;
+    let gain = if story.unit.metric.lower_is_better { -effect.difference } else { effect.difference };
+    let change = story.unit.change(MANY * gain);
+    Some(format!("`{variant}` brought about {change} per 1,000 recipients than `{control}` (raw)."))
+}
