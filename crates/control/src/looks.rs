@@ -48,8 +48,8 @@ mod tests {
     use crate::testing::{World, at, experiment, experiment_id};
 
     fn readout(id: &str, of: &vocabulary::Experiment) -> experiment::Readout {
-        let cells = experiment::Cells::new(of);
-        let observed = cells.observe(of, &experiment::Cut::default(), at(0), 100);
+        let cells = experiment::Cells::new(of, 100);
+        let observed = cells.observe(of, &experiment::Cut::default(), at(0));
         let versions = [("clicks".to_owned(), 3)].into();
         experiment::readout(of, &experiment::Observations { versions, engine: "test".into(), ..observed }, id)
     }

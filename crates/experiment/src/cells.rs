@@ -14,25 +14,24 @@
 //!
 //! *Invariant:* a cell whose sums are all zero is not kept, so that equal histories leave equal bytes.
 
+mod plan;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use stats::Moments;
-use vocabulary::{Experiment, Measure, Outcome, Timestamp};
+use vocabulary::{Experiment, Timestamp};
 
+use self::plan::Plan;
+pub use self::plan::plan_of;
+pub(crate) use self::plan::{PARTS, millionths};
 use crate::observe::{ArmObservations, Funnel, Observations};
 
-/// The form that cells are written down in. Cells of another form are counted anew.
-const FORM: u32 = 1;
 const HOUR_MICROS: i64 = 60 * 60 * 1_000_000;
 /// Time zones are apart by whole quarters of an hour, and so are planned hours.
 const COHORT_MICROS: i64 = HOUR_MICROS / 4;
 /// Where the steps of the first day end, in hours: where early looks are taken. Later steps are days.
 const FIRST_DAY_HOURS: [i64; 6] = [1, 2, 4, 8, 12, 24];
-/// With more metrics than this only squares and products with the primary metric are kept: a cell of 50 metrics would take 20 kB.
-const PRODUCTS_METRICS_MAX: usize = 16;
 
 /// One kind of thing that happens to a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,75 +165,6 @@ const STRANGER: u16 = u16::MAX;
 /// Variant, market, cohort, age. Variants and markets by their numbers.
 type Key = (u16, u32, i64, u16);
 
-/// How a unit's tallies become numbers: follows from the experiment as written.
-#[derive(Debug, PartialEq, Eq)]
-struct Plan {
-    hash: String,
-    variants: Vec<String>,
-    metrics: Vec<(Measure, What)>,
-    /// Pairs of metrics whose products are summed, squares included.
-    pairs: Vec<(usize, usize)>,
-}
-
-impl Plan {
-    fn new(experiment: &Experiment) -> Self {
-        let what = |outcome, human_only| match (outcome, human_only) {
-            (Outcome::Open, true) => What::HumanOpened,
-            (Outcome::Open, false) => What::Opened,
-            (Outcome::Click, true) => What::HumanClicked,
-            (Outcome::Click, false) => What::Clicked,
-            (Outcome::Order, _) => What::Ordered,
-            (Outcome::Unsubscribe, _) => What::Unsubscribed,
-            (Outcome::Complaint, _) => What::Complained,
-        };
-        let metrics = experiment.metrics.iter().map(|metric| (metric.measure, what(metric.outcome, metric.human_only)));
-        let primary = experiment.metrics.iter().position(|metric| metric.name == experiment.primary).unwrap_or_default();
-        let count = experiment.metrics.len();
-        let is_kept =
-            |(one, other): &(usize, usize)| count <= PRODUCTS_METRICS_MAX || one == other || *one == primary || *other == primary;
-        Self {
-            hash: plan_of(experiment),
-            variants: experiment.variants.iter().map(|variant| variant.name.to_string()).collect(),
-            metrics: metrics.collect(),
-            pairs: (0..count).flat_map(|one| (one..count).map(move |other| (one, other))).filter(is_kept).collect(),
-        }
-    }
-
-    fn width(&self) -> usize {
-        METRICS_FROM + self.metrics.len() + self.pairs.len()
-    }
-
-    /// By how much sums and products change when a unit's values do.
-    fn changes(&self, before: &[i128], after: &[i128], into: &mut Vec<(usize, i128)>) {
-        let sums = before.iter().zip(after).map(|(before, after)| after.wrapping_sub(*before));
-        into.extend(sums.enumerate().map(|(metric, change)| (METRICS_FROM + metric, change)));
-        let products_from = METRICS_FROM + self.metrics.len();
-        for (place, (one, other)) in self.pairs.iter().enumerate() {
-            let of = |values: &[i128]| values[*one].wrapping_mul(values[*other]);
-            into.push((products_from + place, of(after).wrapping_sub(of(before))));
-        }
-    }
-
-    fn values(&self, tally: &Tally, into: &mut [i128]) {
-        for (value, (measure, what)) in into.iter_mut().zip(&self.metrics) {
-            *value = match measure {
-                Measure::Occurred => i128::from(tally.happened(*what)),
-                Measure::Count => i128::from(tally.counts[*what as usize]),
-                Measure::Amount => i128::from(tally.amount_minor),
-            };
-        }
-    }
-}
-
-/// Names what cells of an experiment depend on: cells of another plan are counted anew.
-#[must_use]
-pub fn plan_of(experiment: &Experiment) -> String {
-    let variants: Vec<_> = experiment.variants.iter().map(|variant| &variant.name).collect();
-    let plan = (FORM, &experiment.experiment, variants, &experiment.metrics, &experiment.primary, experiment.window_hours);
-    let bytes = serde_json::to_vec(&plan).expect("a plan is plain data");
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The sums of one experiment.
 #[derive(Debug, Clone)]
 pub struct Cells {
@@ -260,8 +190,11 @@ struct Scratch {
 #[derive(Serialize, Deserialize)]
 struct Written {
     plan: String,
-    cells: Vec<(u16, Option<String>, i64, u16, Vec<(u32, i128)>)>,
+    cells: Vec<WrittenCell>,
 }
+
+/// Variant, market, cohort, age, and the sums by their places.
+type WrittenCell = (u16, Option<String>, i64, u16, Vec<(u32, i128)>);
 
 /// Why bytes are no cells of an experiment.
 #[derive(Debug, thiserror::Error)]
@@ -275,10 +208,10 @@ pub enum BadCells {
 }
 
 impl Cells {
-    /// No units yet.
+    /// No units yet. Amounts are in minor units of the base currency, of which `minor_per_major` make a major one.
     #[must_use]
-    pub fn new(experiment: &Experiment) -> Self {
-        let plan = Arc::new(Plan::new(experiment));
+    pub fn new(experiment: &Experiment, minor_per_major: i64) -> Self {
+        let plan = Arc::new(Plan::new(experiment, minor_per_major));
         Self {
             plan,
             markets: Vec::new(),
@@ -292,7 +225,7 @@ impl Cells {
     /// Whether they are made for the experiment as it is written.
     #[must_use]
     pub fn is_of(&self, experiment: &Experiment) -> bool {
-        self.plan.hash == plan_of(experiment)
+        self.plan.hash == plan_of(experiment, self.plan.minor_per_major)
     }
 
     /// Puts a unit in.
@@ -403,13 +336,13 @@ impl Cells {
         serde_json::to_vec(&written).expect("cells are plain data")
     }
 
-    /// Reads cells of an experiment back.
+    /// Reads cells of an experiment back, with amounts as in [`Cells::new`].
     ///
     /// # Errors
     /// [`BadCells`] where they cannot be used.
-    pub fn from_bytes(experiment: &Experiment, bytes: &[u8]) -> Result<Self, BadCells> {
+    pub fn from_bytes(experiment: &Experiment, minor_per_major: i64, bytes: &[u8]) -> Result<Self, BadCells> {
         let written: Written = serde_json::from_slice(bytes)?;
-        let mut cells = Self::new(experiment);
+        let mut cells = Self::new(experiment, minor_per_major);
         if written.plan != cells.plan.hash {
             return Err(BadCells::OtherPlan);
         }
@@ -453,10 +386,10 @@ impl Cells {
         self.cells.is_empty()
     }
 
-    /// What is observed at `as_of`, of the recipients and outcomes of `cut`. Amounts become major units, of which `minor_per_major`
-    /// make one. Versions, engine and erased units are for the caller to fill in.
+    /// What is observed at `as_of`, of the recipients and outcomes of `cut`. Amounts become major units. Versions, engine and erased
+    /// units are for the caller to fill in.
     #[must_use]
-    pub fn observe(&self, experiment: &Experiment, cut: &Cut, as_of: Timestamp, minor_per_major: i64) -> Observations {
+    pub fn observe(&self, experiment: &Experiment, cut: &Cut, as_of: Timestamp) -> Observations {
         let hours = cut.age_hours.unwrap_or(experiment.window_hours).min(experiment.window_hours);
         let whole = hours == experiment.window_hours;
         let is_within = |age: u16| whole || age_hours(age) <= i64::from(hours);
@@ -494,22 +427,11 @@ impl Cells {
                     variant: variant.name.clone(),
                     assigned: count(*assigned),
                     mature: count(sums[Place::Units as usize]),
-                    metrics: self.moments(experiment, sums, minor_per_major),
+                    metrics: self.plan.moments(experiment, sums),
                     funnel: funnel(sums),
                 })
                 .collect(),
         }
-    }
-
-    fn moments(&self, experiment: &Experiment, sums: &[i128], minor_per_major: i64) -> BTreeMap<String, Moments> {
-        let units = u64::try_from(sums[Place::Units as usize]).unwrap_or_default();
-        let products = &sums[METRICS_FROM + self.plan.metrics.len()..];
-        let squares = self.plan.pairs.iter().zip(products).filter(|((one, other), _)| one == other).map(|(_, sum)| sum);
-        let of = |((metric, sum), square): ((&vocabulary::Metric, &i128), &i128)| {
-            let per_unit = if metric.measure == Measure::Amount { minor_per_major as f64 } else { 1.0 };
-            (metric.name.clone(), Moments::from_integers(units, *sum, *square, per_unit))
-        };
-        experiment.metrics.iter().zip(&sums[METRICS_FROM..]).zip(squares).map(of).collect()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Cells that are corrected event by event equal cells that are counted anew, bit for bit, over random histories; and what is
 //! observed of them equals a slow and simple count.
 
+use stats::Moments;
+
 use super::*;
 use crate::spec::parse;
 
@@ -28,6 +30,7 @@ impl Random {
 }
 
 const WINDOW_HOURS: u32 = 72;
+const MINOR: i64 = 100;
 const CONTACTS: u64 = 12;
 const MARKETS: [Option<&str>; 4] = [Some("DE"), Some("JP"), Some("BR"), None];
 
@@ -44,6 +47,7 @@ metrics:
 - {{name: opened, outcome: open, measure: occurred}}
 - {{name: opens, outcome: open, measure: count, human_only: false}}
 - {{name: left, outcome: unsubscribe, measure: occurred, lower_is_better: true}}
+- {{name: profit, outcome: order, measure: profit, costs: {{margin: 0.45, message: 0.000123, unsubscribe: 1.5, complaint: 10}}}}
 "
     );
     parse(&text).unwrap()
@@ -93,7 +97,7 @@ fn event(random: &mut Random) -> Event {
         }
         6 => Happened::Did(What::Sent),
         7 => Happened::Did(What::Accepted),
-        8 => Happened::Did(What::Unsubscribed),
+        8 => Happened::Did([What::Unsubscribed, What::Complained][random.below(2) as usize]),
         _ => Happened::Did(if random.chance(50) { What::Opened } else { What::HumanOpened }),
     };
     Event { contact: random.below(CONTACTS), minutes, happened }
@@ -159,7 +163,7 @@ fn anew(world: &World, random: &mut Random) -> Cells {
     let experiment = experiment();
     let mut contacts: Vec<u64> = (0..CONTACTS).collect();
     random.shuffle(&mut contacts);
-    let mut parts = vec![Cells::new(&experiment); 1 + random.below(4) as usize];
+    let mut parts = vec![Cells::new(&experiment, MINOR); 1 + random.below(4) as usize];
     let count = parts.len();
     for (number, contact) in contacts.into_iter().enumerate() {
         if let Some(unit) = unit(world, contact) {
@@ -167,7 +171,7 @@ fn anew(world: &World, random: &mut Random) -> Cells {
         }
     }
     random.shuffle(&mut parts);
-    parts.iter().fold(Cells::new(&experiment), |mut all, part| {
+    parts.iter().fold(Cells::new(&experiment, MINOR), |mut all, part| {
         all.merge(part);
         all
     })
@@ -213,10 +217,10 @@ fn commit(world: &mut World, random: &mut Random) -> Vec<u64> {
 fn corrected_cells_equal_cells_counted_anew() {
     let experiment = experiment();
     let (mut changed, mut left, mut erased) = (0, 0, 0);
-    for seed in 0..1_000 {
+    for seed in 0..2_000 {
         let mut random = Random(seed);
         let mut world = World::new();
-        let mut cells = Cells::new(&experiment);
+        let mut cells = Cells::new(&experiment, MINOR);
         for _ in 0..1 + random.below(12) {
             let before = world.clone();
             let touched = commit(&mut world, &mut random);
@@ -236,7 +240,7 @@ fn corrected_cells_equal_cells_counted_anew() {
             } else {
                 // All that are touched together, and the new before the old.
                 let of = |world: &World| {
-                    let mut cells = Cells::new(&experiment);
+                    let mut cells = Cells::new(&experiment, MINOR);
                     touched.iter().filter_map(|contact| unit(world, *contact)).for_each(|unit| cells.add(&unit.unit()));
                     cells
                 };
@@ -245,7 +249,7 @@ fn corrected_cells_equal_cells_counted_anew() {
             }
             if random.chance(20) {
                 // Another process goes on.
-                cells = Cells::from_bytes(&experiment, &cells.to_bytes()).unwrap();
+                cells = Cells::from_bytes(&experiment, MINOR, &cells.to_bytes()).unwrap();
             }
             let expect = anew(&world, &mut random);
             assert_eq!(
@@ -253,7 +257,7 @@ fn corrected_cells_equal_cells_counted_anew() {
                 String::from_utf8(expect.to_bytes()).unwrap(),
                 "seed {seed}"
             );
-            let observed = |cells: &Cells| cells.observe(&experiment, &Cut::default(), at(6 * 24 * 60), 100);
+            let observed = |cells: &Cells| cells.observe(&experiment, &Cut::default(), at(6 * 24 * 60));
             assert_eq!(observed(&cells), observed(&expect), "seed {seed}");
         }
         // Everybody leaves, and nothing is left of anybody.
@@ -265,7 +269,13 @@ fn corrected_cells_equal_cells_counted_anew() {
 
 /// The value of a metric by the events within some hours.
 fn value(metric: &str, tally: &Tally) -> f64 {
+    let count = |what: What| tally.counts[what as usize] as f64;
+    let once = |what: What| count(what).min(1.0);
     match metric {
+        "profit" => {
+            let costs = 0.000_123 * count(What::Sent) + 1.5 * once(What::Unsubscribed) + 10.0 * once(What::Complained);
+            0.45 * tally.amount_minor as f64 / 100.0 - costs
+        }
         "spend" => tally.amount_minor as f64 / 100.0,
         "orders" => tally.counts[What::Ordered as usize] as f64,
         "opened" => f64::from(u8::from(tally.counts[What::HumanOpened as usize] > 0)),
@@ -283,12 +293,18 @@ fn what_is_observed_equals_a_simple_count() {
         let mut random = Random(seed);
         let mut world = World::new();
         (0..20).for_each(|_| drop(commit(&mut world, &mut random)));
+        for event in world.values_mut() {
+            // Beyond that the squares of profits are more than 128 bits hold.
+            if let Happened::Paid { minor, .. } = &mut event.happened {
+                *minor %= 1 << 36;
+            }
+        }
         let cells = anew(&world, &mut random);
         let units: Vec<Owned> = (0..CONTACTS).filter_map(|contact| unit(&world, contact)).collect();
         let as_of = at(random.below(8 * 24) as i64 * 60);
         for (market, hours) in [(None, None), (Some("DE"), None), (None, Some(4)), (Some("JP"), Some(24)), (None, Some(48))] {
             let cut = Cut { market: market.map(str::to_owned), age_hours: hours };
-            let found = cells.observe(&experiment, &cut, as_of, 100);
+            let found = cells.observe(&experiment, &cut, as_of);
             let hours = hours.unwrap_or(WINDOW_HOURS);
             let within: Vec<&Owned> = units.iter().filter(|unit| market.is_none() || unit.market == market).collect();
             for arm in &found.arms {
@@ -358,16 +374,16 @@ fn money_is_exact() {
     };
     let unit = |tallies| Unit { variant: Some("a"), market: None, begins: at(0), crossed: false, tallies };
     let big = 4_000_000_000_000_000_007;
-    let mut cells = Cells::new(&experiment);
+    let mut cells = Cells::new(&experiment, MINOR);
     let (once, paid_back) = ([(0, paid(big))], [(0, paid(1)), (7, paid(-1))]);
     cells.add(&unit(&once));
     cells.add(&unit(&paid_back));
     let bytes = String::from_utf8(cells.to_bytes()).unwrap();
     assert!(bytes.contains(&(i128::from(big) * i128::from(big) + 1).to_string()), "{bytes}");
-    let observed = cells.observe(&experiment, &Cut { age_hours: Some(1), ..Cut::default() }, at(60), 1).arms[0].metrics["spend"];
-    assert_eq!(observed.mean, (big + 1) as f64 / 2.0);
+    let observed = cells.observe(&experiment, &Cut { age_hours: Some(1), ..Cut::default() }, at(60)).arms[0].metrics["spend"];
+    assert_eq!(observed.mean, (big + 1) as f64 / 200.0);
     cells.take(&unit(&once));
-    let small = cells.observe(&experiment, &Cut::default(), at(72 * 60), 1).arms[0].metrics["spend"];
+    let small = cells.observe(&experiment, &Cut::default(), at(72 * 60)).arms[0].metrics["spend"];
     assert_eq!(small, Moments { count: 1, mean: 0.0, m2: 0.0 });
 }
 
@@ -375,11 +391,44 @@ fn money_is_exact() {
 fn cells_of_another_plan_are_not_read() {
     let mut other = experiment();
     other.window_hours += 1;
-    let bytes = Cells::new(&experiment()).to_bytes();
-    assert!(matches!(Cells::from_bytes(&other, &bytes), Err(BadCells::OtherPlan)));
-    assert!(matches!(Cells::from_bytes(&experiment(), b"{"), Err(BadCells::Unreadable(_))));
+    let bytes = Cells::new(&experiment(), MINOR).to_bytes();
+    assert!(matches!(Cells::from_bytes(&other, MINOR, &bytes), Err(BadCells::OtherPlan)));
+    assert!(matches!(Cells::from_bytes(&experiment(), MINOR, b"{"), Err(BadCells::Unreadable(_))));
+    assert!(matches!(Cells::from_bytes(&experiment(), 1, &bytes), Err(BadCells::OtherPlan)), "in another currency");
     // The question and the margins of guardrails change no sum.
     other = experiment();
     other.question = "Which?".into();
-    assert!(Cells::from_bytes(&other, &bytes).is_ok());
+    assert!(Cells::from_bytes(&other, MINOR, &bytes).is_ok());
+}
+
+/// 19.99 paid, 5.00 of it paid back, two messages, and two unsubscriptions, which cost once: all digits of a hundred millionth are there.
+#[test]
+fn profit_is_what_is_left() {
+    let mut experiment = experiment();
+    experiment.metrics.retain(|metric| metric.name == "profit");
+    experiment.primary = "profit".into();
+    let mut tallies =
+        [(0, Tally { amount_minor: 1_999, ..Tally::default() }), (6, Tally { amount_minor: -500, ..Tally::default() })];
+    tallies[0].1.counts[What::Sent as usize] = 2;
+    tallies[0].1.counts[What::Unsubscribed as usize] = 1;
+    tallies[1].1.counts[What::Unsubscribed as usize] = 1;
+    let unit = |tallies| Unit { variant: Some("a"), market: None, begins: at(0), crossed: false, tallies };
+    let mut cells = Cells::new(&experiment, MINOR);
+    cells.add(&unit(&tallies));
+    cells.add(&unit(&[]));
+    let parts = 450_000 * 1_499 - 2 * 123 * 100 - 1_500_000 * 100_i128;
+    assert_eq!(parts, 524_525_400);
+    let sums = |age| cells.cells[&(0, 0, cohort_of(at(0)), age)][METRICS_FROM..].to_vec();
+    assert_eq!((sums(0)[0] + sums(6)[0], sums(0)[1] + sums(6)[1]), (parts, parts * parts));
+    let mean = |minor_per_major| {
+        let mut cells = Cells::new(&experiment, minor_per_major);
+        cells.add(&unit(&tallies));
+        cells.observe(&experiment, &Cut::default(), at(72 * 60)).arms[0].metrics["profit"].mean
+    };
+    assert_eq!(mean(100), 5.245_254);
+    assert_eq!(
+        mean(1),
+        673.049_754,
+        "in a currency without minor units the costs are as large, and the amount is a hundred times"
+    );
 }

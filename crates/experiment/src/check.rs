@@ -1,22 +1,18 @@
 //! What must hold of an experiment or a campaign beyond the types of its fields. The first thing that does not hold is
 //! reported; fixing one often changes the rest.
 
+mod metrics;
+
 use std::collections::BTreeSet;
 
 use vocabulary::label::may_be_mailbox;
 use vocabulary::product::{SLOTS_MAX, is_slot_name};
-use vocabulary::{
-    Balance, Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Measure, Metric, Outcome, SendHour, Utm, Variant,
-    VariantName,
-};
+use vocabulary::{Balance, Campaign, Channel, Experiment, Factor, Guardrail, LabelError, SendHour, Utm, Variant, VariantName};
 
 use crate::error::Problem;
 
 /// More variants than any list can tell apart; the comparisons grow with their square.
 const VARIANTS_MAX: usize = 50;
-
-/// More metrics than anyone reads; each costs columns in the one scan of the readout.
-const METRICS_MAX: usize = 50;
 
 /// A year; longer windows never mature while anyone remembers the campaign.
 const WINDOW_HOURS_MAX: u32 = 366 * 24;
@@ -47,7 +43,7 @@ pub(crate) fn problem_of_experiment(experiment: &Experiment) -> Option<Problem> 
     let checks = || -> Check {
         factors(&experiment.factors)?;
         variants(experiment)?;
-        metrics(&experiment.metrics)?;
+        metrics::check(&experiment.metrics)?;
         primary(experiment)?;
         guardrails(experiment)?;
         within("window_hours", (1..=WINDOW_HOURS_MAX).contains(&experiment.window_hours), || {
@@ -209,22 +205,6 @@ fn differences_are_factors(experiment: &Experiment) -> Check {
         within("factors", !differs || experiment.factors.contains(&factor), || {
             format!("leaves out `{factor}`, but the variants differ in `{key}`; add it, or give all variants the same `{key}`")
         })?;
-    }
-    Ok(())
-}
-
-fn metrics(metrics: &[Metric]) -> Check {
-    within("metrics", (1..=METRICS_MAX).contains(&metrics.len()), || {
-        format!("has {}; an experiment needs from 1 to {METRICS_MAX}", metrics.len())
-    })?;
-    unique(metrics, |index| format!("metrics[{index}].name"), |metric| &metric.name)?;
-    for (index, metric) in metrics.iter().enumerate() {
-        label(&format!("metrics[{index}].name"), &metric.name)?;
-        within(
-            &format!("metrics[{index}].measure"),
-            metric.measure != Measure::Amount || metric.outcome == Outcome::Order,
-            || format!("is amount, which only orders have; the outcome is {}", metric.outcome),
-        )?;
     }
     Ok(())
 }

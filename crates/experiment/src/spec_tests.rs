@@ -1,7 +1,9 @@
 //! Each mistake and the complaint it earns.
 
 use proptest::prelude::*;
-use vocabulary::{Balance, Covariate, ExperimentId, Factor, Guardrail, Measure, Metric, Outcome, SendHour, Variant, VariantName};
+use vocabulary::{
+    Balance, Costs, Covariate, ExperimentId, Factor, Guardrail, Measure, Metric, Outcome, SendHour, Variant, VariantName,
+};
 
 use super::*;
 
@@ -134,6 +136,42 @@ fn mistakes_in_metrics_and_settings_are_named() {
     check("question: Which subject sells?", "experiment: other", "line 2: `experiment` is given twice; keep one");
     check("factors: [copy, timing]", "factors: copy", "line 3: `factors` must be a list");
     check("  - metric: leave\n    margin: 0.1", "  - leave", "line 17: `guardrails[0]` must be a block of `key: value` pairs");
+}
+
+#[test]
+fn mistakes_in_costs_are_named() {
+    let check = |metric: &str, expect: &str| {
+        let from = "{name: spend, outcome: order, measure: amount}";
+        complaint(from, &format!("{{name: spend, outcome: order, {metric}}}"), &format!("line 14: `metrics[1].{expect}"));
+    };
+    check("measure: profit", "costs` is missing, which profit is made of; add `costs: {margin: 0.4, message: 0.001}`");
+    check(
+        "measure: count, costs: {margin: 0.4}",
+        "costs` is for profit, and the measure is count; leave it out, or write `measure: profit`",
+    );
+    check(
+        "measure: profit, costs: {margin: 40}",
+        "costs.margin` is 40; it must be more than 0 and at most 1: 0.4 leaves 40 of 100",
+    );
+    check(
+        "measure: profit, costs: {margin: 0.4, message: -1}",
+        "costs.message` is -1; it must be from 0 to 1000000, in the base currency",
+    );
+    check(
+        "measure: profit, costs: {margin: 0.4, message: 0.00000125}",
+        "costs.message` is 0.00000125; it can have six decimals, so write 0.000001",
+    );
+    check(
+        "measure: profit, costs: {margin: 0.4, mesage: 1}",
+        "costs.mesage` is not a known key; known are margin, message, unsubscribe, complaint; the nearest is `message`",
+    );
+    check("measure: profit, costs: {message: 1}", "costs.margin` is missing; add it");
+    let text =
+        EXPERIMENT.replace("measure: amount", "measure: profit, costs: {margin: 0.07, message: 0.000008, complaint: 1000000}");
+    let written = parse(&text).unwrap();
+    let costs = Costs { margin: 0.07, message: 0.000_008, unsubscribe: 0.0, complaint: 1_000_000.0 };
+    assert_eq!(written.metrics[1].costs, Some(costs));
+    assert_eq!(parse(&to_yaml(&written)).unwrap(), written);
 }
 
 #[test]
@@ -285,11 +323,9 @@ fn any_experiment() -> impl Strategy<Value = Experiment> {
             primary: metric.clone(),
             metrics: ["", "2"]
                 .map(|suffix| Metric {
-                    name: format!("{metric}{suffix}"),
-                    outcome: Outcome::Complaint,
-                    measure: Measure::Count,
                     lower_is_better: true,
                     human_only: false,
+                    ..Metric::new(&format!("{metric}{suffix}"), Outcome::Complaint, Measure::Count)
                 })
                 .to_vec(),
             guardrails: vec![Guardrail { metric: format!("{metric}2"), margin: alpha }],

@@ -13,7 +13,7 @@ const DECIMALS_MAX: i32 = 6;
 pub(crate) fn level(metric: &Metric, value: f64) -> String {
     match metric.measure {
         Measure::Occurred => format!("{} %", number(100.0 * value)),
-        Measure::Count | Measure::Amount => number(value),
+        Measure::Count | Measure::Amount | Measure::Profit => number(value),
     }
 }
 
@@ -21,7 +21,7 @@ pub(crate) fn level(metric: &Metric, value: f64) -> String {
 pub(crate) fn difference(metric: &Metric, value: f64, interval: &Interval) -> String {
     let (scale, unit) = match metric.measure {
         Measure::Occurred => (100.0, " percentage points"),
-        Measure::Count | Measure::Amount => (1.0, ""),
+        Measure::Count | Measure::Amount | Measure::Profit => (1.0, ""),
     };
     let signed = |value: f64| format!("{}{}", if value > 0.0 { "+" } else { "" }, number(scale * value));
     let ends = interval.lower.zip(interval.upper).map(|(lower, upper)| format!(" [{}, {}]", signed(lower), signed(upper)));

@@ -258,7 +258,8 @@ pub(crate) async fn read(lake: &Lake, experiment: &Experiment) -> Option<Arc<Cou
     }
     let (head, cells) = split_line(rest)?;
     let head: Head = serde_json::from_slice(head).ok()?;
-    let cells = Arc::new(Cells::from_bytes(experiment, cells).ok()?);
+    let minor_per_major = lake.config.rates.base().minor_per_major();
+    let cells = Arc::new(Cells::from_bytes(experiment, minor_per_major, cells).ok()?);
     let mut snapshot = lake.tables.landed();
     for table in tables(lake) {
         let version = *head.versions.get(table.spec.name)?;

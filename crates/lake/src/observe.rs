@@ -33,7 +33,7 @@ pub(crate) async fn observe(
     as_of: Timestamp,
 ) -> Result<Observations, LakeError> {
     let counted = crate::kept::counted(lake, experiment).await?;
-    Ok(observed(lake, experiment, &counted.cells, cut, as_of, counted.snapshot.versions()))
+    Ok(observed(experiment, &counted.cells, cut, as_of, counted.snapshot.versions()))
 }
 
 /// See [`Lake::observe_at`].
@@ -45,11 +45,10 @@ pub(crate) async fn observe_at(
 ) -> Result<Observations, LakeError> {
     let snapshot = lake.tables.as_of(&AsOf::Versions(versions.clone()), &lake.tail).await?;
     let cells = count(lake, experiment, &snapshot, None).await?;
-    Ok(observed(lake, experiment, &cells, &Cut::default(), as_of, versions.clone()))
+    Ok(observed(experiment, &cells, &Cut::default(), as_of, versions.clone()))
 }
 
 fn observed(
-    lake: &Lake,
     experiment: &Experiment,
     cells: &Cells,
     cut: &Cut,
@@ -57,8 +56,7 @@ fn observed(
     versions: BTreeMap<String, i64>,
 ) -> Observations {
     let engine = format!("sendlab {} on datafusion {}", env!("CARGO_PKG_VERSION"), datafusion::DATAFUSION_VERSION);
-    let minor_per_major = lake.config.rates.base().minor_per_major();
-    Observations { versions, engine, ..cells.observe(experiment, cut, as_of, minor_per_major) }
+    Observations { versions, engine, ..cells.observe(experiment, cut, as_of) }
 }
 
 /// The cells of all units of an experiment, or of those of some contacts, as the tables of `snapshot` tell them.
@@ -71,7 +69,7 @@ pub(crate) async fn count(
     let query = query(experiment, contacts);
     let text = format!("readout of {}", experiment.experiment);
     let asked = Asked { group: Group::Readouts, text: &text, limits: lake.config.limits };
-    let none = Cells::new(experiment);
+    let none = Cells::new(experiment, lake.config.rates.base().minor_per_major());
     let work = move |context: SessionContext| async move {
         let failed = || LakeError::internal("observe the experiment");
         context.register_udaf(tally::tally());

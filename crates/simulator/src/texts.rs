@@ -168,11 +168,8 @@ pub fn understand(subject: &str, text: &str) -> Option<Understood> {
 #[must_use]
 pub fn experiment() -> Experiment {
     let metric = |name: &str, outcome, measure| Metric {
-        name: name.to_owned(),
-        outcome,
-        measure,
         lower_is_better: outcome == Outcome::Unsubscribe,
-        human_only: true,
+        ..Metric::new(name, outcome, measure)
     };
     let variant = |(appeal, hour): (Appeal, u8)| Variant {
         name: label(VariantName::new(&appeal.variant_name(hour))),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::words::words;
-use crate::{Channel, EventKind, ExperimentId, SendHour, VariantName};
+use crate::{Channel, ExperimentId, Metric, SendHour, VariantName};
 
 /// One experiment. The unit is the intended recipient, fixed when the campaign is planned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,28 +96,6 @@ impl Variant {
     }
 }
 
-/// One number per intended recipient.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Metric {
-    /// Its name.
-    pub name: String,
-    /// What is looked at.
-    pub outcome: Outcome,
-    /// What is made of it.
-    pub measure: Measure,
-    /// Whether less is better, as for unsubscribes.
-    #[serde(default)]
-    pub lower_is_better: bool,
-    /// Whether machine opens and clicks are left out.
-    #[serde(default = "human_only_default")]
-    pub human_only: bool,
-}
-
-fn human_only_default() -> bool {
-    true
-}
-
 /// A metric that must not get worse than `margin` (relative to control, e.g. 0.1 = 10 %).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -178,42 +156,3 @@ words!(
         Channel = "channel",
     }
 );
-words!(
-    /// The events a metric can count.
-    Outcome {
-        /// Opens.
-        Open = "open",
-        /// Clicks.
-        Click = "click",
-        /// Orders as placed; a refund is none.
-        Order = "order",
-        /// Unsubscribes.
-        Unsubscribe = "unsubscribe",
-        /// Spam complaints.
-        Complaint = "complaint",
-    }
-);
-words!(
-    /// What is made of a recipient's events.
-    Measure {
-        /// 1 if there was at least one, else 0.
-        Occurred = "occurred",
-        /// How many.
-        Count = "count",
-        /// Their sum of money less what was paid back, in the base currency's major unit; orders only.
-        Amount = "amount",
-    }
-);
-
-impl Outcome {
-    /// The kind of event that is looked at.
-    #[must_use]
-    pub fn event_kind(self) -> EventKind {
-        match self {
-            Self::Open => EventKind::Open,
-            Self::Click => EventKind::Click,
-            Self::Order => EventKind::Order,
-            Self::Unsubscribe | Self::Complaint => EventKind::Feedback,
-        }
-    }
-}

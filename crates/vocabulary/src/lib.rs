@@ -3,7 +3,7 @@
 //!
 //! *Invariant:* this crate does no IO, reads no clock and draws no randomness: [`Clock`] and [`Ids`] are handed in.
 //!
-//! Reading order: [`label`] (ids), [`contact`], [`money`], [`rates`], [`rate_file`], [`event`], [`experiment`], [`campaign`], [`coupon`], [`message_template`],
+//! Reading order: [`label`] (ids), [`contact`], [`money`], [`rates`], [`rate_file`], [`event`], [`experiment`], [`metric`], [`campaign`], [`coupon`], [`message_template`],
 //! [`product`], [`snippet`], [`recommendation`], [`world`].
 
 pub mod campaign;
@@ -14,6 +14,7 @@ pub mod experiment;
 pub mod form;
 pub mod label;
 pub mod message_template;
+pub mod metric;
 pub mod money;
 pub mod product;
 pub mod rate_file;
@@ -32,12 +33,13 @@ pub use event::{
     ActivityKind, Body, BodyRef, Channel, Context, ContextRef, DeliveryStatus, Event, EventKind, EventRef, FeedbackKind,
     MessageClass, TimeDoubt,
 };
-pub use experiment::{Balance, Covariate, Experiment, Factor, Guardrail, Measure, Metric, Outcome, Variant};
+pub use experiment::{Balance, Covariate, Experiment, Factor, Guardrail, Variant};
 pub use form::{CONFIRM_URL, Form, FormMail};
 pub use label::{
     CampaignId, CouponPool, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, Step, VariantName,
 };
 pub use message_template::MessageTemplate;
+pub use metric::{Costs, Measure, Metric, Outcome};
 pub use money::{Currency, Money, MoneyError};
 pub use product::{Offer, Product, ProductTranslation, Slot, SlotQuery};
 pub use rates::{Rate, RateSource, RateSpan, Rates, Ratio};

@@ -127,6 +127,8 @@ words!(
         Count,
         /// Their sum of money in the base currency; orders only.
         Amount,
+        /// The margin of that sum less the messages sent, and less what an unsubscription and a complaint cost, each once; orders only.
+        Profit,
     }
 );
 words!(
@@ -189,6 +191,22 @@ document!(
     }
 );
 document!(
+    /// What profit is made of. Amounts are in the base currency's major unit; all have at most six decimals.
+    CostsDocument as Costs {
+        /// The share of what was paid that is left after goods and fulfilment, more than 0 and at most 1.
+        margin: f64,
+        /// What handing one message over costs; 0 where absent.
+        #[schema(required = false)]
+        message: f64,
+        /// What a recipient is worth who unsubscribes; 0 where absent.
+        #[schema(required = false)]
+        unsubscribe: f64,
+        /// What a recipient costs who complains, beyond an unsubscription; 0 where absent.
+        #[schema(required = false)]
+        complaint: f64,
+    }
+);
+document!(
     /// One number per intended recipient.
     MetricDocument as Metric {
         /// Its name.
@@ -203,6 +221,9 @@ document!(
         /// Whether machine opens and clicks are left out; `true` where absent.
         #[schema(required = false)]
         human_only: bool,
+        /// What profit is made of; for `profit`, and only for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        costs: Option<CostsDocument>,
     }
 );
 document!(

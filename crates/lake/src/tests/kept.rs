@@ -128,7 +128,7 @@ async fn a_recount_finds_wrong_sums_and_puts_them_right() {
     lake.append(world(2)).await.unwrap();
     lake.observe(&experiment, at(500 * HOUR)).await.unwrap();
     assert_eq!(lake.counted(), std::slice::from_ref(&experiment.experiment));
-    let wrong = Counted { snapshot: lake.tables.landed(), cells: Arc::new(Cells::new(&experiment)) };
+    let wrong = Counted { snapshot: lake.tables.landed(), cells: Arc::new(Cells::new(&experiment, 100)) };
     lake.kept.keep(&experiment.experiment, &Arc::new(wrong), ERASURES);
     assert!(lake.observe(&experiment, at(500 * HOUR)).await.unwrap().arms[0].assigned == 0);
     assert_eq!(lake.recount(&experiment).await.unwrap(), Recounted::Different);

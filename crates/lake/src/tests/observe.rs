@@ -4,20 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use experiment::{ArmObservations, Funnel, Observations};
 use stats::Moments;
-use vocabulary::{Experiment, ExperimentId, Factor, Measure, Metric, Outcome, Variant, VariantName};
+use vocabulary::{Costs, Experiment, ExperimentId, Factor, Measure, Metric, Outcome, Variant, VariantName};
 
 use super::*;
 
 const WINDOW_HOURS: i64 = 48;
 
 pub(super) fn experiment() -> Experiment {
-    let metric = |name: &str, outcome, measure, human_only| Metric {
-        name: name.to_owned(),
-        outcome,
-        measure,
-        lower_is_better: false,
-        human_only,
-    };
+    let metric = |name: &str, outcome, measure, human_only| Metric { human_only, ..Metric::new(name, outcome, measure) };
+    let costs = Costs { margin: 0.45, message: 0.004, unsubscribe: 1.5, complaint: 10.0 };
     let variant =
         |name: &str| Variant { name: VariantName::new(name).unwrap(), weight: 1, copy: None, send_hour: None, channel: None };
     Experiment {
@@ -37,6 +32,7 @@ pub(super) fn experiment() -> Experiment {
             metric("spend", Outcome::Order, Measure::Amount, true),
             metric("left", Outcome::Unsubscribe, Measure::Occurred, true),
             metric("complaints", Outcome::Complaint, Measure::Count, true),
+            Metric { costs: Some(costs), ..Metric::new("profit", Outcome::Order, Measure::Profit) },
         ],
         guardrails: vec![],
         window_hours: WINDOW_HOURS as u32,
@@ -177,10 +173,19 @@ fn value(metric: &Metric, events: &[&Event], rates: &Rates) -> f64 {
         _ => 0.0,
     };
     let hits = events.iter().filter(hit).count();
+    let happened = |test: fn(&Body) -> bool| events.iter().filter(|event| test(&event.body)).count() as f64;
+    let profit = |costs: Costs| {
+        let unsubscribed = happened(|body| matches!(body, Body::Feedback { kind: FeedbackKind::Unsubscribe, .. })).min(1.0);
+        let complaint = happened(|body| matches!(body, Body::Feedback { kind: FeedbackKind::Complaint, .. })).min(1.0);
+        let sent = happened(|body| matches!(body, Body::Message { .. }));
+        let spent = costs.message * sent + costs.unsubscribe * unsubscribed + costs.complaint * complaint;
+        costs.margin * events.iter().map(amount).sum::<f64>() - spent
+    };
     match metric.measure {
         Measure::Occurred => f64::from(u8::from(hits > 0)),
         Measure::Count => hits as f64,
         Measure::Amount => events.iter().map(amount).sum(),
+        Measure::Profit => profit(metric.costs.unwrap()),
     }
 }
 

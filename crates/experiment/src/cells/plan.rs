@@ -1,0 +1,164 @@
+//! How what happened to a unit becomes numbers, and how their sums become moments: follows from the experiment as written.
+//!
+//! Each number is a whole one, whatever the metric: counts as they are, money in minor units, profit in millionths of a minor unit, in
+//! which margins and costs of up to six decimals are whole.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+use stats::Moments;
+use vocabulary::{Costs, Experiment, Measure, Metric, Outcome};
+
+use super::{METRICS_FROM, Place, Tally, What};
+
+/// The form that cells are written down in. Cells of another form are counted anew.
+const FORM: u32 = 2;
+/// With more metrics than this only squares and products with the primary metric are kept: a cell of 50 metrics would take 20 kB.
+const PRODUCTS_METRICS_MAX: usize = 16;
+/// Parts of a minor unit that profit is counted in. 128 bits hold the squares of a billion units that brought 100,000 each.
+pub(crate) const PARTS: i64 = 1_000_000;
+
+/// How a unit's tallies become numbers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) hash: String,
+    pub(super) variants: Vec<String>,
+    pub(super) minor_per_major: i64,
+    pub(super) metrics: Vec<Value>,
+    /// Pairs of metrics whose products are summed, squares included.
+    pairs: Vec<(usize, usize)>,
+}
+
+/// How one metric is computed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Value {
+    measure: Measure,
+    what: What,
+    /// How many of the numbers that are summed make one of the metric's.
+    per_unit: i64,
+    costs: Parts,
+}
+
+/// What profit is made of, in [`PARTS`] of a minor unit.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Parts {
+    margin: i128,
+    message: i128,
+    unsubscribe: i128,
+    complaint: i128,
+}
+
+impl Parts {
+    fn new(costs: &Costs, minor_per_major: i64) -> Self {
+        let cost = |major| i128::from(millionths(major)) * i128::from(minor_per_major);
+        let Costs { margin, message, unsubscribe, complaint } = *costs;
+        let margin = i128::from(millionths(margin));
+        Self { margin, message: cost(message), unsubscribe: cost(unsubscribe), complaint: cost(complaint) }
+    }
+
+    fn profit(&self, tally: &Tally) -> i128 {
+        let sent = i128::from(tally.counts[What::Sent as usize]);
+        let once = |what| i128::from(tally.happened(what));
+        let spent = self.message * sent + self.unsubscribe * once(What::Unsubscribed) + self.complaint * once(What::Complained);
+        self.margin * i128::from(tally.amount_minor) - spent
+    }
+}
+
+/// A number in millionths, rounded to whole ones.
+pub(crate) fn millionths(number: f64) -> i64 {
+    (number * PARTS as f64).round() as i64
+}
+
+impl Value {
+    fn new(metric: &Metric, minor_per_major: i64) -> Self {
+        let what = match (metric.outcome, metric.human_only) {
+            (Outcome::Open, true) => What::HumanOpened,
+            (Outcome::Open, false) => What::Opened,
+            (Outcome::Click, true) => What::HumanClicked,
+            (Outcome::Click, false) => What::Clicked,
+            (Outcome::Order, _) => What::Ordered,
+            (Outcome::Unsubscribe, _) => What::Unsubscribed,
+            (Outcome::Complaint, _) => What::Complained,
+        };
+        let per_unit = match metric.measure {
+            Measure::Occurred | Measure::Count => 1,
+            Measure::Amount => minor_per_major,
+            Measure::Profit => PARTS * minor_per_major,
+        };
+        let costs = metric.costs.map_or_else(Parts::default, |costs| Parts::new(&costs, minor_per_major));
+        Self { measure: metric.measure, what, per_unit, costs }
+    }
+
+    fn of(&self, tally: &Tally) -> i128 {
+        match self.measure {
+            Measure::Occurred => i128::from(tally.happened(self.what)),
+            Measure::Count => i128::from(tally.counts[self.what as usize]),
+            Measure::Amount => i128::from(tally.amount_minor),
+            Measure::Profit => self.costs.profit(tally),
+        }
+    }
+}
+
+impl Plan {
+    pub(super) fn new(experiment: &Experiment, minor_per_major: i64) -> Self {
+        let primary = experiment.metrics.iter().position(|metric| metric.name == experiment.primary).unwrap_or_default();
+        let count = experiment.metrics.len();
+        let is_kept =
+            |(one, other): &(usize, usize)| count <= PRODUCTS_METRICS_MAX || one == other || *one == primary || *other == primary;
+        Self {
+            hash: plan_of(experiment, minor_per_major),
+            variants: experiment.variants.iter().map(|variant| variant.name.to_string()).collect(),
+            minor_per_major,
+            metrics: experiment.metrics.iter().map(|metric| Value::new(metric, minor_per_major)).collect(),
+            pairs: (0..count).flat_map(|one| (one..count).map(move |other| (one, other))).filter(is_kept).collect(),
+        }
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.products_from() + self.pairs.len()
+    }
+
+    fn products_from(&self) -> usize {
+        METRICS_FROM + self.metrics.len()
+    }
+
+    pub(super) fn values(&self, tally: &Tally, into: &mut [i128]) {
+        into.iter_mut().zip(&self.metrics).for_each(|(value, metric)| *value = metric.of(tally));
+    }
+
+    /// By how much sums and products change when a unit's values do.
+    pub(super) fn changes(&self, before: &[i128], after: &[i128], into: &mut Vec<(usize, i128)>) {
+        let sums = before.iter().zip(after).map(|(before, after)| after.wrapping_sub(*before));
+        into.extend(sums.enumerate().map(|(metric, change)| (METRICS_FROM + metric, change)));
+        for (place, (one, other)) in self.pairs.iter().enumerate() {
+            let of = |values: &[i128]| values[*one].wrapping_mul(values[*other]);
+            into.push((self.products_from() + place, of(after).wrapping_sub(of(before))));
+        }
+    }
+
+    /// The moments of each metric, of the sums of an arm.
+    pub(super) fn moments(&self, experiment: &Experiment, sums: &[i128]) -> BTreeMap<String, Moments> {
+        let units = u64::try_from(sums[Place::Units as usize]).unwrap_or_default();
+        let of = |(place, metric): (usize, &Metric)| {
+            let (sum, square) = (sums[METRICS_FROM + place], self.product(sums, place, place));
+            (metric.name.clone(), Moments::from_integers(units, sum, square, self.metrics[place].per_unit as f64))
+        };
+        experiment.metrics.iter().enumerate().map(of).collect()
+    }
+
+    /// The sum of the products of two metrics, the first of which comes first. Panics where it is not kept.
+    fn product(&self, sums: &[i128], one: usize, other: usize) -> i128 {
+        let place = self.pairs.iter().position(|pair| *pair == (one, other)).expect("products of that pair are kept");
+        sums[self.products_from() + place]
+    }
+}
+
+/// Names what cells of an experiment depend on: cells of another plan are counted anew.
+#[must_use]
+pub fn plan_of(experiment: &Experiment, minor_per_major: i64) -> String {
+    let variants: Vec<_> = experiment.variants.iter().map(|variant| &variant.name).collect();
+    let Experiment { experiment, metrics, primary, window_hours, .. } = experiment;
+    let plan = (FORM, minor_per_major, experiment, variants, metrics, primary, window_hours);
+    let bytes = serde_json::to_vec(&plan).expect("a plan is plain data");
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,65 @@
+//! What must hold of the metrics of an experiment.
+
+use vocabulary::{Measure, Metric, Outcome};
+
+use super::{Check, label, unique, within};
+use crate::cells::{PARTS, millionths};
+
+/// More metrics than anyone reads; each costs columns in the one scan of the readout.
+const METRICS_MAX: usize = 50;
+
+/// More than any message or recipient costs. Up to here six decimals are exact, and so are sums of squares.
+const COST_MAX: f64 = 1_000_000.0;
+
+/// What to write for profit.
+const COSTS: &str = "`costs: {margin: 0.4, message: 0.001}`";
+
+pub(super) fn check(metrics: &[Metric]) -> Check {
+    within("metrics", (1..=METRICS_MAX).contains(&metrics.len()), || {
+        format!("has {}; an experiment needs from 1 to {METRICS_MAX}", metrics.len())
+    })?;
+    unique(metrics, |index| format!("metrics[{index}].name"), |metric| &metric.name)?;
+    for (index, metric) in metrics.iter().enumerate() {
+        let field = |key: &str| format!("metrics[{index}].{key}");
+        label(&field("name"), &metric.name)?;
+        measure(&field("measure"), metric)?;
+        costs(&field("costs"), metric)?;
+    }
+    Ok(())
+}
+
+fn measure(field: &str, metric: &Metric) -> Check {
+    let Metric { measure, outcome, .. } = metric;
+    let is_money = matches!(measure, Measure::Amount | Measure::Profit);
+    within(field, !is_money || *outcome == Outcome::Order, || {
+        format!("is {measure}, which only orders have; the outcome is {outcome}")
+    })
+}
+
+fn costs(field: &str, metric: &Metric) -> Check {
+    let is_profit = metric.measure == Measure::Profit;
+    within(field, is_profit == metric.costs.is_some(), || match metric.costs {
+        None => format!("is missing, which profit is made of; add {COSTS}"),
+        Some(_) => format!("is for profit, and the measure is {}; leave it out, or write `measure: profit`", metric.measure),
+    })?;
+    let Some(costs) = metric.costs else { return Ok(()) };
+    within(&format!("{field}.margin"), costs.margin > 0.0 && costs.margin <= 1.0, || {
+        format!("is {}; it must be more than 0 and at most 1: 0.4 leaves 40 of 100", costs.margin)
+    })?;
+    let amounts = [("message", costs.message), ("unsubscribe", costs.unsubscribe), ("complaint", costs.complaint)];
+    for (name, amount) in amounts {
+        within(&format!("{field}.{name}"), (0.0..=COST_MAX).contains(&amount), || {
+            format!("is {amount}; it must be from 0 to {COST_MAX}, in the base currency")
+        })?;
+    }
+    for (name, number) in [("margin", costs.margin)].into_iter().chain(amounts) {
+        exact(&format!("{field}.{name}"), number)?;
+    }
+    Ok(())
+}
+
+/// Sums are whole numbers, so that what they are made of must not be finer than these.
+fn exact(field: &str, number: f64) -> Check {
+    let rounded = millionths(number) as f64 / PARTS as f64;
+    within(field, rounded == number, || format!("is {number}; it can have six decimals, so write {rounded}"))
+}
