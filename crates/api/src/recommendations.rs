@@ -279,6 +279,7 @@ async fn decide(
         reason: params.reason,
         readout_id: None,
         valid_until: params.valid_until.map(to_micros),
+        expected: None,
         created_at: now,
     };
     parts.control.recommend(&made).await?;

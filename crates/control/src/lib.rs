@@ -21,6 +21,7 @@ mod contacts;
 mod copy;
 mod coupons;
 mod days;
+mod decisions;
 mod edits;
 mod entries;
 mod erasures;

@@ -18,7 +18,8 @@ use crate::{Control, ControlError};
 macro_rules! columns {
     () => {
         "r.recommendation_seq, r.recommendation_id, r.experiment_id, r.market, r.locale, r.segment, r.variant, r.weights, r.parent,
-         r.reason, r.readout_id, r.valid_until, r.created_at"
+         r.reason, r.readout_id, r.valid_until, r.expected,
+         r.created_at"
     };
 }
 
@@ -247,6 +248,7 @@ struct Row {
     reason: String,
     readout_id: Option<String>,
     valid_until: Option<i64>,
+    expected: Option<String>,
     created_at: i64,
 }
 
@@ -267,6 +269,7 @@ impl Row {
             reason: self.reason,
             readout_id: self.readout_id,
             valid_until: self.valid_until.map(time).transpose()?,
+            expected: self.expected.map(|text| from_json("what a recommendation expects", &text)).transpose()?,
             created_at: time(self.created_at)?,
         };
         Ok(NumberedRecommendation { number: self.recommendation_seq, recommendation })
@@ -308,8 +311,8 @@ async fn read_current(
 async fn insert(connection: &mut SqliteConnection, recommendation: &Recommendation) -> Result<(), ControlError> {
     sqlx::query(
         "INSERT INTO recommendations (recommendation_id, experiment_id, market, locale, segment, variant, weights, parent, reason,
-             readout_id, valid_until, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             readout_id, valid_until, expected, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(recommendation.id.as_str())
     .bind(recommendation.experiment_id.as_str())
@@ -322,6 +325,7 @@ async fn insert(connection: &mut SqliteConnection, recommendation: &Recommendati
     .bind(recommendation.reason.as_str())
     .bind(recommendation.readout_id.as_deref())
     .bind(recommendation.valid_until.map(|until| until.as_microsecond()))
+    .bind(recommendation.expected.as_ref().map(|expected| to_json("what a recommendation expects", expected)).transpose()?)
     .bind(recommendation.created_at.as_microsecond())
     .execute(connection)
     .await

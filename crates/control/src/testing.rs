@@ -119,6 +119,7 @@ pub(crate) fn recommendation(id: &str, variant: &str, parent: Option<&str>) -> R
         reason: "because".into(),
         readout_id: None,
         valid_until: None,
+        expected: None,
         created_at: at(1),
     }
 }

@@ -223,6 +223,7 @@ mod tests {
             reason: "because".into(),
             readout_id: None,
             valid_until,
+            expected: None,
             created_at: at(0),
         }
     }

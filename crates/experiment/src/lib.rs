@@ -4,8 +4,8 @@
 //! *Invariant:* this crate does no IO, reads no clock and draws no randomness: the same input gives the same bytes.
 //! *Invariant:* it knows what units did, not events; `lake` makes [`cells::Unit`]s of events.
 //!
-//! Reading order: [`spec`], [`assign`], [`balance`], [`cells`], [`observe`], [`readout`], [`decision`], [`page`],
-//! [`recommend`], [`guidance`].
+//! Reading order: [`spec`], [`assign`], [`balance`], [`cells`], [`observe`], [`readout`], [`decision`], [`mod@judge`],
+//! [`mod@page`], [`mod@recommend`], [`guidance`].
 
 pub mod assign;
 pub mod balance;
@@ -16,6 +16,7 @@ mod doubt;
 mod error;
 mod estimate;
 pub mod guidance;
+pub mod judge;
 pub mod observe;
 pub mod page;
 mod places;
@@ -31,6 +32,7 @@ pub use cells::{Cells, Cut};
 pub use decision::{Action, Decision, Look, decide};
 pub use error::{ExperimentError, Problem};
 pub use guidance::{Advice, Fallback, Guidance};
+pub use judge::{Judged, judge};
 pub use observe::{ArmObservations, Funnel, Observations};
 pub use page::{PageInput, Rest, page};
 pub use readout::{

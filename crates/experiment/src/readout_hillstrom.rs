@@ -71,6 +71,11 @@ pub(crate) fn hillstrom() -> Readout {
 
 /// The same recipients, had the mails done nothing.
 pub(crate) fn no_effect(immature: u64) -> Readout {
+    readout(&spec(), &no_effect_observed(immature), "ro-2")
+}
+
+/// What was observed of them.
+pub(crate) fn no_effect_observed(immature: u64) -> Observations {
     let mut observations = observations();
     let control = observations.arms[0].metrics.clone();
     for arm in &mut observations.arms {
@@ -79,5 +84,5 @@ pub(crate) fn no_effect(immature: u64) -> Readout {
         }
     }
     observations.immature = immature;
-    readout(&spec(), &observations, "ro-2")
+    observations
 }

@@ -484,6 +484,18 @@ impl Lake {
         observe::observe(self, experiment, cut, as_of).await
     }
 
+    /// [`Lake::observe`] of all recipients and of those of each market that has any, of one moment.
+    ///
+    /// # Errors
+    /// As [`Lake::observe`].
+    pub async fn observe_by_market(
+        &self,
+        experiment: &Experiment,
+        as_of: Timestamp,
+    ) -> Result<(experiment::Observations, BTreeMap<String, experiment::Observations>), LakeError> {
+        observe::observe_by_market(self, experiment, as_of).await
+    }
+
     /// What was known of an experiment at these versions of the tables, counted from all rows.
     ///
     /// # Errors

@@ -36,6 +36,22 @@ pub(crate) async fn observe(
     Ok(observed(experiment, &counted.cells, cut, as_of, counted.snapshot.versions()))
 }
 
+/// See [`Lake::observe_by_market`].
+pub(crate) async fn observe_by_market(
+    lake: &Lake,
+    experiment: &Experiment,
+    as_of: Timestamp,
+) -> Result<(Observations, BTreeMap<String, Observations>), LakeError> {
+    let counted = crate::kept::counted(lake, experiment).await?;
+    let versions = counted.snapshot.versions();
+    let of = |market: Option<String>| {
+        let cut = Cut { market, age_hours: None };
+        observed(lake, experiment, &counted.cells, &cut, as_of, versions.clone())
+    };
+    let markets = counted.cells.markets().into_iter().flatten();
+    Ok((of(None), markets.map(|market| (market.clone(), of(Some(market)))).collect()))
+}
+
 /// See [`Lake::observe_at`].
 pub(crate) async fn observe_at(
     lake: &Lake,

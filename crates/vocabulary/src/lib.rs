@@ -43,7 +43,7 @@ pub use metric::{Costs, Measure, Metric, Outcome};
 pub use money::{Currency, Money, MoneyError};
 pub use product::{Offer, Product, ProductTranslation, Slot, SlotQuery};
 pub use rates::{Rate, RateSource, RateSpan, Rates, Ratio};
-pub use recommendation::{Asker, Recommendation, RecommendationScope, ScopeError};
+pub use recommendation::{Asker, Expected, Recommendation, RecommendationScope, ScopeError};
 pub use send_hour::SendHour;
 pub use snippet::Snippet;
 pub use world::{Clock, Ids};

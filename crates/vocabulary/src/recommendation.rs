@@ -39,8 +39,20 @@ pub struct Recommendation {
     /// From when on it does not hold any more: senders send the control then. `None` where it holds until it is replaced.
     #[serde(default)]
     pub valid_until: Option<Timestamp>,
+    /// What is expected of it; `None` where a person decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// What is expected of sending a recommended variant, in the primary metric's unit per intended recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Expected {
+    /// How much better than the control it is expected to do; positive is better, also where less is better.
+    pub gain: f64,
+    /// How far the best variant is expected to lie ahead of it: what a wrong choice costs on average.
+    pub loss: f64,
 }
 
 impl Recommendation {

@@ -134,6 +134,7 @@ async fn without_a_recommendation_the_control_is_sent_and_says_so() {
         reason: "For February.".into(),
         readout_id: None,
         valid_until: Some(now()),
+        expected: None,
         created_at: now() - jiff::SignedDuration::from_hours(24),
     };
     server.control.recommend(&made).await.unwrap();

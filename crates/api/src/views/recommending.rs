@@ -50,6 +50,10 @@ pub struct RecommendationView {
     pub reason: String,
     /// The readout it rests on; `null` where a person decided.
     pub readout_id: Option<String>,
+    /// How much better than the control it is expected to do, in the primary metric's unit per recipient; `null` where a person decided.
+    pub expected_gain: Option<f64>,
+    /// What choosing it costs on average where it is not the best, in the same unit; `null` where a person decided.
+    pub expected_loss: Option<f64>,
     /// From when on it does not hold any more; `null` where it holds until it is replaced.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub valid_until: Option<Timestamp>,
@@ -69,6 +73,8 @@ impl From<Recommendation> for RecommendationView {
             parent: made.parent.map(String::from),
             reason: made.reason,
             readout_id: made.readout_id,
+            expected_gain: made.expected.map(|expected| expected.gain),
+            expected_loss: made.expected.map(|expected| expected.loss),
             valid_until: made.valid_until,
             created_at: made.created_at,
         }
@@ -105,6 +111,10 @@ pub struct AdviceView {
     pub parent: Option<String>,
     /// The readout it rests on.
     pub readout_id: Option<String>,
+    /// How much better than the control it is expected to do, in the primary metric's unit per recipient; `null` where that is not known.
+    pub expected_gain: Option<f64>,
+    /// What choosing it costs on average where it is not the best, in the same unit; `null` where that is not known.
+    pub expected_loss: Option<f64>,
     /// Until when it holds; `null` where it holds until it is replaced.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub valid_until: Option<Timestamp>,
@@ -129,6 +139,8 @@ impl AdviceView {
             scope: ScopeView::default(),
             parent: None,
             readout_id: None,
+            expected_gain: None,
+            expected_loss: None,
             valid_until: None,
             created_at: None,
         };
@@ -140,6 +152,8 @@ impl AdviceView {
             scope: made.scope.clone().into(),
             parent: made.parent.as_ref().map(ToString::to_string),
             readout_id: made.readout_id.clone(),
+            expected_gain: made.expected.map(|expected| expected.gain),
+            expected_loss: made.expected.map(|expected| expected.loss),
             valid_until: made.valid_until,
             created_at: Some(made.created_at),
             ..common

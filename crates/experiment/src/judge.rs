@@ -1,0 +1,48 @@
+//! A look that may decide: what is known, and what to do about it.
+
+use std::collections::BTreeMap;
+
+use vocabulary::Experiment;
+
+use crate::decision::{Decision, Look, Settings, decide};
+use crate::observe::Observations;
+use crate::readout::{Readout, readout};
+
+/// A look with all that follows from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// What is known.
+    pub readout: Readout,
+    /// What to do.
+    pub decision: Decision,
+}
+
+/// What a look must know of those before it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Before {
+    /// Whether all recipients are known beforehand, as those of a list are and those of a triggered flow are not.
+    pub is_list: bool,
+    /// The [`crate::decision::Information::fraction`] of each earlier look that could have decided, in order.
+    pub fractions: Vec<f64>,
+}
+
+/// Looks at an experiment, of which everything was observed at one moment: overall, and by market. The experiment must have been checked.
+#[must_use]
+pub fn judge(
+    experiment: &Experiment,
+    overall: &Observations,
+    markets: &BTreeMap<String, Observations>,
+    before: &Before,
+    readout_id: &str,
+) -> Judged {
+    // Whoever is on the list was assigned when it was planned.
+    let planned = || overall.arms.iter().map(|arm| arm.assigned).sum();
+    let look = Look {
+        overall,
+        markets,
+        planned_units: before.is_list.then(planned),
+        earlier_fractions: &before.fractions,
+        settings: Settings::default(),
+    };
+    Judged { readout: readout(experiment, overall, readout_id), decision: decide(experiment, &look) }
+}
