@@ -1,4 +1,4 @@
-//! Experiments: written, listed, read out, decided.
+//! Experiments: written, listed, read out.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use control::ControlError;
 use experiment::Cut;
 use experiment::cells::is_age;
 use futures::TryStreamExt;
@@ -15,25 +14,23 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vocabulary::world::to_micros;
-use vocabulary::{Experiment, ExperimentId, RecommendationId};
+use vocabulary::{Experiment, ExperimentId};
 
 use crate::Parts;
 use crate::problem::Problem;
 use crate::request::{Ask, Id, Text};
 use crate::views::documents::ExperimentDocument;
-use crate::views::{Decided, ErrorBody, ExperimentAnswer, ExperimentRow, ReadoutAnswer, RecommendationView};
+use crate::views::{ErrorBody, ExperimentAnswer, ExperimentRow, ReadoutAnswer, RecommendationView};
 
 /// Counts the assigned contacts of every experiment.
 const ASSIGNED: &str = include_str!("../sql/assigned.sql");
-/// How often a decision is made anew because another one came in between. Two in a row is bad luck, more is a quarrel.
-const DECIDE_TRIES_MAX: usize = 3;
 
 pub(crate) fn reading() -> OpenApiRouter<Arc<Parts>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(one)).routes(routes!(readout))
 }
 
 pub(crate) fn managing() -> OpenApiRouter<Arc<Parts>> {
-    OpenApiRouter::new().routes(routes!(put)).routes(routes!(decide))
+    OpenApiRouter::new().routes(routes!(put))
 }
 
 /// The experiment of that id, or a 404.
@@ -169,38 +166,4 @@ async fn observed_cut(parts: &Parts, experiment: &Experiment, cut: &Cut) -> Resu
     let window_hours = cut.age_hours.unwrap_or(experiment.window_hours);
     let experiment = Experiment { window_hours, ..experiment.clone() };
     Ok(experiment::readout(&experiment, &observations, &parts.ids.token()))
-}
-
-/// Decide by the readout.
-///
-/// The readout is stored; where its verdict names another variant than the senders use, that becomes the recommendation.
-#[utoipa::path(
-    post,
-    path = "/v1/experiments/{id}/decide",
-    tag = "experiments",
-    params(("id" = String, Path, description = "The experiment's id.")),
-    responses(
-        (status = 200, description = "What it came to.", body = Decided),
-        (status = 404, description = "There is no such experiment.", body = ErrorBody),
-        (status = 409, description = "Others kept deciding at the same time.", body = crate::views::ConflictBody),
-    )
-)]
-async fn decide(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<Decided>, Problem> {
-    let experiment = known(&parts, &id).await?;
-    let readout = observed(&parts, &experiment).await?;
-    parts.control.put_readout(&readout).await?;
-    let mut superseded = None;
-    for _ in 0..DECIDE_TRIES_MAX {
-        let current = parts.control.current(&id).await?;
-        let fresh = RecommendationId::new(&parts.ids.token()).map_err(|error| Problem::internal(&error))?;
-        let Some(made) = experiment::recommend(&readout, current.as_ref(), fresh, to_micros(parts.clock.now())) else {
-            return Ok(Json(Decided { readout, recommendation: current.map(RecommendationView::from), changed: false }));
-        };
-        match parts.control.recommend(&made).await {
-            Ok(()) => return Ok(Json(Decided { readout, recommendation: Some(made.into()), changed: true })),
-            Err(ControlError::Conflict { current }) => superseded = current.map(|current| *current),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(Problem::superseded(superseded))
 }

@@ -21,6 +21,7 @@ mod consents;
 mod console;
 mod contacts;
 mod coupons;
+mod decisions;
 mod diagnose;
 mod dry_run;
 mod erasures;
@@ -169,6 +170,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
     let read = || {
         let groups = [
             experiments::reading(),
+            decisions::reading(),
             looks::reading(),
             recommendations::reading(),
             campaigns::reading(),
@@ -198,6 +200,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             held::routes(),
             rates::routes(),
             experiments::managing(),
+            decisions::managing(),
             looks::managing(),
             recommendations::managing(),
             webhooks::managing(),

@@ -3,6 +3,7 @@
 //! Experiments, campaigns and readouts have a written form of their own in their crates; [`documents`] mirrors those
 //! forms for the OpenAPI document only, and a test holds the mirrors true. Everything else is a view made here.
 
+pub mod decisions;
 pub mod documents;
 pub mod looks;
 pub mod readouts;
@@ -427,10 +428,29 @@ pub struct Decided {
     /// The readout that was stored.
     #[schema(value_type = ReadoutDocument)]
     pub readout: experiment::Readout,
-    /// The current recommendation; `null` where nothing could be decided yet.
+    /// What to do.
+    #[schema(value_type = decisions::DecisionDocument)]
+    pub decision: experiment::Decision,
+    /// The current recommendation for everybody; `null` where nothing could be decided yet.
     pub recommendation: Option<RecommendationView>,
-    /// Whether this call changed it.
+    /// The recommendations this call made: for everybody, and for the markets that get something else.
+    pub recommendations: Vec<RecommendationView>,
+    /// Whether this call changed any.
     pub changed: bool,
+}
+
+/// What to do about an experiment, and of when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DecisionAnswer {
+    /// The decision.
+    #[serde(flatten)]
+    #[schema(value_type = decisions::DecisionDocument)]
+    pub decision: experiment::Decision,
+    /// Only outcomes before count.
+    #[schema(value_type = String, format = DateTime)]
+    pub as_of: Timestamp,
+    /// The version of each table that was read.
+    pub versions: BTreeMap<String, i64>,
 }
 
 /// A campaign and where it stands.

@@ -111,7 +111,7 @@ mod tests {
         control.put_experiment(&written).await.unwrap();
         assert_eq!(control.looks_before(&id).await.unwrap(), Before { is_list: true, fractions: vec![] });
         assert_eq!(control.latest_decision(&id).await.unwrap(), None);
-        let observed = Cells::new(&written).observe(&written, &Cut::default(), at(0), 100);
+        let observed = Cells::new(&written, 100).observe(&written, &Cut::default(), at(0));
         let mut judged = judge(&written, &observed, &BTreeMap::new(), &Before { is_list: true, fractions: vec![] }, "r1");
         judged.decision.information.fraction = Some(0.25);
         control.put_judged(&judged).await.unwrap();

@@ -21,6 +21,19 @@ pub struct PlanInForce {
     pub planned_for: Option<VariantName>,
 }
 
+/// An experiment that has no verdict yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenTest {
+    /// The experiment.
+    pub experiment: ExperimentId,
+    /// The earliest planned moment of sending.
+    pub first_due: Timestamp,
+    /// The latest one; `None` while a campaign is still sending, and in a triggered flow, which has no end.
+    pub last_due: Option<Timestamp>,
+    /// When it was looked at last so that it could have been decided.
+    pub looked_at: Option<Timestamp>,
+}
+
 impl PlanInForce {
     /// Reads stored columns.
     pub(crate) fn read(version: u32, file: String, planned_for: Option<String>) -> Result<Self, ControlError> {
@@ -92,22 +105,40 @@ impl Control {
         row.map(|(version, file, planned_for)| PlanInForce::read(version, file, planned_for)).transpose()
     }
 
-    /// Experiments with a finished test campaign and without a verdict since, each with the time the last message of its
-    /// tests was due.
+    /// The experiments whose tests have plans and which have no verdict yet, by id.
     ///
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
-    pub async fn undecided_tests(&self) -> Result<Vec<(ExperimentId, Timestamp)>, ControlError> {
-        let rows: Vec<(String, i64)> = sqlx::query_as(
-            "SELECT c.experiment_id, max(s.due) FROM campaigns c JOIN slices s ON s.campaign_id = c.campaign_id
+    pub async fn open_tests(&self) -> Result<Vec<OpenTest>, ControlError> {
+        #[derive(sqlx::FromRow)]
+        struct Row {
+            experiment_id: String,
+            first_due: i64,
+            last_due: i64,
+            is_sent: bool,
+            looked_at: Option<i64>,
+        }
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT c.experiment_id, min(s.due) AS first_due, max(s.due) AS last_due,
+                 min(c.state = 'done' AND c.definition ->> 'triggered' IS NOT TRUE) AS is_sent,
+                 (SELECT max(d.stored_at) FROM decisions d WHERE d.experiment_id = c.experiment_id) AS looked_at
+             FROM campaigns c JOIN slices s ON s.campaign_id = c.campaign_id
              WHERE c.definition ->> 'mode' = 'test'
                  AND NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.experiment_id = c.experiment_id)
-             GROUP BY c.experiment_id HAVING min(c.state = 'done') = 1 ORDER BY c.experiment_id",
+             GROUP BY c.experiment_id ORDER BY c.experiment_id",
         )
         .fetch_all(&mut *self.reader().await)
         .await
         .map_err(ControlError::query("looking for undecided experiments"))?;
-        rows.into_iter().map(|(id, due)| Ok((parsed("an experiment's id", &id, ExperimentId::new)?, time(due)?))).collect()
+        let open = |row: Row| {
+            Ok(OpenTest {
+                experiment: parsed("an experiment's id", &row.experiment_id, ExperimentId::new)?,
+                first_due: time(row.first_due)?,
+                last_due: row.is_sent.then(|| time(row.last_due)).transpose()?,
+                looked_at: row.looked_at.map(time).transpose()?,
+            })
+        };
+        rows.into_iter().map(open).collect()
     }
 
     /// Notes that an experiment had its verdict, so that it is not asked for again.
@@ -178,26 +209,40 @@ mod tests {
         let world = World::new();
         let control = world.open().await;
         let first = sending_campaign(&control, &[(0, 10, 0), (10, 10, 60)]).await;
-        assert_eq!(control.undecided_tests().await.unwrap(), []);
+        let open = |first, last: Option<i64>, looked: Option<i64>| OpenTest {
+            experiment: experiment_id("e"),
+            first_due: at(first),
+            last_due: last.map(at),
+            looked_at: looked.map(at),
+        };
+        assert_eq!(control.open_tests().await.unwrap(), [open(0, None, None)], "it is still sending");
         let mut rest = campaign("rest", "e");
         rest.mode = Mode::Recommended;
         control.put_campaign(&rest).await.unwrap();
         assert!(control.set_campaign_state(&first, &[Sending], Done).await.unwrap());
-        assert_eq!(control.undecided_tests().await.unwrap(), [(experiment_id("e"), at(60))]);
+        assert_eq!(control.open_tests().await.unwrap(), [open(0, Some(60), None)]);
 
         let second = campaign_id("second");
         control.put_campaign(&campaign("second", "e")).await.unwrap();
         control.set_campaign_state(&second, &[Draft], Planning).await.unwrap();
         assert!(control.plan_ready(&second, 1, "second", None, &new_slices(&[(0, 1, 90)])).await.unwrap());
-        assert_eq!(control.undecided_tests().await.unwrap(), [], "the second test is still sending");
+        assert_eq!(control.open_tests().await.unwrap(), [open(0, None, None)], "the second test is still sending");
         assert!(control.set_campaign_state(&second, &[Sending], Done).await.unwrap());
-        assert_eq!(control.undecided_tests().await.unwrap(), [(experiment_id("e"), at(90))]);
+        assert_eq!(control.open_tests().await.unwrap(), [open(0, Some(90), None)]);
+
+        let written = experiment("e", &["a", "b"]);
+        let observed = experiment::Cells::new(&written, 100).observe(&written, &experiment::Cut::default(), at(0));
+        let before = control.looks_before(&experiment_id("e")).await.unwrap();
+        let judged = experiment::judge(&written, &observed, &std::collections::BTreeMap::new(), &before, "look");
+        world.clock.set(at(70));
+        control.put_judged(&judged).await.unwrap();
+        assert_eq!(control.open_tests().await.unwrap(), [open(0, Some(90), Some(70))]);
 
         control.mark_decided(&experiment_id("e"), "readout").await.unwrap();
         control.mark_decided(&experiment_id("e"), "another").await.unwrap();
-        assert_eq!(control.undecided_tests().await.unwrap(), []);
+        assert_eq!(control.open_tests().await.unwrap(), []);
         control.put_experiment(&experiment("f", &["a", "b"])).await.unwrap();
-        assert_eq!(control.undecided_tests().await.unwrap(), [], "an experiment without campaigns waits for nothing");
+        assert_eq!(control.open_tests().await.unwrap(), [], "an experiment without campaigns waits for nothing");
     }
 
     #[tokio::test]

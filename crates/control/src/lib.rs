@@ -8,7 +8,7 @@
 //!
 //! Reading order: `store` (the file and who may write), `keys`, `vault`, `contact_check`, `contact_store`,
 //! `contacts`, `consents`, `suppressions`, `permissions`, `known`, `experiments`, `balanced`, `recommendations`, `webhooks`,
-//! `segments`, `campaigns`, `edits`, `slices`, `ledger`, `coupons`, `snippets`, `products`, `outbox`, `test_sends`, `receipts`, `warm_ups`, `triggers`, `trigger_states`, `entries`, `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
+//! `segments`, `campaigns`, `edits`, `slices`, `ledger`, `coupons`, `snippets`, `products`, `outbox`, `test_sends`, `receipts`, `warm_ups`, `triggers`, `trigger_states`, `entries`, `decisions` (looks that could decide), `follow_up` (what the loops ask between the nouns), `watcher` (what other processes
 //! changed), `copy` and `restored` (for backups).
 
 mod attributes;
@@ -69,7 +69,7 @@ pub use coupons::{AddedCoupons, CouponPoolRow, DrawnCoupon};
 pub use entries::{AddedPlan, EntryRow, PlannedEntries};
 pub use erasures::{ERASURE_CONTACTS_MAX, ErasureRow, PendingErasure};
 pub use error::ControlError;
-pub use follow_up::PlanInForce;
+pub use follow_up::{OpenTest, PlanInForce};
 pub use held::Held;
 pub use keys::{KeyInfo, KeyRow, NewKey, Scope};
 pub use known::KnownKeys;

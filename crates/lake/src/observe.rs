@@ -46,7 +46,7 @@ pub(crate) async fn observe_by_market(
     let versions = counted.snapshot.versions();
     let of = |market: Option<String>| {
         let cut = Cut { market, age_hours: None };
-        observed(lake, experiment, &counted.cells, &cut, as_of, versions.clone())
+        observed(experiment, &counted.cells, &cut, as_of, versions.clone())
     };
     let markets = counted.cells.markets().into_iter().flatten();
     Ok((of(None), markets.map(|market| (market.clone(), of(Some(market)))).collect()))

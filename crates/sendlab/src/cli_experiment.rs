@@ -39,7 +39,23 @@ pub(crate) enum ExperimentCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Read out and, if there is a winner, recommend it to the senders.
+    /// What would be decided now, overall and by market, and why. Asking decides nothing.
+    Decision {
+        /// The experiment.
+        experiment: String,
+        /// Print the whole decision as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One self-contained page in plain words, for those who decide: what happened, how sure, what it is worth, what to do, what to doubt.
+    Page {
+        /// The experiment.
+        experiment: String,
+        /// Where to write the page [default: EXPERIMENT.html].
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Decide by what is known now: where that is to ship or to stop, the senders follow, by market where markets differ.
     Decide {
         /// The experiment.
         experiment: String,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{
-    BenchCommand, CampaignCommand, Cli, Command, ExperimentCommand, FormCommand, Format, ImportCommand, KeysCommand, Place,
+    BenchCommand, CampaignCommand, Cli, Command, FormCommand, Format, ImportCommand, KeysCommand, Place,
     SegmentCommand, ServeArgs, SqlArgs, TriggerCommand, VaultCommand,
 };
 use crate::client::{Client, Session, settings};
@@ -22,8 +22,9 @@ use crate::print::{self, say};
 use crate::server::{Server, Settings};
 use crate::{
     SystemClock, SystemIds, analyze, bench_codes, bench_plan, bench_recommendations, bench_smtp, certify, coupons_command, demo,
-    dkim_command, import, import_rows, lake_command, mail_server, master_key, message_command, product_command,
-    readout_command, recommendation_command, send_command, sink_command, stats_command, test_send_command, webhook_command,
+    dkim_command, experiment_command, import, import_rows, lake_command, mail_server, master_key, message_command,
+    product_command, readout_command, recommendation_command, send_command, sink_command, stats_command, test_send_command,
+    webhook_command,
 };
 
 /// How often a followed campaign is asked how far it is.
@@ -109,7 +110,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
             Ok(())
         }
         Command::Import(ImportCommand::Experiment(args)) => import::experiment(client, &args).await,
-        Command::Experiment(command) => experiment(client, command).await,
+        Command::Experiment(command) => experiment_command::run(client, command).await,
         Command::Campaign(command) => campaign(session, command).await,
         Command::Calendar(args) => calendar(client, args).await,
         Command::Segment(command) => segments(client, command).await,
@@ -205,32 +206,6 @@ pub(crate) async fn until_stopped() -> anyhow::Result<()> {
         pressed = tokio::signal::ctrl_c() => pressed.context("cannot wait for Ctrl-C"),
         _ = terminate.recv() => Ok(()),
     }
-}
-
-async fn experiment(client: &Client, command: ExperimentCommand) -> anyhow::Result<()> {
-    match command {
-        ExperimentCommand::Apply { file } => {
-            let answer = apply(client, "/v1/experiments", &file).await?;
-            say(&format!("Experiment {} is stored.", answer["experiment"].as_str().unwrap_or("?")));
-        }
-        ExperimentCommand::List => print::experiments(&client.get("/v1/experiments").await?),
-        ExperimentCommand::Show { experiment } => {
-            print::experiment(&client.get(&format!("/v1/experiments/{}", segment(&experiment))).await?);
-        }
-        ExperimentCommand::Readout { experiment, market, age_hours, json } => {
-            let market = market.map(|market| format!("market={}", segment(&market)));
-            let cut: Vec<String> = market.into_iter().chain(age_hours.map(|hours| format!("age_hours={hours}"))).collect();
-            let path = format!("/v1/experiments/{}/readout?{}", segment(&experiment), cut.join("&"));
-            let readout = client.get(&path).await?;
-            if json { say(&serde_json::to_string_pretty(&readout)?) } else { print::readout(&readout) }
-        }
-        ExperimentCommand::Decide { experiment } => {
-            let path = format!("/v1/experiments/{}/decide", segment(&experiment));
-            let answer = client.send(Method::POST, &path, "application/json", b"{}".to_vec()).await?;
-            print::decision(&answer);
-        }
-    }
-    Ok(())
 }
 
 pub(crate) async fn apply(client: &Client, path: &str, file: &Path) -> anyhow::Result<Value> {

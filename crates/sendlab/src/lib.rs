@@ -21,6 +21,7 @@ mod commands;
 mod coupons_command;
 mod demo;
 mod dkim_command;
+mod experiment_command;
 mod explain;
 mod import;
 mod import_mapping;

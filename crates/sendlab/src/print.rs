@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use crate::recommendation_command;
 
 /// Writes a line to standard output. A reader that went away (`| head`) is no failure.
 pub(crate) fn say(line: &str) {
@@ -181,13 +180,6 @@ fn balanced(balanced: &Value, heading: &str) {
     let row = |row: &Value| vec![word(&row["covariate"]), deviations(&row["first"]), deviations(&row["chosen"])];
     let rows: Vec<Vec<String>> = items(&balanced["covariates"]).iter().map(row).collect();
     table(&["largest difference, in standard deviations", "draw 0", "drawn"], &rows);
-}
-
-pub(crate) fn decision(answer: &Value) {
-    say(&word(&answer["readout"]["verdict"]["sentence"]));
-    let moved = answer["changed"].as_bool() == Some(true);
-    say(if moved { "The senders follow from now on." } else { "The recommendation stays as it was." });
-    recommendation_command::print(&answer["recommendation"]);
 }
 
 pub(crate) fn segments(segments: &Value) {

@@ -1,22 +1,27 @@
-//! Scores each experiment once, when the window of its last recipient is over, and moves the recommendation.
+//! Looks at each experiment once a day from when the first recipients' windows are over, and when the last one's is, and moves the
+//! recommendations.
 //!
-//! A readout before that is a look for people; it decides nothing, because the fixed-sample test it uses may be asked
-//! only once.
+//! Before the end only what clears a boundary that knows of all looks decides; at the end the best bet does. What people read
+//! out in between is no look.
 //!
 //! It also counts an experiment from all rows now and then, and compares with the sums that looks are made of.
 
 use std::time::Duration;
 
-use control::ControlError;
+use control::{ControlError, OpenTest};
 use experiment::cells::counts_from;
+use experiment::{Action, judge};
+use jiff::SignedDuration;
 use lake::Recounted;
 use tokio_util::sync::CancellationToken;
-use vocabulary::{Experiment, ExperimentId, RecommendationId};
+use vocabulary::{Experiment, ExperimentId, RecommendationId, Timestamp};
 
 use crate::{Parts, WorkerError, pause_after};
 
 /// How often finished experiments are looked for.
 const POLL: Duration = Duration::from_millis(500);
+/// How long after a look that decided nothing the next one is taken.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_hours(24);
 /// After so many polls, ten minutes, the next experiment whose sums are kept is counted from all rows: often enough to find a fault
 /// within a day of fifty experiments, and seldom enough to cost nothing.
 const RECOUNT_POLLS: u32 = 20 * 60;
@@ -69,33 +74,93 @@ async fn recount(parts: &Parts, last: &mut Option<ExperimentId>) -> Result<(), W
 
 async fn step(parts: &Parts) -> Result<(), WorkerError> {
     let now = parts.clock.now();
-    for (experiment_id, last_due) in parts.control.undecided_tests().await? {
-        let Some(experiment) = parts.control.experiment(&experiment_id).await? else { continue };
-        if now >= counts_from(last_due, experiment.window_hours) {
-            decide(parts, &experiment).await?;
+    for open in parts.control.open_tests().await? {
+        let Some(experiment) = parts.control.experiment(&open.experiment).await? else { continue };
+        if let Some(look) = look_due(&open, &experiment, now) {
+            decide(parts, &experiment, look).await?;
         }
     }
     Ok(())
 }
 
-async fn decide(parts: &Parts, experiment: &Experiment) -> Result<(), WorkerError> {
-    let now = parts.clock.now();
-    let mut observations = parts.lake.observe(experiment, now).await?;
-    observations.erased_units = parts.control.erased_units(&experiment.experiment).await?;
-    let readout = experiment::readout(experiment, &observations, &parts.ids.token());
-    parts.control.put_readout(&readout).await?;
-    let current = parts.control.current(&experiment.experiment).await?;
-    let id = RecommendationId::new(&parts.ids.token()).expect("a token is a valid id");
-    if let Some(recommendation) = experiment::recommend(&readout, current.as_ref(), id, now) {
+/// Which look it is time for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DueLook {
+    /// Some recipients' windows are over.
+    Early,
+    /// All are.
+    Last,
+}
+
+/// Whether it is time for a look, from when the first recipients' windows are over: one a day, but none within the last day, because
+/// each makes the ones after it ask for a little more.
+fn look_due(open: &OpenTest, experiment: &Experiment, now: Timestamp) -> Option<DueLook> {
+    let end = open.last_due.map(|due| counts_from(due, experiment.window_hours));
+    if end.is_some_and(|end| now >= end) {
+        return Some(DueLook::Last);
+    }
+    let first = counts_from(open.first_due, experiment.window_hours);
+    let next = open.looked_at.map_or(first, |looked_at| first.max(looked_at + LOOK_EVERY));
+    let is_near_end = end.is_some_and(|end| now + LOOK_EVERY > end);
+    (now >= next && !is_near_end).then_some(DueLook::Early)
+}
+
+async fn decide(parts: &Parts, experiment: &Experiment, look: DueLook) -> Result<(), WorkerError> {
+    let (id, now) = (&experiment.experiment, parts.clock.now());
+    let (mut overall, markets) = parts.lake.observe_by_market(experiment, now).await?;
+    overall.erased_units = parts.control.erased_units(id).await?;
+    let before = parts.control.looks_before(id).await?;
+    let judged = judge(experiment, &overall, &markets, &before, &parts.ids.token());
+    parts.control.put_judged(&judged).await?;
+    let current: Vec<_> =
+        parts.control.current_recommendations(Some(id)).await?.into_iter().map(|one| one.recommendation).collect();
+    let fresh = || RecommendationId::new(&parts.ids.token()).expect("a token is a valid id");
+    for recommendation in experiment::recommend(&judged, &current, fresh, now) {
         match parts.control.recommend(&recommendation).await {
             Ok(()) => {
-                tracing::info!(experiment = %experiment.experiment, variant = %recommendation.variant, reason = recommendation.reason, "recommended")
+                let market = recommendation.scope.market.as_deref().unwrap_or("all");
+                tracing::info!(experiment = %id, market, variant = %recommendation.variant, reason = recommendation.reason, "recommended")
             }
             // Somebody decided in between; theirs stands.
             Err(ControlError::Conflict { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
     }
-    parts.control.mark_decided(&experiment.experiment, &readout.id).await?;
+    let is_decided = matches!(judged.decision.action, Action::Ship | Action::StopForHarm);
+    if look == DueLook::Last || is_decided {
+        parts.control.mark_decided(id, &judged.readout.id).await?;
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_a_day_and_one_at_the_end() {
+        let hour = |hour: i64| Timestamp::from_second(hour * 3_600).unwrap();
+        let experiment = experiment::parse(
+            "experiment: e\nfactors: [copy]\nvariants: [{name: a}, {name: b}]\nprimary: c\nwindow_hours: 48\nmetrics: [{name: c, outcome: click, measure: occurred}]",
+        )
+        .unwrap();
+        let open = |last_due: Option<i64>, looked_at: Option<i64>| OpenTest {
+            experiment: experiment.experiment.clone(),
+            first_due: hour(0),
+            last_due: last_due.map(hour),
+            looked_at: looked_at.map(hour),
+        };
+        let due = |open: &OpenTest, now: i64| look_due(open, &experiment, hour(now));
+        let sent = open(Some(72), None);
+        assert_eq!([47, 48, 96, 97, 119, 120].map(|now| due(&sent, now)), {
+            let early = Some(DueLook::Early);
+            [None, early, early, None, None, Some(DueLook::Last)]
+        });
+        let looked = open(Some(72), Some(50));
+        assert_eq!([73, 74, 97].map(|now| due(&looked, now)), [None, Some(DueLook::Early), None]);
+        let flow = open(None, Some(1_000));
+        assert_eq!([1_023, 1_024].map(|now| due(&flow, now)), [None, Some(DueLook::Early)], "a flow has no end");
+        let short = open(Some(12), None);
+        assert_eq!([48, 59, 60].map(|now| due(&short, now)), [None, None, Some(DueLook::Last)], "too near the end");
+    }
 }

@@ -125,7 +125,7 @@ pub(super) fn outcomes(observations: &Observations, variant: &VariantName, metri
     let moments = observations.moments(variant, &metric.name);
     let others = if metric.measure == Measure::Occurred { moments.count as f64 } else { f64::INFINITY };
     match metric.measure {
-        Measure::Amount => observations.arm(variant).map_or(0.0, |arm| arm.funnel.ordered as f64),
+        Measure::Amount | Measure::Profit => observations.arm(variant).map_or(0.0, |arm| arm.funnel.ordered as f64),
         Measure::Occurred | Measure::Count => {
             let outcomes = moments.effective_outcomes();
             outcomes.min(others - outcomes)

@@ -178,6 +178,7 @@ impl Unit<'_> {
             Measure::Occurred => format!("the share of people who {}", verb(self.metric.outcome)),
             Measure::Count => format!("the number of {} per person", nouns(self.metric.outcome)),
             Measure::Amount => "what a person pays, less what is paid back".to_owned(),
+            Measure::Profit => "what a person brings in profit, with the costs of messages and of people who leave".to_owned(),
         }
     }
 
@@ -187,7 +188,7 @@ impl Unit<'_> {
         match self.metric.measure {
             Measure::Occurred => format!("{} of {people} {}", percent(mean), past(self.metric.outcome)),
             Measure::Count => format!("{} {} per person, of {people}", number(mean), nouns(self.metric.outcome)),
-            Measure::Amount => format!("{} per person, of {people}", self.exact(mean)),
+            Measure::Amount | Measure::Profit => format!("{} per person, of {people}", self.exact(mean)),
         }
     }
 
@@ -195,7 +196,7 @@ impl Unit<'_> {
     pub(super) fn change(&self, gain: f64) -> String {
         let (size, way) = (self.size(gain), self.way(gain));
         match self.metric.measure {
-            Measure::Amount => format!("{size} {way}"),
+            Measure::Amount | Measure::Profit => format!("{size} {way}"),
             Measure::Occurred | Measure::Count => format!("{size} {way} {}", self.things()),
         }
     }
@@ -222,14 +223,14 @@ impl Unit<'_> {
                 let unit = if points == "1" { "percentage point" } else { "percentage points" };
                 format!("a chance to {verb} that is {points} {unit} {way} for each recipient")
             }
-            Measure::Count | Measure::Amount => format!("{} per recipient", self.change(gain)),
+            Measure::Count | Measure::Amount | Measure::Profit => format!("{} per recipient", self.change(gain)),
         }
     }
 
     /// What is lost by a wrong choice.
     pub(super) fn loss(&self, loss: f64) -> String {
         match (self.metric.measure, self.metric.lower_is_better) {
-            (Measure::Amount, _) => self.size(loss),
+            (Measure::Amount | Measure::Profit, _) => self.size(loss),
             (_, false) => format!("{} {} missed", self.size(loss), self.things()),
             (_, true) => format!("{} {} too many", self.size(loss), self.things()),
         }
@@ -239,21 +240,23 @@ impl Unit<'_> {
     pub(super) fn name(&self) -> String {
         match self.metric.measure {
             Measure::Occurred | Measure::Count => self.things().to_owned(),
-            Measure::Amount => self.currency.map_or_else(|| "base currency".to_owned(), |currency| currency.to_string()),
+            Measure::Amount | Measure::Profit => {
+                self.currency.map_or_else(|| "base currency".to_owned(), |currency| currency.to_string())
+            }
         }
     }
 
     fn size(&self, value: f64) -> String {
         match (self.metric.measure, self.currency) {
-            (Measure::Amount, Some(currency)) => format!("{} {currency}", self.digits(value)),
-            (Measure::Amount, None) => format!("{} in the base currency", self.digits(value)),
+            (Measure::Amount | Measure::Profit, Some(currency)) => format!("{} {currency}", self.digits(value)),
+            (Measure::Amount | Measure::Profit, None) => format!("{} in the base currency", self.digits(value)),
             _ => self.digits(value),
         }
     }
 
     fn digits(&self, value: f64) -> String {
         match (self.metric.measure, self.currency) {
-            (Measure::Amount, Some(currency)) => padded(&rough(value), currency),
+            (Measure::Amount | Measure::Profit, Some(currency)) => padded(&rough(value), currency),
             _ => rough(value),
         }
     }
@@ -268,7 +271,7 @@ impl Unit<'_> {
         let is_more = (gain < 0.0) == self.metric.lower_is_better;
         match (is_more, self.metric.measure) {
             (true, _) => "more",
-            (false, Measure::Amount) => "less",
+            (false, Measure::Amount | Measure::Profit) => "less",
             (false, _) => "fewer",
         }
     }
@@ -276,7 +279,7 @@ impl Unit<'_> {
     fn things(&self) -> &'static str {
         match self.metric.measure {
             Measure::Occurred => who(self.metric.outcome),
-            Measure::Count | Measure::Amount => nouns(self.metric.outcome),
+            Measure::Count | Measure::Amount | Measure::Profit => nouns(self.metric.outcome),
         }
     }
 }

@@ -1,0 +1,123 @@
+//! What to do about an experiment: the decision, the page for those who decide, and deciding.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Html;
+use control::ControlError;
+use experiment::{Judged, PageInput, Rest, judge};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use vocabulary::world::to_micros;
+use vocabulary::{Experiment, ExperimentId, RecommendationId};
+
+use crate::Parts;
+use crate::experiments::known;
+use crate::problem::Problem;
+use crate::request::Id;
+use crate::views::{Decided, DecisionAnswer, ErrorBody, RecommendationView};
+
+/// How often a decision is made anew because another one came in between. Two in a row is bad luck, more is a quarrel.
+const DECIDE_TRIES_MAX: usize = 3;
+
+pub(crate) fn reading() -> OpenApiRouter<Arc<Parts>> {
+    OpenApiRouter::new().routes(routes!(decision)).routes(routes!(page))
+}
+
+pub(crate) fn managing() -> OpenApiRouter<Arc<Parts>> {
+    OpenApiRouter::new().routes(routes!(decide))
+}
+
+/// A look at an experiment as it stands now, with what follows from it.
+async fn judged(parts: &Parts, experiment: &Experiment) -> Result<Judged, Problem> {
+    let id = &experiment.experiment;
+    let (mut overall, markets) = parts.lake.observe_by_market(experiment, to_micros(parts.clock.now())).await?;
+    overall.erased_units = parts.control.erased_units(id).await?;
+    let before = parts.control.looks_before(id).await?;
+    Ok(judge(experiment, &overall, &markets, &before, &parts.ids.token()))
+}
+
+/// What to do about an experiment as it stands now.
+///
+/// It says what would be decided, overall and by market, with reasons. Asking decides nothing and is no look: it may be asked as often as
+/// one likes, as long as nobody acts on it before `POST …/decide`.
+#[utoipa::path(
+    get,
+    path = "/v1/experiments/{id}/decision",
+    tag = "experiments",
+    operation_id = "decision",
+    params(("id" = String, Path, description = "The experiment's id.")),
+    responses(
+        (status = 200, description = "The decision.", body = DecisionAnswer),
+        (status = 404, description = "There is no such experiment.", body = ErrorBody),
+    )
+)]
+async fn decision(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<DecisionAnswer>, Problem> {
+    let Judged { readout, decision } = judged(&parts, &known(&parts, &id).await?).await?;
+    Ok(Json(DecisionAnswer { decision, as_of: readout.as_of, versions: readout.versions }))
+}
+
+/// An experiment on one page.
+///
+/// A self-contained page in plain words: what happened, how sure that is, what it is worth, what to do and what to doubt.
+#[utoipa::path(
+    get,
+    path = "/v1/experiments/{id}/page",
+    tag = "experiments",
+    operation_id = "experiment_page",
+    params(("id" = String, Path, description = "The experiment's id.")),
+    responses(
+        (status = 200, description = "The page.", content_type = "text/html"),
+        (status = 404, description = "There is no such experiment.", body = ErrorBody),
+    )
+)]
+async fn page(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Html<String>, Problem> {
+    let experiment = known(&parts, &id).await?;
+    let Judged { readout, decision } = judged(&parts, &experiment).await?;
+    let recipients = parts.control.still_to_follow(&id).await?;
+    let rest = Some(Rest { recipients, currency: parts.lake.base_currency() });
+    Ok(Html(experiment::page(&PageInput { experiment: &experiment, readout: &readout, decision: &decision, rest })))
+}
+
+/// Decide by what is known now.
+///
+/// The look is stored with its readout and counts: later looks must clear a boundary that knows of it. Where the decision is to ship or to
+/// stop for harm, the senders follow it from now on, by market where markets differ.
+#[utoipa::path(
+    post,
+    path = "/v1/experiments/{id}/decide",
+    tag = "experiments",
+    params(("id" = String, Path, description = "The experiment's id.")),
+    responses(
+        (status = 200, description = "What it came to.", body = Decided),
+        (status = 404, description = "There is no such experiment.", body = ErrorBody),
+        (status = 409, description = "Others kept deciding at the same time.", body = crate::views::ConflictBody),
+    )
+)]
+async fn decide(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<Decided>, Problem> {
+    let experiment = known(&parts, &id).await?;
+    let judged = judged(&parts, &experiment).await?;
+    parts.control.put_judged(&judged).await?;
+    let (mut superseded, mut recommendations) = (None, Vec::new());
+    'tries: for _ in 0..DECIDE_TRIES_MAX {
+        let current: Vec<_> =
+            parts.control.current_recommendations(Some(&id)).await?.into_iter().map(|one| one.recommendation).collect();
+        let fresh = || RecommendationId::new(&parts.ids.token()).expect("a token is a valid id");
+        for made in experiment::recommend(&judged, &current, fresh, to_micros(parts.clock.now())) {
+            match parts.control.recommend(&made).await {
+                Ok(()) => recommendations.push(RecommendationView::from(made)),
+                Err(ControlError::Conflict { current }) => {
+                    superseded = current.map(|current| *current);
+                    continue 'tries;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let recommendation = parts.control.current(&id).await?.map(RecommendationView::from);
+        let Judged { readout, decision } = judged;
+        let changed = !recommendations.is_empty();
+        return Ok(Json(Decided { readout, decision, recommendation, recommendations, changed }));
+    }
+    Err(Problem::superseded(superseded))
+}
