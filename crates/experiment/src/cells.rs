@@ -56,10 +56,14 @@ pub enum What {
     Unsubscribed,
     /// A complaint.
     Complained,
+    /// A server would not have it, or it came back.
+    Bounced,
+    /// An answer.
+    Replied,
 }
 
 /// How many kinds there are.
-pub const WHATS: usize = 10;
+pub const WHATS: usize = 12;
 
 /// What happened to one unit within one step of age.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -299,7 +303,7 @@ impl Cells {
                 let reached = i128::from(so_far.happened(what)) - i128::from(old.happened(what));
                 changes.push((Place::Reached as usize + step, reached));
             }
-            plan.values(&so_far, &mut after);
+            plan.values(&so_far, *age, &before, &mut after);
             if before != after {
                 plan.changes(&before, &after, &mut changes);
             }

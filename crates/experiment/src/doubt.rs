@@ -2,7 +2,8 @@
 //! sentence for people. What is doubted of any experiment has the code that `analysis` gives it.
 
 use analysis::report::Code;
-use vocabulary::{Measure, VariantName};
+use stats::Moments;
+use vocabulary::{Measure, Metric, VariantName};
 
 use crate::readout::{Answer, Doubt, Estimate, GuardrailState, Role, Verdict, VerdictKind};
 use crate::verdict::Evidence;
@@ -87,9 +88,7 @@ fn about_estimates(evidence: &Evidence<'_>, doubts: &mut Vec<Doubt>) {
             .iter()
             .filter(|variant| {
                 let moments = evidence.observations.moments(&variant.name, &metric.name);
-                let outcomes = moments.effective_outcomes();
-                let others = if metric.measure == Measure::Occurred { moments.count as f64 - outcomes } else { f64::INFINITY };
-                moments.count > 0 && moments.mean.is_finite() && outcomes.min(others) < OUTCOMES_MIN
+                moments.count > 0 && moments.mean.is_finite() && outcomes(evidence, metric, &variant.name) < OUTCOMES_MIN
             })
             .map(|variant| format!("`{}`", variant.name))
             .collect();
@@ -113,6 +112,24 @@ fn about_estimates(evidence: &Evidence<'_>, doubts: &mut Vec<Doubt>) {
                 doubts.push(doubt(Code::NotIdentifiable.name(), sentence));
             }
             (Answer::Computed(_), Answer::Computed(_)) => {}
+        }
+    }
+}
+
+/// How many outcomes the mean of a metric rests on in a variant.
+fn outcomes(evidence: &Evidence<'_>, metric: &Metric, variant: &VariantName) -> f64 {
+    let moments = evidence.observations.moments(variant, &metric.name);
+    let outcomes = moments.effective_outcomes();
+    match metric.measure {
+        // Where nearly everybody has it, what is rare is not to have it.
+        Measure::Occurred => outcomes.min(moments.count as f64 - outcomes),
+        Measure::Count | Measure::Amount => outcomes,
+        // Messages cost something of everybody; orders are what is rare.
+        Measure::Profit => evidence.observations.arm(variant).map_or(0.0, |arm| arm.funnel.ordered as f64),
+        // Who had none has the whole window.
+        Measure::HoursToFirst => {
+            let left = f64::from(evidence.experiment.window_hours) - moments.mean;
+            Moments { mean: left, ..moments }.effective_outcomes()
         }
     }
 }

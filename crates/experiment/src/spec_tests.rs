@@ -175,6 +175,34 @@ fn mistakes_in_costs_are_named() {
 }
 
 #[test]
+fn mistakes_in_caps_and_measures_are_named() {
+    let check = |metric: &str, expect: &str| {
+        let from = "{name: spend, outcome: order, measure: amount}";
+        complaint(from, &format!("{{name: spend, {metric}}}"), &format!("line 14: `metrics[1].{expect}"));
+    };
+    check(
+        "outcome: order, measure: occurred, cap: 2",
+        "cap` is for values without an end, and the measure is occurred; leave it out",
+    );
+    check(
+        "outcome: order, measure: amount, cap: 0",
+        "cap` is 0; it must be more than 0 and at most 1000000000: a recipient beyond it counts as if they had just that",
+    );
+    check("outcome: order, measure: count, cap: 1.5", "cap` is 1.5; of a count it must be a whole number");
+    check("outcome: order, measure: amount, cap: 99.9999999", "cap` is 99.9999999; it can have six decimals, so write 100");
+    check(
+        "outcome: delivery, measure: count",
+        "measure` is count, and a message that is taken by one server and told as arrived by the next would count twice; write `occurred`",
+    );
+    check("outcome: bounce, measure: profit", "measure` is profit, which only orders have; the outcome is bounce");
+    for fine in ["outcome: order, measure: profit, costs: {margin: 1}, cap: 99.5", "outcome: reply, measure: hours_to_first"] {
+        let text = EXPERIMENT.replace("outcome: order, measure: amount", fine);
+        let written = parse(&text).unwrap();
+        assert_eq!(parse(&to_yaml(&written)).unwrap(), written);
+    }
+}
+
+#[test]
 fn mistakes_in_the_balance_are_named() {
     let check = |balance: &str, expect: &str| complaint("control: plain", &format!("balance:\n  {balance}"), expect);
     check(

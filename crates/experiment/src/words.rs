@@ -13,6 +13,7 @@ const DECIMALS_MAX: i32 = 6;
 pub(crate) fn level(metric: &Metric, value: f64) -> String {
     match metric.measure {
         Measure::Occurred => format!("{} %", number(100.0 * value)),
+        Measure::HoursToFirst => format!("{} hours", number(value)),
         Measure::Count | Measure::Amount | Measure::Profit => number(value),
     }
 }
@@ -21,6 +22,7 @@ pub(crate) fn level(metric: &Metric, value: f64) -> String {
 pub(crate) fn difference(metric: &Metric, value: f64, interval: &Interval) -> String {
     let (scale, unit) = match metric.measure {
         Measure::Occurred => (100.0, " percentage points"),
+        Measure::HoursToFirst => (1.0, " hours"),
         Measure::Count | Measure::Amount | Measure::Profit => (1.0, ""),
     };
     let signed = |value: f64| format!("{}{}", if value > 0.0 { "+" } else { "" }, number(scale * value));

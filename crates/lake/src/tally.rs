@@ -1,7 +1,7 @@
 //! What each unit did, by age: the SQL function that makes the tallies of [`experiment::cells`] of the events that are joined to units.
 //!
 //! `tally(event_time, begins, what, amount_minor)` gives one value a unit: for each age at which anything happened its number, how
-//! often each kind of thing happened, and the amount, twelve words of eight bytes. Where a unit and its events are joined and grouped in
+//! often each kind of thing happened, and the amount, fourteen words of eight bytes. Where a unit and its events are joined and grouped in
 //! one step ([`crate::group_join`]) they are counted without being put together first.
 
 use std::sync::Arc;
@@ -224,7 +224,11 @@ mod tests {
     #[test]
     fn events_are_counted_by_unit_and_age() {
         let mut tallies = Tallies::default();
-        update(&mut tallies, &[(0, Some(30), 64, 500), (1, None, 0, 0), (0, Some(0), 1, 0), (0, Some(47), 64 + 128, -200)], 3);
+        update(
+            &mut tallies,
+            &[(0, Some(30), 64, 500), (1, None, 0, 0), (0, Some(0), 1, 0), (0, Some(47), 64 + 128 + 2048, -200)],
+            3,
+        );
         update(&mut tallies, &[(2, Some(0), 12, 0), (2, Some(-1), 1, 0)], 3);
         let mut merged = Tallies::default();
         for _ in 0..2 {
@@ -232,9 +236,9 @@ mod tests {
             merged.merge_batch(&state, &[0], 2).unwrap();
         }
         let rest = tallies.take(EmitTo::All);
-        assert_eq!(told(&rest), [vec![(0, vec![0, 0, 1, 1, 0, 0, 0, 0, 0, 0], 0)]]);
+        assert_eq!(told(&rest), [vec![(0, vec![0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0], 0)]]);
         assert!(tallies.heads.is_empty() && tallies.entries.is_empty());
-        let first = vec![(0, vec![1, 0, 0, 0, 0, 0, 0, 0, 0, 0], 0), (6, vec![0, 0, 0, 0, 0, 0, 2, 1, 0, 0], 300)];
+        let first = vec![(0, vec![1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 0), (6, vec![0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 1], 300)];
         assert_eq!(told(&merged.take(EmitTo::All)), [first, vec![]]);
     }
 }

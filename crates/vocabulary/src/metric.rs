@@ -24,6 +24,9 @@ pub struct Metric {
     /// What profit is made of; profit alone has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub costs: Option<Costs>,
+    /// What a recipient counts at most, on either side of zero, in the metric's unit: one large order does not decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<f64>,
 }
 
 fn human_only_default() -> bool {
@@ -34,7 +37,7 @@ impl Metric {
     /// A metric of which only this much is said: more is better, and machines are left out.
     #[must_use]
     pub fn new(name: &str, outcome: Outcome, measure: Measure) -> Self {
-        Self { name: name.to_owned(), outcome, measure, lower_is_better: false, human_only: true, costs: None }
+        Self { name: name.to_owned(), outcome, measure, lower_is_better: false, human_only: true, costs: None, cap: None }
     }
 }
 
@@ -58,12 +61,18 @@ pub struct Costs {
 words!(
     /// The events a metric can count.
     Outcome {
+        /// Deliveries: a server took the message, or it arrived. One that comes back later is a bounce as well.
+        Delivery = "delivery",
+        /// Messages that no server would have, or that came back.
+        Bounce = "bounce",
         /// Opens.
         Open = "open",
         /// Clicks.
         Click = "click",
         /// Orders as placed; a refund is none.
         Order = "order",
+        /// Answers.
+        Reply = "reply",
         /// Unsubscribes.
         Unsubscribe = "unsubscribe",
         /// Spam complaints.
@@ -81,6 +90,10 @@ words!(
         Amount = "amount",
         /// The margin of that sum less the messages sent, and less what an unsubscription and a complaint cost, each once; orders only.
         Profit = "profit",
+        /// Within how many hours the first came, in steps: 1, 2, 4, 8, 12, 24, then whole days. Where none came within the window, the
+        /// whole window: a mean time that is restricted to it (Royston & Parmar 2013), for which everybody has a number. At the age of
+        /// an early look, too, those without any yet have the whole window.
+        HoursToFirst = "hours_to_first",
     }
 );
 
@@ -89,10 +102,11 @@ impl Outcome {
     #[must_use]
     pub fn event_kind(self) -> EventKind {
         match self {
+            Self::Delivery | Self::Bounce => EventKind::Delivery,
             Self::Open => EventKind::Open,
             Self::Click => EventKind::Click,
             Self::Order => EventKind::Order,
-            Self::Unsubscribe | Self::Complaint => EventKind::Feedback,
+            Self::Reply | Self::Unsubscribe | Self::Complaint => EventKind::Feedback,
         }
     }
 }

@@ -106,12 +106,18 @@ words!(
 words!(
     /// The events a metric can count.
     OutcomeDocument as Outcome {
+        /// Deliveries: a server took the message, or it arrived. One that comes back later is a bounce as well.
+        Delivery,
+        /// Messages that no server would have, or that came back.
+        Bounce,
         /// Opens.
         Open,
         /// Clicks.
         Click,
         /// Orders.
         Order,
+        /// Answers.
+        Reply,
         /// Unsubscribes.
         Unsubscribe,
         /// Spam complaints.
@@ -129,6 +135,8 @@ words!(
         Amount,
         /// The margin of that sum less the messages sent, and less what an unsubscription and a complaint cost, each once; orders only.
         Profit,
+        /// Within how many hours the first came, in steps: 1, 2, 4, 8, 12, 24, then whole days; the whole window where none came.
+        HoursToFirst,
     }
 );
 words!(
@@ -224,6 +232,9 @@ document!(
         /// What profit is made of; for `profit`, and only for it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         costs: Option<CostsDocument>,
+        /// What a recipient counts at most, on either side of zero, in the metric's unit; for counts, amounts and profit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cap: Option<f64>,
     }
 );
 document!(

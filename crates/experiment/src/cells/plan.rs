@@ -1,7 +1,8 @@
 //! How what happened to a unit becomes numbers, and how their sums become moments: follows from the experiment as written.
 //!
 //! Each number is a whole one, whatever the metric: counts as they are, money in minor units, profit in millionths of a minor unit, in
-//! which margins and costs of up to six decimals are whole.
+//! which margins and costs of up to six decimals are whole. A unit to which nothing happened has zero, so that it costs nothing: of
+//! the hours to the first it is summed how many were left of the window.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use sha2::{Digest, Sha256};
 use stats::Moments;
 use vocabulary::{Costs, Experiment, Measure, Metric, Outcome};
 
-use super::{METRICS_FROM, Place, Tally, What};
+use super::{METRICS_FROM, Place, Tally, What, age_hours};
 
 /// The form that cells are written down in. Cells of another form are counted anew.
 const FORM: u32 = 2;
@@ -37,6 +38,10 @@ pub(super) struct Value {
     /// How many of the numbers that are summed make one of the metric's.
     per_unit: i64,
     costs: Parts,
+    /// The largest number on either side of zero.
+    cap: Option<i128>,
+    /// The window, for hours to the first.
+    window_hours: i128,
 }
 
 /// What profit is made of, in [`PARTS`] of a minor unit.
@@ -70,32 +75,54 @@ pub(crate) fn millionths(number: f64) -> i64 {
 }
 
 impl Value {
-    fn new(metric: &Metric, minor_per_major: i64) -> Self {
+    fn new(metric: &Metric, window_hours: u32, minor_per_major: i64) -> Self {
         let what = match (metric.outcome, metric.human_only) {
+            (Outcome::Delivery, _) => What::Accepted,
+            (Outcome::Bounce, _) => What::Bounced,
             (Outcome::Open, true) => What::HumanOpened,
             (Outcome::Open, false) => What::Opened,
             (Outcome::Click, true) => What::HumanClicked,
             (Outcome::Click, false) => What::Clicked,
             (Outcome::Order, _) => What::Ordered,
+            (Outcome::Reply, _) => What::Replied,
             (Outcome::Unsubscribe, _) => What::Unsubscribed,
             (Outcome::Complaint, _) => What::Complained,
         };
         let per_unit = match metric.measure {
-            Measure::Occurred | Measure::Count => 1,
+            Measure::Occurred | Measure::Count | Measure::HoursToFirst => 1,
             Measure::Amount => minor_per_major,
             Measure::Profit => PARTS * minor_per_major,
         };
         let costs = metric.costs.map_or_else(Parts::default, |costs| Parts::new(&costs, minor_per_major));
-        Self { measure: metric.measure, what, per_unit, costs }
+        // A cap between two whole numbers is the larger one.
+        let cap = metric.cap.map(|cap| i128::from(millionths(cap)) * i128::from(per_unit));
+        let cap = cap.map(|parts| -(-parts).div_euclid(i128::from(PARTS)));
+        Self { measure: metric.measure, what, per_unit, costs, cap, window_hours: i128::from(window_hours) }
     }
 
-    fn of(&self, tally: &Tally) -> i128 {
-        match self.measure {
+    /// The value of a unit at the end of the step `age`, with what happened up to there and its value at the end of the step before.
+    fn of(&self, tally: &Tally, age: u16, before: i128) -> i128 {
+        let value = match self.measure {
             Measure::Occurred => i128::from(tally.happened(self.what)),
             Measure::Count => i128::from(tally.counts[self.what as usize]),
             Measure::Amount => i128::from(tally.amount_minor),
             Measure::Profit => self.costs.profit(tally),
-        }
+            Measure::HoursToFirst if before == 0 && tally.happened(self.what) => {
+                (self.window_hours - i128::from(age_hours(age))).max(0)
+            }
+            Measure::HoursToFirst => before,
+        };
+        self.cap.map_or(value, |cap| value.clamp(-cap, cap))
+    }
+
+    /// The moments of what `units` have, of the sum of their values and that of the squares.
+    fn moments(&self, units: u64, sum: i128, square: i128) -> Moments {
+        let (n, window) = (i128::from(units), self.window_hours);
+        let (sum, square) = match self.measure {
+            Measure::HoursToFirst => (n * window - sum, n * window * window - 2 * window * sum + square),
+            _ => (sum, square),
+        };
+        Moments::from_integers(units, sum, square, self.per_unit as f64)
     }
 }
 
@@ -109,7 +136,11 @@ impl Plan {
             hash: plan_of(experiment, minor_per_major),
             variants: experiment.variants.iter().map(|variant| variant.name.to_string()).collect(),
             minor_per_major,
-            metrics: experiment.metrics.iter().map(|metric| Value::new(metric, minor_per_major)).collect(),
+            metrics: experiment
+                .metrics
+                .iter()
+                .map(|metric| Value::new(metric, experiment.window_hours, minor_per_major))
+                .collect(),
             pairs: (0..count).flat_map(|one| (one..count).map(move |other| (one, other))).filter(is_kept).collect(),
         }
     }
@@ -122,8 +153,10 @@ impl Plan {
         METRICS_FROM + self.metrics.len()
     }
 
-    pub(super) fn values(&self, tally: &Tally, into: &mut [i128]) {
-        into.iter_mut().zip(&self.metrics).for_each(|(value, metric)| *value = metric.of(tally));
+    pub(super) fn values(&self, tally: &Tally, age: u16, before: &[i128], into: &mut [i128]) {
+        for ((value, before), metric) in into.iter_mut().zip(before).zip(&self.metrics) {
+            *value = metric.of(tally, age, *before);
+        }
     }
 
     /// By how much sums and products change when a unit's values do.
@@ -141,7 +174,7 @@ impl Plan {
         let units = u64::try_from(sums[Place::Units as usize]).unwrap_or_default();
         let of = |(place, metric): (usize, &Metric)| {
             let (sum, square) = (sums[METRICS_FROM + place], self.product(sums, place, place));
-            (metric.name.clone(), Moments::from_integers(units, sum, square, self.metrics[place].per_unit as f64))
+            (metric.name.clone(), self.metrics[place].moments(units, sum, square))
         };
         experiment.metrics.iter().enumerate().map(of).collect()
     }

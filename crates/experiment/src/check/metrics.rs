@@ -11,6 +11,9 @@ const METRICS_MAX: usize = 50;
 /// More than any message or recipient costs. Up to here six decimals are exact, and so are sums of squares.
 const COST_MAX: f64 = 1_000_000.0;
 
+/// Nobody brings more than this; up to here six decimals are exact.
+const CAP_MAX: f64 = 1_000_000_000.0;
+
 /// What to write for profit.
 const COSTS: &str = "`costs: {margin: 0.4, message: 0.001}`";
 
@@ -24,6 +27,7 @@ pub(super) fn check(metrics: &[Metric]) -> Check {
         label(&field("name"), &metric.name)?;
         measure(&field("measure"), metric)?;
         costs(&field("costs"), metric)?;
+        cap(&field("cap"), metric)?;
     }
     Ok(())
 }
@@ -33,7 +37,24 @@ fn measure(field: &str, metric: &Metric) -> Check {
     let is_money = matches!(measure, Measure::Amount | Measure::Profit);
     within(field, !is_money || *outcome == Outcome::Order, || {
         format!("is {measure}, which only orders have; the outcome is {outcome}")
+    })?;
+    within(field, (*measure, *outcome) != (Measure::Count, Outcome::Delivery), || {
+        "is count, and a message that is taken by one server and told as arrived by the next would count twice; write `occurred`"
+            .to_owned()
     })
+}
+
+fn cap(field: &str, metric: &Metric) -> Check {
+    let Some(cap) = metric.cap else { return Ok(()) };
+    let measure = metric.measure;
+    within(field, matches!(measure, Measure::Count | Measure::Amount | Measure::Profit), || {
+        format!("is for values without an end, and the measure is {measure}; leave it out")
+    })?;
+    within(field, cap > 0.0 && cap <= CAP_MAX, || {
+        format!("is {cap}; it must be more than 0 and at most {CAP_MAX}: a recipient beyond it counts as if they had just that")
+    })?;
+    within(field, measure != Measure::Count || cap.fract() == 0.0, || format!("is {cap}; of a count it must be a whole number"))?;
+    exact(field, cap)
 }
 
 fn costs(field: &str, metric: &Metric) -> Check {

@@ -9,7 +9,8 @@
 -- make the count depend on how fast a shop pays back, as most refunds come after the window.
 --
 -- What happened is a number with a bit for each kind of thing, in the order of `experiment::cells::What`: 1 sent, 2 accepted, 4 opened,
--- 8 by a human, 16 clicked, 32 by a human, 64 ordered, 128 without a rate, 256 unsubscribed, 512 complained.
+-- 8 by a human, 16 clicked, 32 by a human, 64 ordered, 128 without a rate, 256 unsubscribed, 512 complained, 1024 bounced or refused,
+-- 2048 replied.
 --
 -- The words that begin with a dollar sign are filled in before it runs. `$whom` narrows it to some contacts.
 WITH units AS (
@@ -30,9 +31,10 @@ outcomes AS (
     SELECT contact_key, event_time, 1 AS what, CAST(0 AS BIGINT) AS amount_minor
     FROM messages WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $whom
     UNION ALL
-    SELECT contact_key, event_time, 2, CAST(0 AS BIGINT)
+    SELECT contact_key, event_time, CASE WHEN status IN ('accepted', 'delivered') THEN 2 ELSE 1024 END, CAST(0 AS BIGINT)
     FROM deliveries
-    WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND status IN ('accepted', 'delivered') AND $whom
+    WHERE (experiment_id = $experiment OR experiment_id IS NULL)
+        AND status IN ('accepted', 'delivered', 'refused', 'bounced') AND $whom
     UNION ALL
     SELECT contact_key, event_time, CASE WHEN machine THEN 4 ELSE 12 END, CAST(0 AS BIGINT)
     FROM opens WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $whom
@@ -45,9 +47,12 @@ outcomes AS (
         coalesce(amount_base_minor, 0)
     FROM orders WHERE $whom
     UNION ALL
-    SELECT contact_key, event_time, CASE WHEN feedback = 'unsubscribe' THEN 256 ELSE 512 END, CAST(0 AS BIGINT)
+    SELECT contact_key, event_time,
+        CASE feedback WHEN 'unsubscribe' THEN 256 WHEN 'complaint' THEN 512 ELSE 2048 END,
+        CAST(0 AS BIGINT)
     FROM feedback
-    WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND feedback IN ('unsubscribe', 'complaint') AND $whom
+    WHERE (experiment_id = $experiment OR experiment_id IS NULL)
+        AND feedback IN ('unsubscribe', 'complaint', 'reply') AND $whom
 )
 SELECT
     windows.variant, windows.market, windows.begins, windows.crossed,

@@ -32,6 +32,11 @@ pub(super) fn experiment() -> Experiment {
             metric("spend", Outcome::Order, Measure::Amount, true),
             metric("left", Outcome::Unsubscribe, Measure::Occurred, true),
             metric("complaints", Outcome::Complaint, Measure::Count, true),
+            metric("delivered", Outcome::Delivery, Measure::Occurred, true),
+            metric("bounces", Outcome::Bounce, Measure::Count, true),
+            metric("replied", Outcome::Reply, Measure::Occurred, true),
+            metric("hours to open", Outcome::Open, Measure::HoursToFirst, true),
+            Metric { cap: Some(120.0), ..Metric::new("capped spend", Outcome::Order, Measure::Amount) },
             Metric { costs: Some(costs), ..Metric::new("profit", Outcome::Order, Measure::Profit) },
         ],
         guardrails: vec![],
@@ -157,7 +162,7 @@ fn counted<'a>(events: &'a [Event], key: ContactKey, unit: &Unit, experiment: &E
     events.iter().filter(counts).collect()
 }
 
-fn value(metric: &Metric, events: &[&Event], rates: &Rates) -> f64 {
+fn value(metric: &Metric, events: &[&Event], begins: Timestamp, rates: &Rates) -> f64 {
     let hit = |event: &&&Event| match (&event.body, metric.outcome) {
         (Body::Open { machine, .. }, Outcome::Open) | (Body::Click { machine, .. }, Outcome::Click) => {
             !(*machine && metric.human_only)
@@ -165,6 +170,11 @@ fn value(metric: &Metric, events: &[&Event], rates: &Rates) -> f64 {
         (Body::Order { refund_of, .. }, Outcome::Order) => refund_of.is_none(),
         (Body::Feedback { kind, .. }, Outcome::Unsubscribe) => *kind == FeedbackKind::Unsubscribe,
         (Body::Feedback { kind, .. }, Outcome::Complaint) => *kind == FeedbackKind::Complaint,
+        (Body::Feedback { kind, .. }, Outcome::Reply) => *kind == FeedbackKind::Reply,
+        (Body::Delivery { status, .. }, Outcome::Delivery) => {
+            matches!(status, DeliveryStatus::Accepted | DeliveryStatus::Delivered)
+        }
+        (Body::Delivery { status, .. }, Outcome::Bounce) => matches!(status, DeliveryStatus::Refused | DeliveryStatus::Bounced),
         _ => false,
     };
     // Refunds are no hits, and lower the amount all the same.
@@ -181,12 +191,19 @@ fn value(metric: &Metric, events: &[&Event], rates: &Rates) -> f64 {
         let spent = costs.message * sent + costs.unsubscribe * unsubscribed + costs.complaint * complaint;
         costs.margin * events.iter().map(amount).sum::<f64>() - spent
     };
-    match metric.measure {
+    let first = events.iter().filter(hit).map(|event| event.time.as_microsecond() - begins.as_microsecond()).min();
+    let within = first.map_or(WINDOW_HOURS, |micros| {
+        let steps = [1, 2, 4, 8, 12, 24, WINDOW_HOURS];
+        *steps.iter().find(|hours| micros < **hours * 3_600_000_000).unwrap()
+    });
+    let value = match metric.measure {
         Measure::Occurred => f64::from(u8::from(hits > 0)),
         Measure::Count => hits as f64,
         Measure::Amount => events.iter().map(amount).sum(),
         Measure::Profit => profit(metric.costs.unwrap()),
-    }
+        Measure::HoursToFirst => within as f64,
+    };
+    metric.cap.map_or(value, |cap| value.clamp(-cap, cap))
 }
 
 fn base(amount: Money, time: Timestamp, rates: &Rates) -> Option<Money> {
@@ -217,7 +234,8 @@ fn brute_force(events: &[Event], experiment: &Experiment, as_of: Timestamp, rate
         let reached =
             |test: fn(&Body) -> bool| outcomes.iter().filter(|own| own.iter().any(|event| test(&event.body))).count() as u64;
         let moments = |metric: &Metric| {
-            let values: Vec<f64> = outcomes.iter().map(|own| value(metric, own, rates)).collect();
+            let own = outcomes.iter().zip(&mature);
+            let values: Vec<f64> = own.map(|(own, (_, unit))| value(metric, own, unit.begins, rates)).collect();
             (metric.name.clone(), Moments::from_values(&values))
         };
         observations.arms.push(ArmObservations {
