@@ -432,6 +432,7 @@ impl Cells {
                     assigned: count(*assigned),
                     mature: count(sums[Place::Units as usize]),
                     metrics: self.plan.moments(experiment, sums),
+                    ratios: self.plan.ratios(experiment, sums),
                     funnel: funnel(sums),
                 })
                 .collect(),

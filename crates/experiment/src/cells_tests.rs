@@ -1,7 +1,7 @@
 //! Cells that are corrected event by event equal cells that are counted anew, bit for bit, over random histories; and what is
 //! observed of them equals a slow and simple count.
 
-use stats::Moments;
+use stats::{CoMoments, Moments};
 
 use super::*;
 use crate::spec::parse;
@@ -54,6 +54,7 @@ metrics:
 - {{name: hours, outcome: open, measure: hours_to_first, lower_is_better: true}}
 - {{name: came back, outcome: bounce, measure: count, lower_is_better: true}}
 - {{name: answered, outcome: reply, measure: occurred}}
+- {{name: basket, outcome: order, measure: amount, per: orders}}
 "
     );
     parse(&text).unwrap()
@@ -285,7 +286,7 @@ fn value(metric: &str, tally: &Tally) -> f64 {
             let costs = 0.000_123 * count(What::Sent) + 1.5 * once(What::Unsubscribed) + 10.0 * once(What::Complained);
             0.45 * tally.amount_minor as f64 / 100.0 - costs
         }
-        "spend" => tally.amount_minor as f64 / 100.0,
+        "spend" | "basket" => tally.amount_minor as f64 / 100.0,
         "orders" => tally.counts[What::Ordered as usize] as f64,
         "opened" => f64::from(u8::from(tally.counts[What::HumanOpened as usize] > 0)),
         "opens" => tally.counts[What::Opened as usize] as f64,
@@ -349,6 +350,17 @@ fn what_is_observed_equals_a_simple_count() {
                     let same = moments.count == expect.count && near(moments.mean, expect.mean) && near(moments.m2, expect.m2);
                     assert!(same, "seed {seed} {cut:?} {name}: {moments:?} {expect:?}");
                     interesting += u64::from(expect.m2 > 0.0);
+                }
+                let mut ratio = CoMoments::new(2);
+                totals.iter().for_each(|total| ratio.push(&["basket", "orders"].map(|name| value(name, total))));
+                let found_ratio = &arm.ratios["basket"];
+                assert!(found_ratio.count == ratio.count && arm.ratios.len() == 1);
+                for (one, other) in [(0, 0), (0, 1), (1, 1)] {
+                    let same = near(found_ratio.product(one, other), ratio.product(one, other));
+                    assert!(
+                        same && near(found_ratio.mean(one), ratio.mean(one)),
+                        "seed {seed} {cut:?}: {found_ratio:?} {ratio:?}"
+                    );
                 }
                 let ordered = totals.iter().filter(|total| total.counts[What::Ordered as usize] > 0).count();
                 assert_eq!((arm.funnel.assigned, arm.funnel.ordered), (arm.mature, ordered as u64));
@@ -454,4 +466,29 @@ fn profit_is_what_is_left() {
         673.049_754,
         "in a currency without minor units the costs are as large, and the amount is a hundred times"
     );
+}
+
+/// Of many metrics most products are not kept; those of a ratio with its denominator are, whichever comes first.
+#[test]
+fn ratios_are_kept_among_many_metrics() {
+    let mut experiment = experiment();
+    let of =
+        |number: usize| vocabulary::Metric::new(&format!("m{number}"), vocabulary::Outcome::Open, vocabulary::Measure::Count);
+    experiment.metrics.extend((0..20).map(of));
+    for (ratio, per) in [("m3", "orders"), ("orders", "m4")] {
+        let mut experiment = experiment.clone();
+        let numerator = experiment.metrics.iter_mut().find(|metric| metric.name == ratio).unwrap();
+        numerator.per = Some(per.to_owned());
+        let mut tally = Tally::default();
+        (tally.counts[What::HumanOpened as usize], tally.counts[What::Ordered as usize]) = (3, 2);
+        let mut cells = Cells::new(&experiment, MINOR);
+        for tallies in [&[(0, tally)][..], &[]] {
+            cells.add(&Unit { variant: Some("a"), market: None, begins: at(0), crossed: false, tallies });
+        }
+        let observed = cells.observe(&experiment, &Cut::default(), at(72 * 60));
+        let products = |one, other| observed.arms[0].ratios[ratio].product(one, other);
+        let (numerator, denominator) = if ratio == "m3" { (3.0, 2.0) } else { (2.0, 3.0) };
+        let expect = [numerator * numerator / 2.0, 3.0, denominator * denominator / 2.0];
+        assert_eq!([products(0, 0), products(0, 1), products(1, 1)], expect);
+    }
 }

@@ -120,10 +120,11 @@ fn about_estimates(evidence: &Evidence<'_>, doubts: &mut Vec<Doubt>) {
 fn outcomes(evidence: &Evidence<'_>, metric: &Metric, variant: &VariantName) -> f64 {
     let moments = evidence.observations.moments(variant, &metric.name);
     let outcomes = moments.effective_outcomes();
-    match metric.measure {
+    let of_denominator = metric.per.as_ref().map(|per| evidence.observations.moments(variant, per).effective_outcomes());
+    let own = match metric.measure {
         // Where nearly everybody has it, what is rare is not to have it.
-        Measure::Occurred => outcomes.min(moments.count as f64 - outcomes),
-        Measure::Count | Measure::Amount => outcomes,
+        Measure::Occurred if metric.per.is_none() => outcomes.min(moments.count as f64 - outcomes),
+        Measure::Occurred | Measure::Count | Measure::Amount => outcomes,
         // Messages cost something of everybody; orders are what is rare.
         Measure::Profit => evidence.observations.arm(variant).map_or(0.0, |arm| arm.funnel.ordered as f64),
         // Who had none has the whole window.
@@ -131,7 +132,8 @@ fn outcomes(evidence: &Evidence<'_>, metric: &Metric, variant: &VariantName) -> 
             let left = f64::from(evidence.experiment.window_hours) - moments.mean;
             Moments { mean: left, ..moments }.effective_outcomes()
         }
-    }
+    };
+    of_denominator.map_or(own, |outcomes| outcomes.min(own))
 }
 
 fn about_guardrails(evidence: &Evidence<'_>, doubts: &mut Vec<Doubt>) {

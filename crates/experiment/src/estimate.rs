@@ -4,7 +4,9 @@
 //! pairs, which only inform. Guardrails stand outside: each must hold by itself, and a correction would make it harder
 //! to see harm. Intervals are the plain ones of each comparison.
 
-use stats::{Moments, fieller_lift, holm, non_inferior, welch};
+use stats::adjusted::{Shape, compare};
+use stats::lift::non_inferior_pair;
+use stats::{Degenerate, Effect, Lift, NonInferiority, fieller_lift, holm, non_inferior, welch};
 use vocabulary::{Experiment, Metric, VariantName};
 
 use crate::observe::Observations;
@@ -37,19 +39,17 @@ fn estimate(
     variant: &VariantName,
     baseline: &VariantName,
 ) -> Estimate {
-    let moments = |name| observations.moments(name, &metric.name);
-    let (of_baseline, of_variant) = (moments(baseline), moments(variant));
-    let absolute = welch(&of_baseline, &of_variant, experiment.alpha);
-    let difference = absolute.as_ref().map_or(0.0, |effect| effect.difference);
+    let compared = Compared::new(experiment, observations, metric, variant, baseline);
+    let difference = compared.absolute.as_ref().map_or(0.0, |effect| effect.difference);
     let mut estimate = Estimate {
         metric: metric.name.clone(),
         variant: variant.clone(),
         baseline: baseline.clone(),
         role: role(experiment, metric),
-        mean_baseline: mean(&of_baseline),
-        mean_variant: mean(&of_variant),
-        absolute: absolute.into(),
-        relative: fieller_lift(&of_baseline, &of_variant, experiment.alpha).into(),
+        mean_baseline: observations.mean(baseline, metric),
+        mean_variant: observations.mean(variant, metric),
+        absolute: compared.absolute.into(),
+        relative: compared.relative.into(),
         p_adjusted: None,
         significant: false,
         better: (difference != 0.0).then_some((difference > 0.0) != metric.lower_is_better),
@@ -57,14 +57,50 @@ fn estimate(
     };
     if estimate.role == Role::Guardrail {
         estimate.significant = estimate.absolute.computed().is_some_and(|effect| effect.p_value <= experiment.alpha);
-        let margin =
-            experiment.guardrails.iter().find(|guardrail| guardrail.metric == metric.name).map(|guardrail| guardrail.margin);
-        estimate.guardrail = margin.filter(|_| baseline == experiment.control()).map(|margin| {
-            let test = non_inferior(&of_baseline, &of_variant, margin, metric.lower_is_better, experiment.alpha);
-            guardrail_check(&estimate, margin, test.into())
-        });
+        estimate.guardrail = compared
+            .non_inferior
+            .filter(|_| baseline == experiment.control())
+            .map(|(margin, test)| guardrail_check(&estimate, margin, test.into()));
     }
     estimate
+}
+
+/// Two variants on one metric.
+struct Compared {
+    absolute: Result<Effect, Degenerate>,
+    relative: Result<Lift, Degenerate>,
+    /// Where the metric is a guardrail: its margin, and the test of being worse by that or more.
+    non_inferior: Option<(f64, Result<NonInferiority, Degenerate>)>,
+}
+
+impl Compared {
+    /// Means by Welch; ratios of sums by the delta method (Deng, Knoblich & Lu 2018). Both have Fieller's lift.
+    fn new(
+        experiment: &Experiment,
+        observations: &Observations,
+        metric: &Metric,
+        variant: &VariantName,
+        baseline: &VariantName,
+    ) -> Self {
+        let (alpha, lower) = (experiment.alpha, metric.lower_is_better);
+        let margin = experiment.guardrails.iter().find(|guardrail| guardrail.metric == metric.name).map(|found| found.margin);
+        if metric.per.is_none() {
+            let [own, others] = [baseline, variant].map(|name| observations.moments(name, &metric.name));
+            return Self {
+                absolute: welch(&own, &others, alpha),
+                relative: fieller_lift(&own, &others, alpha),
+                non_inferior: margin.map(|margin| (margin, non_inferior(&own, &others, margin, lower, alpha))),
+            };
+        }
+        let [own, others] = [baseline, variant].map(|name| observations.ratio(name, &metric.name));
+        let compared = compare(&own, &others, Shape::Ratio, 0, alpha);
+        let with = |margin| compared.clone().and_then(|found| non_inferior_pair(&found.pair, margin, lower, alpha));
+        Self {
+            non_inferior: margin.map(|margin| (margin, with(margin))),
+            absolute: compared.clone().map(|found| found.absolute),
+            relative: compared.and_then(|found| found.relative),
+        }
+    }
 }
 
 /// Small lists cannot prove a margin on rare events, so "not proven" is not "broken": broken takes harm beyond chance.
@@ -87,10 +123,6 @@ fn role(experiment: &Experiment, metric: &Metric) -> Role {
     } else {
         Role::Secondary
     }
-}
-
-fn mean(moments: &Moments) -> Option<f64> {
-    (moments.count > 0 && moments.mean.is_finite()).then_some(moments.mean)
 }
 
 /// Adjusts the p-values of one family. A comparison that cannot be computed stays in it as one that says nothing, so

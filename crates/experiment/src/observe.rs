@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use stats::Moments;
-use vocabulary::{Timestamp, VariantName};
+use stats::{CoMoments, Moments};
+use vocabulary::{Metric, Timestamp, VariantName};
 
 /// All that a readout needs to know of an experiment at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,29 @@ impl Observations {
     pub fn moments(&self, variant: &VariantName, metric: &str) -> Moments {
         self.arm(variant).and_then(|arm| arm.metrics.get(metric)).copied().unwrap_or_default()
     }
+
+    /// The numerator and the denominator of a ratio in a variant; empty where nothing was observed.
+    #[must_use]
+    pub fn ratio(&self, variant: &VariantName, metric: &str) -> CoMoments {
+        self.arm(variant).and_then(|arm| arm.ratios.get(metric)).cloned().unwrap_or_else(|| CoMoments::new(2))
+    }
+
+    /// The mean of a metric in a variant, per mature recipient; of a ratio the sum of its numerator over that of its denominator. `None`
+    /// where there is no such number.
+    #[must_use]
+    pub fn mean(&self, variant: &VariantName, metric: &Metric) -> Option<f64> {
+        let (count, mean) = match &metric.per {
+            None => {
+                let moments = self.moments(variant, &metric.name);
+                (moments.count, moments.mean)
+            }
+            Some(_) => {
+                let ratio = self.ratio(variant, &metric.name);
+                (ratio.count, ratio.mean(0) / ratio.mean(1))
+            }
+        };
+        (count > 0 && mean.is_finite()).then_some(mean)
+    }
 }
 
 /// One variant as observed.
@@ -52,8 +75,11 @@ pub struct ArmObservations {
     pub assigned: u64,
     /// Those of them whose window is over.
     pub mature: u64,
-    /// By metric: one value per mature recipient, zeros included.
+    /// By metric: one value per mature recipient, zeros included. Of a ratio its numerator.
     pub metrics: BTreeMap<String, Moments>,
+    /// By metric that is a ratio: its numerator and its denominator, per mature recipient.
+    #[serde(default)]
+    pub ratios: BTreeMap<String, CoMoments>,
     /// How far its mature recipients came.
     pub funnel: Funnel,
 }

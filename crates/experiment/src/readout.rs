@@ -59,7 +59,7 @@ pub struct ArmSummary {
     pub assigned: u64,
     /// Those of them whose window is over; only they count.
     pub mature: u64,
-    /// The mean of each metric per mature recipient; a metric without a value is missing.
+    /// The mean of each metric per mature recipient, or its ratio; a metric without a value is missing.
     pub means: BTreeMap<String, f64>,
     /// How far its mature recipients came.
     pub funnel: Funnel,
@@ -117,11 +117,11 @@ pub struct Estimate {
     pub baseline: VariantName,
     /// What the metric is for.
     pub role: Role,
-    /// The baseline's mean; `None` where it has no mature recipient.
+    /// The baseline's mean or ratio; `None` where there is none, as without a mature recipient.
     pub mean_baseline: Option<f64>,
-    /// The variant's mean; `None` where it has no mature recipient.
+    /// The variant's mean or ratio, likewise.
     pub mean_variant: Option<f64>,
-    /// Variant minus baseline, by Welch.
+    /// Variant minus baseline, by Welch; of a ratio with the error of the delta method.
     pub absolute: Answer<Effect>,
     /// Variant over baseline minus one, by Fieller.
     pub relative: Answer<Lift>,
@@ -270,10 +270,8 @@ fn arms(experiment: &Experiment, observations: &Observations) -> Vec<ArmSummary>
     let total: u64 = experiment.variants.iter().map(|variant| u64::from(variant.weight)).sum();
     let summary = |variant: &Variant| {
         let arm = observations.arm(&variant.name);
-        let means = experiment.metrics.iter().filter_map(|metric| {
-            let moments = arm?.metrics.get(&metric.name)?;
-            (moments.count > 0 && moments.mean.is_finite()).then(|| (metric.name.clone(), moments.mean))
-        });
+        let means =
+            experiment.metrics.iter().filter_map(|metric| Some((metric.name.clone(), observations.mean(&variant.name, metric)?)));
         ArmSummary {
             variant: variant.name.clone(),
             share: f64::from(variant.weight) / total as f64,

@@ -49,6 +49,7 @@ pub(crate) fn observations() -> Observations {
             assigned: count,
             mature: count,
             metrics: metrics.map(|(name, moments)| (name.to_owned(), moments)).into(),
+            ratios: BTreeMap::new(),
             funnel: Funnel { assigned: count, clicked: visits, ordered: conversions, ..Funnel::default() },
         }
     };

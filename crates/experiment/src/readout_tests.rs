@@ -1,7 +1,7 @@
 //! What a readout says: of Hillstrom's experiment what an expert would, and of everything that can go wrong its doubt.
 
 use proptest::prelude::*;
-use stats::Moments;
+use stats::{CoMoments, Moments};
 
 use super::hillstrom::{SPEC, hillstrom, no_effect, observations, spec};
 use super::*;
@@ -215,6 +215,53 @@ fn less_is_better_where_the_metric_says_so() {
     assert_eq!((readout.verdict.kind, readout.verdict.variant.as_str()), (VerdictKind::KeepControl, "No E-Mail"));
     let estimate = find(&readout, "visit", "Mens E-Mail", "No E-Mail");
     assert!(estimate.significant && estimate.better == Some(false));
+}
+
+/// Spend per visit, with two thousand recipients in an arm: numbers by the delta method as it is written down (Deng, Knoblich & Lu 2018).
+#[test]
+fn a_ratio_is_compared_as_a_ratio() {
+    let spec = SPEC
+        .replace("amount}", "amount}\n  - {name: basket, outcome: order, measure: amount, per: visit, lower_is_better: true}")
+        .replace("window_hours", "guardrails:\n  - {metric: basket, margin: 0.2}\nwindow_hours");
+    let experiment = crate::parse(&spec).unwrap();
+    let mut observations = observations();
+    let mut arms = Vec::new();
+    for (arm, spent) in observations.arms.iter_mut().zip([10.0, 10.5, 30.0]) {
+        let mut ratio = CoMoments::new(2);
+        for number in 0..2_000 {
+            let visits = f64::from(number % 4);
+            ratio.push(&[visits * spent + f64::from(number % 7) - 3.0, visits]);
+        }
+        arms.push(ratio.clone());
+        arm.metrics.insert("basket".to_owned(), ratio.moments(0));
+        arm.ratios.insert("basket".to_owned(), ratio);
+    }
+    let readout = readout(&experiment, &observations, "x");
+    let estimate = find(&readout, "basket", "Mens E-Mail", "No E-Mail");
+    let ratio = |arm: &CoMoments| arm.mean(0) / arm.mean(1);
+    let variance = |arm: &CoMoments| {
+        let [yy, yx, xx] = [(0, 0), (0, 1), (1, 1)].map(|(one, other)| arm.covariance(one, other).unwrap());
+        let r = ratio(arm);
+        (yy - 2.0 * r * yx + r * r * xx) / (arm.mean(1) * arm.mean(1)) / 2_000.0
+    };
+    let effect = estimate.absolute.computed().unwrap();
+    let near = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
+    assert!(near(effect.difference, ratio(&arms[1]) - ratio(&arms[0])) && effect.difference > 0.49, "{effect:?}");
+    assert!(near(effect.standard_error, (variance(&arms[0]) + variance(&arms[1])).sqrt()), "{effect:?}");
+    assert!(near(estimate.relative.computed().unwrap().relative, ratio(&arms[1]) / ratio(&arms[0]) - 1.0));
+    assert_eq!((estimate.mean_variant, estimate.better), (Some(ratio(&arms[1])), Some(false)));
+    assert_eq!(readout.arms[1].means["basket"], ratio(&arms[1]));
+    let state = |variant| find(&readout, "basket", variant, "No E-Mail").guardrail.as_ref().unwrap().state;
+    assert_eq!((state("Mens E-Mail"), state("Womens E-Mail")), (GuardrailState::Kept, GuardrailState::Broken));
+    assert_eq!(codes(&readout), ["guardrail_broken"]);
+
+    // Nobody visits: there is no ratio, and that is said.
+    for arm in &mut observations.arms {
+        arm.ratios.clear();
+    }
+    let empty = super::readout(&experiment, &observations, "x");
+    assert_eq!(find(&empty, "basket", "Mens E-Mail", "No E-Mail").mean_variant, None);
+    assert!(codes(&empty).contains(&"not_computable") && !empty.arms[1].means.contains_key("basket"));
 }
 
 #[test]

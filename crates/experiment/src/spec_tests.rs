@@ -194,8 +194,26 @@ fn mistakes_in_caps_and_measures_are_named() {
         "outcome: delivery, measure: count",
         "measure` is count, and a message that is taken by one server and told as arrived by the next would count twice; write `occurred`",
     );
+    check("outcome: order, measure: amount, per: spend", "per` is the metric itself, which would always be 1; name another one");
+    check(
+        "outcome: order, measure: amount, per: visits",
+        "per` is `visits`, which is none of the other metrics visit, leave; the nearest is `visit`",
+    );
+    check(
+        "outcome: order, measure: hours_to_first, per: visit",
+        "per` is for sums, and the hours to the first are none: name another metric, or leave it out",
+    );
+    let twice = EXPERIMENT
+        .replace("lower_is_better: true}", "lower_is_better: true, per: spend}")
+        .replace("amount}", "amount, per: visit}");
+    let expect = "line 15: `metrics[2].per` is `spend`, which is a ratio itself; name one without `per`";
+    assert_eq!(parse(&twice).unwrap_err().to_string(), expect);
     check("outcome: bounce, measure: profit", "measure` is profit, which only orders have; the outcome is bounce");
-    for fine in ["outcome: order, measure: profit, costs: {margin: 1}, cap: 99.5", "outcome: reply, measure: hours_to_first"] {
+    for fine in [
+        "outcome: order, measure: amount, per: visit",
+        "outcome: order, measure: profit, costs: {margin: 1}, cap: 99.5",
+        "outcome: reply, measure: hours_to_first",
+    ] {
         let text = EXPERIMENT.replace("outcome: order, measure: amount", fine);
         let written = parse(&text).unwrap();
         assert_eq!(parse(&to_yaml(&written)).unwrap(), written);

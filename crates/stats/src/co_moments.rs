@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Degenerate, finite};
-use crate::moments::Moments;
+use crate::moments::{Moments, centred};
 
 /// Sufficient statistics of a sample of vectors; merging two equals recomputing from all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,28 @@ impl CoMoments {
             moments.products[at] = if i == j { centred.max(0.0) } else { centred };
         }
         Ok(moments)
+    }
+
+    /// From whole numbers of which sums and sums of products (upper triangle by rows) are known exactly, number `i` counted in units of
+    /// `1 / per_unit[i]`: cents are 100 per unit. Only the results are rounded.
+    ///
+    /// # Panics
+    /// When the lengths do not agree, which is the caller's mistake.
+    #[must_use]
+    pub fn from_integers(count: u64, sums: &[i128], sums_of_products: &[i128], per_unit: &[f64]) -> Self {
+        let dimensions = sums.len();
+        assert_eq!((per_unit.len(), sums_of_products.len()), (dimensions, dimensions * (dimensions + 1) / 2), "one per pair");
+        if count == 0 {
+            return Self::new(dimensions);
+        }
+        let n = count as f64;
+        let means = sums.iter().zip(per_unit).map(|(sum, unit)| *sum as f64 / n / unit);
+        let pairs = (0..dimensions).flat_map(|i| (i..dimensions).map(move |j| (i, j)));
+        let products = pairs.zip(sums_of_products).map(|((i, j), product)| {
+            let spread = centred(count, *product, sums[i], sums[j]);
+            (if i == j { spread.max(0.0) } else { spread }) / n / (per_unit[i] * per_unit[j])
+        });
+        Self { count, means: means.collect(), products: products.collect() }
     }
 
     /// From parts that are centred already: means, and sums of products of distances from them as upper triangle by rows.
@@ -220,6 +242,19 @@ mod tests {
         assert!(CoMoments::from_sums(3, &[6.0, 12.0], &[14.0, 27.0]).is_err());
         assert!(CoMoments::from_sums(3, &[6.0, f64::NAN], &[14.0, 27.0, 56.0]).is_err());
         assert!(CoMoments::from_sums(3, &[6.0, 12.0], &[1.0, 27.0, 56.0]).is_err());
+    }
+
+    #[test]
+    fn whole_numbers_lose_no_digit() {
+        // A million pairs of a billion and a billion and one, in hundredths, with thousands: raw sums of floats have lost their spread.
+        let (n, low) = (1_000_000_i128, 1_000_000_000_i128);
+        let sums = [n * low + n / 2, n / 2 * 3];
+        let products = [n / 2 * (low * low + (low + 1) * (low + 1)), n / 2 * (low + 2 * (low + 1)), n / 2 * 5];
+        let moments = CoMoments::from_integers(n as u64, &sums, &products, &[100.0, 1.0]);
+        assert_eq!((moments.mean(0), moments.mean(1)), (10_000_000.005, 1.5));
+        assert_eq!([moments.product(0, 0), moments.product(0, 1), moments.product(1, 1)], [25.0, 2_500.0, 250_000.0]);
+        assert_eq!(moments.moments(1), Moments::from_integers(n as u64, sums[1], products[2], 1.0));
+        assert_eq!(CoMoments::from_integers(0, &[0], &[0], &[1.0]), CoMoments::new(1));
     }
 
     proptest! {

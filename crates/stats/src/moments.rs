@@ -75,13 +75,9 @@ impl Moments {
         if count == 0 {
             return Self::default();
         }
-        let n = i128::from(count);
-        let spread =
-            sum_squares.checked_mul(n).zip(sum.checked_mul(sum)).and_then(|(squares, square)| squares.checked_sub(square));
-        // Sums that 128 bits cannot multiply are beyond all money there is.
-        let spread = spread.map_or_else(|| sum_squares as f64 * n as f64 - sum as f64 * sum as f64, |spread| spread as f64);
         let mean = sum as f64 / count as f64 / per_unit;
-        Self { count, mean, m2: spread.max(0.0) / count as f64 / (per_unit * per_unit) }
+        let spread = centred(count, sum_squares, sum, sum).max(0.0);
+        Self { count, mean, m2: spread / count as f64 / (per_unit * per_unit) }
     }
 
     /// Whether the spread is more than what rounding leaves of equal values.
@@ -141,6 +137,14 @@ impl Moments {
         let sum_squares = self.m2 + self.mean * self.mean * self.count as f64;
         if sum_squares > 0.0 { self.sum() * self.sum() / sum_squares } else { 0.0 }
     }
+}
+
+/// `count` times the sum of products of distances from the means, of whole numbers.
+pub(crate) fn centred(count: u64, sum_of_products: i128, one: i128, other: i128) -> f64 {
+    let n = i128::from(count);
+    let exact = sum_of_products.checked_mul(n).zip(one.checked_mul(other)).and_then(|(all, level)| all.checked_sub(level));
+    // Sums that 128 bits cannot multiply are beyond all money there is.
+    exact.map_or_else(|| sum_of_products as f64 * n as f64 - one as f64 * other as f64, |exact| exact as f64)
 }
 
 /// The sum of `f` over `values` in four lanes.

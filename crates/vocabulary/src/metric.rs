@@ -27,6 +27,10 @@ pub struct Metric {
     /// What a recipient counts at most, on either side of zero, in the metric's unit: one large order does not decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<f64>,
+    /// The name of the metric whose sum its own is divided by: a ratio of sums, such as revenue per order. Per intended recipient where
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<String>,
 }
 
 fn human_only_default() -> bool {
@@ -37,7 +41,16 @@ impl Metric {
     /// A metric of which only this much is said: more is better, and machines are left out.
     #[must_use]
     pub fn new(name: &str, outcome: Outcome, measure: Measure) -> Self {
-        Self { name: name.to_owned(), outcome, measure, lower_is_better: false, human_only: true, costs: None, cap: None }
+        Self {
+            name: name.to_owned(),
+            outcome,
+            measure,
+            lower_is_better: false,
+            human_only: true,
+            costs: None,
+            cap: None,
+            per: None,
+        }
     }
 }
 

@@ -235,6 +235,10 @@ document!(
         /// What a recipient counts at most, on either side of zero, in the metric's unit; for counts, amounts and profit.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cap: Option<f64>,
+        /// The name of the metric whose sum its own is divided by: a ratio of sums, such as revenue per order. Per intended recipient
+        /// where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        per: Option<String>,
     }
 );
 document!(

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
-use stats::Moments;
+use stats::{CoMoments, Moments};
 use vocabulary::{Costs, Experiment, Measure, Metric, Outcome};
 
 use super::{METRICS_FROM, Place, Tally, What, age_hours};
@@ -28,6 +28,8 @@ pub(super) struct Plan {
     pub(super) metrics: Vec<Value>,
     /// Pairs of metrics whose products are summed, squares included.
     pairs: Vec<(usize, usize)>,
+    /// Metrics that are ratios, with their denominators.
+    ratios: Vec<(usize, usize)>,
 }
 
 /// How one metric is computed.
@@ -130,8 +132,17 @@ impl Plan {
     pub(super) fn new(experiment: &Experiment, minor_per_major: i64) -> Self {
         let primary = experiment.metrics.iter().position(|metric| metric.name == experiment.primary).unwrap_or_default();
         let count = experiment.metrics.len();
-        let is_kept =
-            |(one, other): &(usize, usize)| count <= PRODUCTS_METRICS_MAX || one == other || *one == primary || *other == primary;
+        let place = |name: &String| experiment.metrics.iter().position(|metric| metric.name == *name);
+        let per = |(metric, per): (usize, &Metric)| Some((metric, per.per.as_ref().and_then(place)?));
+        let ratios: Vec<(usize, usize)> = experiment.metrics.iter().enumerate().filter_map(per).collect();
+        let is_kept = |pair: &(usize, usize)| {
+            let (one, other) = *pair;
+            count <= PRODUCTS_METRICS_MAX
+                || one == other
+                || one == primary
+                || other == primary
+                || ratios.iter().any(|ratio| sorted(*ratio) == *pair)
+        };
         Self {
             hash: plan_of(experiment, minor_per_major),
             variants: experiment.variants.iter().map(|variant| variant.name.to_string()).collect(),
@@ -142,6 +153,7 @@ impl Plan {
                 .map(|metric| Value::new(metric, experiment.window_hours, minor_per_major))
                 .collect(),
             pairs: (0..count).flat_map(|one| (one..count).map(move |other| (one, other))).filter(is_kept).collect(),
+            ratios,
         }
     }
 
@@ -179,11 +191,28 @@ impl Plan {
         experiment.metrics.iter().enumerate().map(of).collect()
     }
 
-    /// The sum of the products of two metrics, the first of which comes first. Panics where it is not kept.
+    /// The numerator and the denominator of each ratio.
+    pub(super) fn ratios(&self, experiment: &Experiment, sums: &[i128]) -> BTreeMap<String, CoMoments> {
+        let units = u64::try_from(sums[Place::Units as usize]).unwrap_or_default();
+        let of = |(metric, per): &(usize, usize)| {
+            let both = [*metric, *per];
+            let products = [(*metric, *metric), (*metric, *per), (*per, *per)].map(|(one, other)| self.product(sums, one, other));
+            let per_unit = both.map(|place| self.metrics[place].per_unit as f64);
+            let sums = both.map(|place| sums[METRICS_FROM + place]);
+            (experiment.metrics[*metric].name.clone(), CoMoments::from_integers(units, &sums, &products, &per_unit))
+        };
+        self.ratios.iter().map(of).collect()
+    }
+
+    /// The sum of the products of two metrics. Panics where it is not kept.
     fn product(&self, sums: &[i128], one: usize, other: usize) -> i128 {
-        let place = self.pairs.iter().position(|pair| *pair == (one, other)).expect("products of that pair are kept");
+        let place = self.pairs.iter().position(|pair| *pair == sorted((one, other))).expect("products of that pair are kept");
         sums[self.products_from() + place]
     }
+}
+
+fn sorted((one, other): (usize, usize)) -> (usize, usize) {
+    (one.min(other), one.max(other))
 }
 
 /// Names what cells of an experiment depend on: cells of another plan are counted anew.

@@ -4,6 +4,7 @@ use vocabulary::{Measure, Metric, Outcome};
 
 use super::{Check, label, unique, within};
 use crate::cells::{PARTS, millionths};
+use crate::error::Problem;
 
 /// More metrics than anyone reads; each costs columns in the one scan of the readout.
 const METRICS_MAX: usize = 50;
@@ -28,6 +29,7 @@ pub(super) fn check(metrics: &[Metric]) -> Check {
         measure(&field("measure"), metric)?;
         costs(&field("costs"), metric)?;
         cap(&field("cap"), metric)?;
+        per(&field("per"), metric, metrics)?;
     }
     Ok(())
 }
@@ -77,6 +79,22 @@ fn costs(field: &str, metric: &Metric) -> Check {
         exact(&format!("{field}.{name}"), number)?;
     }
     Ok(())
+}
+
+fn per(field: &str, metric: &Metric, metrics: &[Metric]) -> Check {
+    let Some(per) = &metric.per else { return Ok(()) };
+    let others = || metrics.iter().filter(|other| other.name != metric.name);
+    within(field, *per != metric.name, || "is the metric itself, which would always be 1; name another one".to_owned())?;
+    let Some(denominator) = others().find(|other| other.name == *per) else {
+        let names: Vec<&str> = others().map(|other| other.name.as_str()).collect();
+        let reason = format!("is `{per}`, which is none of the other metrics {}", names.join(", "));
+        return Err(Problem::new(field, reason).nearest_of(per, names));
+    };
+    within(field, denominator.per.is_none(), || format!("is `{per}`, which is a ratio itself; name one without `per`"))?;
+    let is_time = |metric: &Metric| metric.measure == Measure::HoursToFirst;
+    within(field, !is_time(metric) && !is_time(denominator), || {
+        "is for sums, and the hours to the first are none: name another metric, or leave it out".to_owned()
+    })
 }
 
 /// Sums are whole numbers, so that what they are made of must not be finer than these.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use experiment::{ArmObservations, Funnel, Observations};
-use stats::Moments;
+use stats::{CoMoments, Moments};
 use vocabulary::{Costs, Experiment, ExperimentId, Factor, Measure, Metric, Outcome, Variant, VariantName};
 
 use super::*;
@@ -37,6 +37,7 @@ pub(super) fn experiment() -> Experiment {
             metric("replied", Outcome::Reply, Measure::Occurred, true),
             metric("hours to open", Outcome::Open, Measure::HoursToFirst, true),
             Metric { cap: Some(120.0), ..Metric::new("capped spend", Outcome::Order, Measure::Amount) },
+            Metric { per: Some("orders".into()), ..Metric::new("basket", Outcome::Order, Measure::Amount) },
             Metric { costs: Some(costs), ..Metric::new("profit", Outcome::Order, Measure::Profit) },
         ],
         guardrails: vec![],
@@ -238,11 +239,20 @@ fn brute_force(events: &[Event], experiment: &Experiment, as_of: Timestamp, rate
             let values: Vec<f64> = own.map(|(own, (_, unit))| value(metric, own, unit.begins, rates)).collect();
             (metric.name.clone(), Moments::from_values(&values))
         };
+        let ratio = |metric: &Metric| {
+            let denominator = experiment.metrics.iter().find(|other| metric.per.as_ref() == Some(&other.name))?;
+            let mut ratio = CoMoments::new(2);
+            for (own, (_, unit)) in outcomes.iter().zip(&mature) {
+                ratio.push(&[metric, denominator].map(|metric| value(metric, own, unit.begins, rates)));
+            }
+            Some((metric.name.clone(), ratio))
+        };
         observations.arms.push(ArmObservations {
             variant: variant.name.clone(),
             assigned: own.len() as u64,
             mature: mature.len() as u64,
             metrics: experiment.metrics.iter().map(moments).collect(),
+            ratios: experiment.metrics.iter().filter_map(ratio).collect(),
             funnel: Funnel {
                 assigned: mature.len() as u64,
                 sent: reached(|body| matches!(body, Body::Message { .. })),
@@ -266,6 +276,11 @@ fn assert_same(found: &Observations, expect: &Observations, case: &str) {
             let found = found.metrics[name];
             let same = found.count == expect.count && close(found.mean, expect.mean) && close(found.m2, expect.m2);
             assert!(same, "{case} {name}: {found:?} {expect:?}");
+        }
+        for (name, expect) in &expect.ratios {
+            let found = &found.ratios[name];
+            let same = found.count == expect.count && close(found.product(0, 1), expect.product(0, 1));
+            assert!(same && close(found.mean(1), expect.mean(1)), "{case} {name}: {found:?} {expect:?}");
         }
     }
     let exact = |observations: &Observations| {

@@ -215,6 +215,7 @@ impl StandIn {
                 assigned: 0,
                 mature: 0,
                 metrics: BTreeMap::new(),
+                ratios: BTreeMap::new(),
                 funnel: Funnel::default(),
             });
             arm.assigned += 1;
