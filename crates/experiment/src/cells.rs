@@ -277,7 +277,7 @@ impl Cells {
         })
     }
 
-    fn apply(&mut self, unit: &Unit<'_>, sign: i128) {
+    fn apply(&mut self, unit: &Unit<'_>, times: i128) {
         let plan = self.plan.clone();
         let Scratch { mut before, mut after, mut changes } = std::mem::take(&mut self.scratch);
         before.clear();
@@ -292,7 +292,7 @@ impl Cells {
         let tallies = if variant == STRANGER { &[][..] } else { unit.tallies };
         // The unit itself counts at the first age, whether anything happened then or not.
         if tallies.first().is_none_or(|(age, _)| *age > 0) {
-            self.change((variant, market, cohort, 0), sign, changes.drain(..));
+            self.change((variant, market, cohort, 0), times, changes.drain(..));
         }
         let mut so_far = Tally::default();
         for (age, tally) in tallies {
@@ -307,7 +307,7 @@ impl Cells {
             if before != after {
                 plan.changes(&before, &after, &mut changes);
             }
-            self.change((variant, market, cohort, *age), sign, changes.drain(..));
+            self.change((variant, market, cohort, *age), times, changes.drain(..));
             std::mem::swap(&mut before, &mut after);
         }
         self.scratch = Scratch { before, after, changes };
