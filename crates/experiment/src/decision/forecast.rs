@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use stats::hierarchy::{ArmEstimate, ArmForecast, ArmMarket, ArmReadout, best_arms};
+use stats::numeric::Matrix;
 use stats::tail::normal_quantile_upper;
 use stats::{Degenerate, Interval, Moments};
-use vocabulary::{Experiment, Metric, VariantName};
+use vocabulary::{Experiment, Metric, Variant, VariantName};
 
 use super::{Forecast, Look};
 use crate::observe::Observations;
@@ -73,7 +74,7 @@ pub(super) fn forecasts(
     if elsewhere.iter().any(|moments| moments.count > 0) || scopes.is_empty() {
         scopes.push(Scope { market: None, moments: elsewhere, is_sound: true });
     }
-    let readout = best_arms(&arm_markets(&scopes, primary)?)?;
+    let readout = best_arms(&arm_markets(&scopes, primary)?, &alike(experiment, arms))?;
     let alpha = experiment.alpha;
     let mut forecasts =
         Forecasts { overall: Vec::new(), markets: BTreeMap::new(), remaining_value: remaining_value(&scopes, &readout) };
@@ -135,6 +136,28 @@ fn spread_ratio(scopes: &[Scope<'_>], arm: usize) -> f64 {
         count += scope.moments[arm].count as f64;
     }
     if count > 0.0 { (sum / count).clamp(1.0 / SPREAD_RATIO_MAX, SPREAD_RATIO_MAX) } else { 1.0 }
+}
+
+/// How alike the effects of two variants are: by the share of what differs between variants in which they agree, and of their own as
+/// much again as of one factor. Where only one thing differs, variants have nothing in common.
+fn alike(experiment: &Experiment, arms: &[&VariantName]) -> Matrix {
+    let variants: Vec<&Variant> = arms.iter().filter_map(|name| experiment.variant(name)).collect();
+    let copy = |one: &Variant, other: &Variant| one.copy_name() == other.copy_name();
+    let hour = |one: &Variant, other: &Variant| one.send_hour == other.send_hour;
+    let channel = |one: &Variant, other: &Variant| one.channel == other.channel;
+    let factors: [&dyn Fn(&Variant, &Variant) -> bool; 3] = [&copy, &hour, &channel];
+    let differs = |same: &&&dyn Fn(&Variant, &Variant) -> bool| variants.windows(2).any(|pair| !same(pair[0], pair[1]));
+    let differing: Vec<_> = factors.iter().filter(differs).collect();
+    let mut alike = Matrix::identity(variants.len());
+    if differing.len() > 1 {
+        for (v, one) in variants.iter().enumerate() {
+            for (u, other) in variants.iter().enumerate().filter(|(u, _)| *u != v) {
+                let agree = differing.iter().filter(|same| same(one, other)).count();
+                alike[(v, u)] = agree as f64 / (differing.len() + 1) as f64;
+            }
+        }
+    }
+    alike
 }
 
 fn sign(primary: &Metric) -> f64 {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use analysis::report::Code;
 use stats::SequentialSampleRatio;
+use stats::tail::binomial_lower;
 use vocabulary::{Experiment, VariantName};
 
 use crate::observe::{Funnel, Observations};
@@ -23,8 +24,8 @@ pub const FUNNEL_MISMATCH: &str = "funnel_mismatch";
 /// How far a variant may fall behind: channels of good standing differ by less.
 const SHORTFALL_MIN: f64 = 0.05;
 
-/// By how many standard errors it must be more than chance: with many variants, markets and looks, one that nobody expects to see.
-const STANDARD_ERRORS_MIN: f64 = 5.0;
+/// How unlikely it must be by chance: with many variants, markets and looks, what nobody expects to see.
+const CHANCE_MAX: f64 = 1e-7;
 
 /// The concentrations of the priors of a sample-ratio test at every look: the large look for small mismatches, which take many
 /// recipients to see, the small for gross ones among few. The mean of their Bayes factors keeps the promise as each of them does.
@@ -84,10 +85,10 @@ enum Step {
 
 impl Step {
     /// How many came up to the step, and how many of them beyond.
-    fn of(self, funnel: &Funnel) -> (f64, f64) {
+    fn of(self, funnel: &Funnel) -> (u64, u64) {
         match self {
-            Self::Sent => (funnel.assigned as f64, funnel.sent as f64),
-            Self::Accepted => (funnel.sent as f64, funnel.accepted as f64),
+            Self::Sent => (funnel.assigned, funnel.sent),
+            Self::Accepted => (funnel.sent, funnel.accepted),
         }
     }
 
@@ -99,21 +100,20 @@ impl Step {
     }
 }
 
-fn counts(observations: &Observations, variant: &VariantName, step: Step) -> (f64, f64) {
-    observations.arm(variant).map_or((0.0, 0.0), |arm| step.of(&arm.funnel))
+fn counts(observations: &Observations, variant: &VariantName, step: Step) -> (u64, u64) {
+    observations.arm(variant).map_or((0, 0), |arm| step.of(&arm.funnel))
 }
 
 /// Whether `reached` of `of` fall behind a usual share.
-fn is_short((of, reached): (f64, f64), usual: f64) -> bool {
-    let short = usual - reached / of;
-    of > 0.0 && short > SHORTFALL_MIN && short > STANDARD_ERRORS_MIN * (usual * (1.0 - usual) / of).max(1.0 / (of * of)).sqrt()
+fn is_short((of, reached): (u64, u64), usual: f64) -> bool {
+    of > 0 && usual - reached as f64 / of as f64 > SHORTFALL_MIN && binomial_lower(reached.min(of), of, usual) < CHANCE_MAX
 }
 
 /// Variants that fall behind the middle one. A variant nobody is sent anything of is meant so, and one of two that fall apart is named.
 fn behind_others(experiment: &Experiment, overall: &Observations, step: Step) -> Option<Doubt> {
     let all = experiment.variants.iter().map(|variant| (&variant.name, counts(overall, &variant.name, step)));
-    let some: Vec<_> = all.filter(|(_, (of, reached))| *of > 0.0 && (*reached > 0.0 || step == Step::Accepted)).collect();
-    let mut shares: Vec<f64> = some.iter().map(|(_, (of, reached))| reached / of).collect();
+    let some: Vec<_> = all.filter(|(_, (of, reached))| *of > 0 && (*reached > 0 || step == Step::Accepted)).collect();
+    let mut shares: Vec<f64> = some.iter().map(|(_, (of, reached))| *reached as f64 / *of as f64).collect();
     shares.sort_by(f64::total_cmp);
     // Of an even number the better of the two in the middle.
     let usual = *shares.get(shares.len() / 2)?;
@@ -136,8 +136,8 @@ fn behind_itself(
 ) -> Option<Doubt> {
     let is_behind = |variant: &&VariantName| {
         let ((all, all_reached), (of, reached)) = (counts(overall, variant, step), counts(observations, variant, step));
-        let elsewhere = all - of;
-        elsewhere > 0.0 && is_short((of, reached), ((all_reached - reached) / elsewhere).clamp(0.0, 1.0))
+        let (elsewhere, elsewhere_reached) = (all.saturating_sub(of), all_reached.saturating_sub(reached));
+        elsewhere > 0 && is_short((of, reached), (elsewhere_reached as f64 / elsewhere as f64).min(1.0))
     };
     let names = experiment.variants.iter().map(|variant| &variant.name);
     let short: Vec<String> = names.filter(is_behind).map(|variant| format!("`{variant}`")).collect();

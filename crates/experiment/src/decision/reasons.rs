@@ -35,7 +35,7 @@ fn names<'a>(variants: impl Iterator<Item = &'a VariantName>) -> String {
     variants.map(|variant| format!("`{variant}`")).collect::<Vec<_>>().join(", ")
 }
 
-fn of<'a>(tests: &'a [BoundaryTest], shown: Shown) -> impl Iterator<Item = &'a VariantName> {
+fn of(tests: &[BoundaryTest], shown: Shown) -> impl Iterator<Item = &VariantName> {
     tests.iter().filter(move |test| test.shown == shown).map(|test| &test.variant)
 }
 

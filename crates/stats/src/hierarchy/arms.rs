@@ -1,14 +1,20 @@
 //! The best arm of each market and of all together, from the arms' own means.
 //!
 //! In units of the market's own scale the mean of arm v in market m is x_mv = μ_m + a_v + b_mv + e_mv, with μ_m the market's level
-//! (flat prior), a_v ~ N(0, τ_a²) what the arm does everywhere, b_mv ~ N(0, τ_b²) what it does there besides, and e_mv ~ N(0, s²_mv)
-//! the noise of its recipients. No arm is special: unlike lifts over control, the arms of a market share no noise but that of the
-//! level, which cancels in every comparison. So two variants are told apart by their own noise alone.
+//! (flat prior), a ~ N(0, τ_a² K) what the arms do everywhere, b_m ~ N(0, τ_b² K) what they do there besides, and e_mv ~ N(0, s²_mv)
+//! the noise of their recipients. No arm is special: unlike lifts over control, the arms of a market share no noise but that of the
+//! level, which cancels in every comparison. So two variants are told apart by their own noise alone. K says how alike arms are:
+//! variants that cross copies, hours and channels learn from those they share a copy, an hour or a channel with, everywhere and in
+//! each market.
 //!
-//! Given both spreads all is normal. With w_mv = 1/(τ_b² + s²_mv), W_m = Σ_v w_mv and P = Σ_m (diag w_m − w_m w_mᵀ/W_m), the common
-//! effects have the precision P + I/τ_a² and the mean C Σ_m w_m ∘ (x_m − x̄_m), C being its inverse. The spreads are integrated on a
-//! grid with a uniform prior on either shrinkage. Henderson, "Best linear unbiased estimation and prediction under a selection
-//! model", Biometrics 31 (1975); Rubin, J. Educational Statistics 6 (1981); Dimmery, Bakshy & Sekhon, KDD (2019).
+//! Given both spreads all is normal. With V_m = τ_b² K + diag s²_m, s = V_m⁻¹ 1 and W_m = V_m⁻¹ − s sᵀ / 1ᵀs, the common effects have
+//! the precision Σ W_m + K⁻¹/τ_a² and the mean C Σ W_m x_m, C being its inverse. The spreads are integrated on a grid with a uniform
+//! prior on either shrinkage. Henderson, "Best linear unbiased estimation and prediction under a selection model", Biometrics 31
+//! (1975); Rubin, J. Educational Statistics 6 (1981); Dimmery, Bakshy & Sekhon, KDD (2019).
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
@@ -83,13 +89,14 @@ pub struct ArmReadout {
     pub between_markets_sd: f64,
 }
 
-/// What is believed of every arm in every market, and overall.
+/// What is believed of every arm in every market, and overall. `alike` says how alike the effects of two arms are: correlations, which
+/// are all zero but those of an arm with itself ([`Matrix::identity`]) where arms have nothing in common.
 ///
 /// # Errors
-/// [`Degenerate`] when there is no market or fewer than two arms, there are too many, markets have different numbers of arms, no arm
+/// [`Degenerate`] when `alike` is not a positive definite matrix with a row for each arm, there is no market or fewer than two arms, there are too many, markets have different numbers of arms, no arm
 /// was tried, a number is not finite, a scale or standard error is not greater than zero, or the weights are negative or all zero.
-pub fn best_arms(markets: &[ArmMarket]) -> Result<ArmReadout, Degenerate> {
-    let pool = Pool::new(markets)?;
+pub fn best_arms(markets: &[ArmMarket], alike: &Matrix) -> Result<ArmReadout, Degenerate> {
+    let pool = Pool::new(markets, alike)?;
     let states = pool.states()?;
     let of_market = |(m, market): (usize, &ArmMarket)| pool.forecasts(&states, &[(m, market.scale)]);
     let total: f64 = markets.iter().map(|market| market.weight).sum();
@@ -114,6 +121,9 @@ struct Pool {
     arms: usize,
     /// Per market and arm: mean and squared standard error.
     cells: Vec<Vec<Option<(f64, f64)>>>,
+    alike: Matrix,
+    /// The root R of `alike` = R Rᵀ.
+    root: Matrix,
 }
 
 /// The posterior at one pair of spreads.
@@ -123,16 +133,35 @@ struct State {
     is_coarse: bool,
     between_arms: f64,
     between_markets: f64,
+    /// The arms' common effects, and their covariance.
     common: Vec<f64>,
     covariance: Matrix,
+    within: Rc<Within>,
+}
+
+/// All markets at one spread between them.
+struct Within {
+    log: f64,
+    /// Σ W and Σ W x.
+    precision: Matrix,
+    pulls: Vec<f64>,
+    levels: Vec<Level>,
 }
 
 /// One market at one spread between markets.
 struct Level {
-    weights: Vec<f64>,
+    /// 1ᵀ V⁻¹ 1.
     total: f64,
     /// The market's level were there no common effects.
     mean: f64,
+    /// The weights of the arms in `mean`.
+    shares: Vec<f64>,
+    /// W.
+    weights: Matrix,
+    /// What the market does besides is this times the distances from the level and the common effects: τ_b² K V⁻¹.
+    gain: Matrix,
+    /// The covariance of what it does besides when all else is known.
+    left: Matrix,
 }
 
 /// Mean and covariance of the arms at one pair of spreads, and how much each hangs on its own recipients.
@@ -145,7 +174,7 @@ struct Joint {
 }
 
 impl Pool {
-    fn new(markets: &[ArmMarket]) -> Result<Self, Degenerate> {
+    fn new(markets: &[ArmMarket], alike: &Matrix) -> Result<Self, Degenerate> {
         let arms = markets.first().map_or(0, |market| market.arms.len());
         if !(2..=ARMS_MAX).contains(&arms) || markets.len() > MARKETS_MAX {
             return Err(Degenerate::new(format!("there must be 1 to {MARKETS_MAX} markets with 2 to {ARMS_MAX} arms")));
@@ -157,6 +186,9 @@ impl Pool {
                 "market {number} needs {arms} arms, a scale above zero and a weight of zero or more"
             )));
         }
+        if alike.rows() != arms || alike.columns() != arms {
+            return Err(Degenerate::new(format!("how alike arms are needs {arms} rows and columns")));
+        }
         let total: f64 = markets.iter().map(|market| market.weight).sum();
         if !(total > 0.0 && total.is_finite()) {
             return Err(Degenerate::new("the weights of the markets must add up to a number above zero"));
@@ -167,89 +199,124 @@ impl Pool {
         let scaled = Scaled::new("estimate", &tried.collect::<Vec<_>>())?;
         let mut values = scaled.effects.iter().copied().zip(scaled.variances.iter().copied());
         let mut cell = |arm: &Option<ArmEstimate>| if arm.is_some() { values.next() } else { None };
-        let cells = markets.iter().map(|market| market.arms.iter().map(&mut cell).collect());
-        Ok(Self { unit: scaled.unit, arms, cells: cells.collect() })
+        let cells = markets.iter().map(|market| market.arms.iter().map(&mut cell).collect()).collect();
+        let root = alike.cholesky()?.lower().clone();
+        Ok(Self { unit: scaled.unit, arms, cells, alike: alike.clone(), root })
     }
 
-    fn level(&self, m: usize, between_markets: f64) -> Level {
-        let weights: Vec<f64> =
-            self.cells[m].iter().map(|cell| cell.map_or(0.0, |(_, s2)| 1.0 / (between_markets + s2))).collect();
-        let total: f64 = weights.iter().sum();
-        let sum: f64 = self.cells[m].iter().zip(&weights).map(|(cell, weight)| cell.map_or(0.0, |(x, _)| weight * x)).sum();
-        Level { mean: if total > 0.0 { sum / total } else { 0.0 }, weights, total }
-    }
-
-    /// The unnormalised log posterior of two spreads, and the arms' common effects there.
-    fn at(&self, between_arms: f64, between_markets: f64) -> Result<(f64, Vec<f64>, Matrix), Degenerate> {
-        let mut log = 0.0;
-        let mut precision = Matrix::zeros(self.arms, self.arms);
-        let mut pulls = vec![0.0; self.arms];
-        for (m, cells) in self.cells.iter().enumerate() {
-            let Level { weights, total, mean } = self.level(m, between_markets);
-            if total <= 0.0 {
-                continue;
-            }
-            log -= 0.5 * total.ln();
-            for (v, cell) in cells.iter().enumerate() {
-                let Some((x, _)) = cell else { continue };
-                let (weight, distance) = (weights[v], x - mean);
-                log += 0.5 * weight.ln() - 0.5 * weight * distance * distance;
-                pulls[v] += weight * distance;
-                precision[(v, v)] += weight;
-                for u in 0..self.arms {
-                    precision[(v, u)] -= weight * (weights[u] / total);
-                }
+    /// One market at a spread between markets, and its part of the log likelihood.
+    fn level(&self, m: usize, between_markets: f64) -> Result<(Level, f64), Degenerate> {
+        let all = self.arms;
+        let tried: Vec<(usize, f64, f64)> =
+            self.cells[m].iter().enumerate().filter_map(|(v, cell)| cell.map(|(x, s2)| (v, x, s2))).collect();
+        let mut left = self.alike.clone();
+        (0..all).for_each(|v| (0..all).for_each(|u| left[(v, u)] *= between_markets));
+        let (mut level, count) = (
+            Level {
+                total: 0.0,
+                mean: 0.0,
+                shares: vec![0.0; all],
+                weights: Matrix::zeros(all, all),
+                gain: Matrix::zeros(all, all),
+                left,
+            },
+            tried.len(),
+        );
+        if count == 0 {
+            return Ok((level, 0.0));
+        }
+        let mut seen = Matrix::zeros(count, count);
+        for (i, (v, _, s2)) in tried.iter().enumerate() {
+            (0..count).for_each(|j| seen[(i, j)] = between_markets * self.alike[(*v, tried[j].0)]);
+            seen[(i, i)] += s2;
+        }
+        let root = seen.cholesky()?;
+        let inverse = root.inverse();
+        let sums: Vec<f64> = (0..count).map(|i| inverse.row(i).iter().sum()).collect();
+        level.total = sums.iter().sum();
+        level.mean = tried.iter().zip(&sums).map(|((_, x, _), sum)| sum * x).sum::<f64>() / level.total;
+        let distances: Vec<f64> = tried.iter().map(|(_, x, _)| x - level.mean).collect();
+        let log_root: f64 = (0..count).map(|i| root.lower()[(i, i)].ln()).sum();
+        let log = -log_root - 0.5 * level.total.ln() - 0.5 * root.inverse_quadratic_form(&distances);
+        let mut full = Matrix::zeros(all, all);
+        for (i, (v, ..)) in tried.iter().enumerate() {
+            level.shares[*v] = sums[i] / level.total;
+            for (j, (u, ..)) in tried.iter().enumerate() {
+                full[(*v, *u)] = inverse[(i, j)];
+                level.weights[(*v, *u)] = inverse[(i, j)] - sums[i] * (sums[j] / level.total);
             }
         }
-        // C = τ_a² (I + τ_a² P)⁻¹, which has a limit where the spread vanishes.
-        let mut scaled = Matrix::zeros(self.arms, self.arms);
-        for v in 0..self.arms {
-            for u in 0..self.arms {
-                scaled[(v, u)] = between_arms * precision[(v, u)] + f64::from(u8::from(u == v));
+        level.gain = level.left.mul(&full);
+        let known = level.gain.mul(&level.left);
+        (0..all).for_each(|v| (0..all).for_each(|u| level.left[(v, u)] -= known[(v, u)]));
+        Ok((level, log))
+    }
+
+    fn within(&self, between_markets: f64) -> Result<Within, Degenerate> {
+        let mut within =
+            Within { log: 0.0, precision: Matrix::zeros(self.arms, self.arms), pulls: vec![0.0; self.arms], levels: Vec::new() };
+        for (m, cells) in self.cells.iter().enumerate() {
+            let (level, log) = self.level(m, between_markets)?;
+            within.log += log;
+            let distances: Vec<f64> = cells.iter().map(|cell| cell.map_or(0.0, |(x, _)| x - level.mean)).collect();
+            for (v, pull) in level.weights.mul_vector(&distances).into_iter().enumerate() {
+                within.pulls[v] += pull;
+                (0..self.arms).for_each(|u| within.precision[(v, u)] += level.weights[(v, u)]);
             }
+            within.levels.push(level);
+        }
+        Ok(within)
+    }
+
+    /// The log likelihood of two spreads, and the common effects there with their covariance C = τ_a² R (I + τ_a² Rᵀ P R)⁻¹ Rᵀ, which
+    /// has a limit where the spread between arms vanishes.
+    fn at(&self, between_arms: f64, within: &Within) -> Result<(f64, Vec<f64>, Matrix), Degenerate> {
+        let turned = self.root.transpose();
+        let mut scaled = turned.mul(&within.precision).mul(&self.root);
+        for v in 0..self.arms {
+            (0..self.arms).for_each(|u| scaled[(v, u)] *= between_arms);
+            scaled[(v, v)] += 1.0;
         }
         let root = scaled.cholesky()?;
-        log -= (0..self.arms).map(|v| root.lower()[(v, v)].ln()).sum::<f64>();
-        let mut covariance = root.inverse();
-        for v in 0..self.arms {
-            for u in 0..self.arms {
-                covariance[(v, u)] *= between_arms;
-            }
-        }
-        let common = covariance.mul_vector(&pulls);
-        log += 0.5 * pulls.iter().zip(&common).map(|(pull, effect)| pull * effect).sum::<f64>();
-        Ok((log, common, covariance))
+        let log_root: f64 = (0..self.arms).map(|v| root.lower()[(v, v)].ln()).sum();
+        let mut covariance = self.root.mul(&root.inverse()).mul(&turned);
+        (0..self.arms).for_each(|v| (0..self.arms).for_each(|u| covariance[(v, u)] *= between_arms));
+        let common = covariance.mul_vector(&within.pulls);
+        let explained: f64 = within.pulls.iter().zip(&common).map(|(pull, effect)| pull * effect).sum();
+        Ok((within.log - log_root + 0.5 * explained, common, covariance))
     }
 
     /// The posterior of the spreads on a grid narrowed to it.
     fn states(&self) -> Result<Vec<State>, Degenerate> {
-        let distance = |m: usize| {
-            let level = self.level(m, 0.0).mean;
-            self.cells[m].iter().flatten().fold(1.0_f64, |most, (x, _)| most.max((x - level).abs()))
+        let furthest = |cells: &Vec<Option<(f64, f64)>>| {
+            let level = cells.iter().flatten().map(|(x, _)| x).sum::<f64>() / cells.iter().flatten().count().max(1) as f64;
+            cells.iter().flatten().fold(1.0_f64, |most, (x, _)| most.max((x - level).abs()))
         };
-        let furthest = (0..self.cells.len()).map(distance).fold(1.0, f64::max);
+        let furthest = self.cells.iter().map(furthest).fold(1.0, f64::max);
         let range = ((-25.0_f64).asinh(), (2.0 * furthest.ln() + 14.0).asinh());
         let log = |a: f64, b: f64, likelihood: f64| {
             let prior = uniform_shrinkage_log_density(a.sinh()) + uniform_shrinkage_log_density(b.sinh());
             likelihood + prior + a.cosh().ln() + b.cosh().ln()
         };
-        let at = |a: f64, b: f64| self.at(a.sinh().exp(), b.sinh().exp());
-        let (across, within) =
+        // The markets depend on the spread between them alone, so each value of it is computed once.
+        let known: RefCell<BTreeMap<u64, Option<Rc<Within>>>> = RefCell::new(BTreeMap::new());
+        let within = |b: f64| {
+            known.borrow_mut().entry(b.to_bits()).or_insert_with(|| self.within(b.sinh().exp()).ok().map(Rc::new)).clone()
+        };
+        let at = |a: f64, b: f64| {
+            let within = within(b)?;
+            self.at(a.sinh().exp(), &within).ok().map(|(likelihood, common, covariance)| (likelihood, common, covariance, within))
+        };
+        let (across, beside) =
             narrowed_spreads(range, range, |a, b| at(a, b).map_or(f64::NEG_INFINITY, |found| log(a, b, found.0)));
         let mut states = Vec::new();
         for (i, a) in spread_points(across).enumerate() {
-            for (j, b) in spread_points(within).enumerate() {
-                let Ok((likelihood, common, covariance)) = at(a, b) else { continue };
+            for (j, b) in spread_points(beside).enumerate() {
+                let Some((likelihood, common, covariance, within)) = at(a, b) else { continue };
                 let (between_arms, between_markets) = (a.sinh().exp(), b.sinh().exp());
                 let is_coarse = i.is_multiple_of(2) && j.is_multiple_of(2);
-                states.push(State {
-                    weight: log(a, b, likelihood),
-                    is_coarse,
-                    between_arms,
-                    between_markets,
-                    common,
-                    covariance,
-                });
+                let weight = log(a, b, likelihood);
+                states.push(State { weight, is_coarse, between_arms, between_markets, common, covariance, within });
             }
         }
         let top = states.iter().fold(f64::NEG_INFINITY, |top, state| top.max(state.weight));
@@ -259,7 +326,8 @@ impl Pool {
         kept(states.into_iter().map(|state| State { weight: (state.weight - top).exp(), ..state }).collect(), WEIGHT_MIN)
     }
 
-    /// The arms at one pair of spreads in a sum of markets, each with the size of one unit of effect there.
+    /// The arms at one pair of spreads in a sum of markets, each with the size of one unit of effect there: sums of
+    /// a + b = G (x − x̄) + (I − G + G1 shares ᵀ) a − G1 η + r, with η the noise of the level and r what is left.
     fn joint(&self, state: &State, scope: &[(usize, f64)]) -> Joint {
         let count = self.arms;
         let mut joint = Joint {
@@ -272,27 +340,20 @@ impl Pool {
         let (mut load, mut push) = (Matrix::zeros(count, count), Matrix::zeros(count, count));
         let (mut own, mut whole) = (vec![0.0; count], vec![0.0; count]);
         for (m, size) in scope {
-            let Level { weights, total, mean } = self.level(*m, state.between_markets);
-            let share = |v: usize| if total > 0.0 { weights[v] / total } else { 0.0 };
-            let kept = |v: usize| state.between_markets * weights[v];
-            joint.level += size * (mean - (0..count).map(|v| share(v) * state.common[v]).sum::<f64>());
-            for v in 0..count {
-                let kappa = kept(v);
-                let left = self.cells[*m][v].map_or(state.between_markets, |(x, s2)| {
-                    joint.means[v] += size * kappa * (x - mean);
-                    kappa * s2
-                });
-                joint.covariance[(v, v)] += size * size * left;
-                load[(v, v)] += size * (1.0 - kappa);
-                push[(v, v)] += weights[v];
-                own[v] += size * kappa * (1.0 - share(v));
-                whole[v] += size * if weights[v] > 0.0 { 1.0 - share(v) } else { 0.0 };
+            let Level { total, mean, shares, weights, gain, left } = &state.within.levels[*m];
+            let distances: Vec<f64> = self.cells[*m].iter().map(|cell| cell.map_or(0.0, |(x, _)| x - mean)).collect();
+            joint.level += size * (mean - shares.iter().zip(&state.common).map(|(share, effect)| share * effect).sum::<f64>());
+            let gains: Vec<f64> = (0..count).map(|v| gain.row(v).iter().sum()).collect();
+            for (v, moved) in gain.mul_vector(&distances).into_iter().enumerate() {
+                joint.means[v] += size * moved;
+                load[(v, v)] += size;
+                own[v] += size * (gain[(v, v)] - gains[v] * shares[v]);
+                whole[v] += size * if self.cells[*m][v].is_some() { 1.0 - shares[v] } else { 0.0 };
                 for u in 0..count {
-                    load[(v, u)] += size * kappa * share(u);
-                    push[(u, v)] -= weights[u] * share(v);
-                    if total > 0.0 {
-                        joint.covariance[(v, u)] += size * size * kappa * kept(u) / total;
-                    }
+                    load[(v, u)] += size * (gains[v] * shares[u] - gain[(v, u)]);
+                    push[(v, u)] += weights[(v, u)];
+                    let of_level = if *total > 0.0 { gains[v] * gains[u] / total } else { 0.0 };
+                    joint.covariance[(v, u)] += size * size * (of_level + left[(v, u)]);
                 }
             }
         }

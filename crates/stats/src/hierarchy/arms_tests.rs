@@ -11,18 +11,28 @@ fn market(arms: &[(f64, f64)]) -> ArmMarket {
     ArmMarket { arms: arms.iter().map(estimate).collect(), scale: 1.0, weight: 1.0 }
 }
 
+fn state(pool: &Pool, between_arms: f64, between_markets: f64) -> State {
+    let within = Rc::new(pool.within(between_markets).unwrap());
+    let (_, common, covariance) = pool.at(between_arms, &within).unwrap();
+    State { weight: 1.0, is_coarse: true, between_arms, between_markets, common, covariance, within }
+}
+
+fn strangers(markets: &[ArmMarket]) -> Result<ArmReadout, Degenerate> {
+    best_arms(markets, &Matrix::identity(markets.first().map_or(0, |market| market.arms.len())))
+}
+
 /// At fixed spreads: the textbook posterior of a joint normal distribution of all effects and means, the levels nearly flat.
 #[test]
 fn given_the_spreads_it_is_the_joint_normal_posterior() {
     let cells = [[(3.0, 0.5), (3.4, 0.6), (2.2, 0.5)], [(7.0, 1.0), (7.9, 0.7), (7.4, 1.2)]];
-    let pool = Pool::new(&[market(&cells[0]), market(&cells[1])]).unwrap();
+    let alike = Matrix::from_rows(&[[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]]);
+    let pool = Pool::new(&[market(&cells[0]), market(&cells[1])], &alike).unwrap();
     let (between_arms, between_markets, flat) = (0.8, 0.3, 1e7);
-    let (_, common, covariance) = pool.at(between_arms, between_markets).unwrap();
-    let state = State { weight: 1.0, is_coarse: true, between_arms, between_markets, common, covariance };
+    let state = state(&pool, between_arms, between_markets);
     let unit = pool.unit;
     let prior = |m: usize, v: usize, n: usize, u: usize| {
         let same = |is: bool| f64::from(u8::from(is));
-        same(v == u) * between_arms + same(m == n && v == u) * between_markets
+        alike[(v, u)] * (between_arms + same(m == n) * between_markets)
     };
     let index = |i: usize| (i / 3, i % 3);
     let mut seen = Matrix::zeros(6, 6);
@@ -68,12 +78,11 @@ fn pooled_is_what_a_forecast_does_not_follow() {
     let at = |step: f64| {
         let mut moved = cells;
         moved[0][1].0 += step;
-        let pool = Pool::new(&[market(&moved[0]), market(&moved[1])]).unwrap();
-        let (_, common, covariance) = pool.at(0.8, 0.3).unwrap();
-        let state = State { weight: 1.0, is_coarse: true, between_arms: 0.8, between_markets: 0.3, common, covariance };
+        let alike = Matrix::from_rows(&[[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]]);
+        let pool = Pool::new(&[market(&moved[0]), market(&moved[1])], &alike).unwrap();
+        let state = state(&pool, 0.8, 0.3);
         let joint = pool.joint(&state, &[(0, 1.0)]);
-        let weights = pool.level(0, 0.3);
-        (joint.means[1] * pool.unit, joint.own[1] * (1.0 - weights.weights[1] / weights.total))
+        (joint.means[1] * pool.unit, joint.own[1] * (1.0 - state.within.levels[0].shares[1]))
     };
     let ((before, own), (after, _)) = (at(0.0), at(1e-3));
     assert!(((after - before) / 1e-3 - own).abs() < 1e-6, "{before} {after} {own}");
@@ -86,7 +95,7 @@ fn a_readout_adds_up() {
         market(&[(20.0, 0.3), (20.8, 0.3), (20.4, 0.3)]),
         ArmMarket { arms: vec![None, None, None], ..market(&[(0.0, 1.0); 3]) },
     ];
-    let readout = best_arms(&markets).unwrap();
+    let readout = strangers(&markets).unwrap();
     for arms in readout.markets.iter().chain([&readout.overall]) {
         assert!((arms.iter().map(|arm| arm.chance_best).sum::<f64>() - 1.0).abs() < 1e-6, "{arms:?}");
         assert!(arms[1].gain > arms[2].gain && arms[1].chance_best > 0.6, "{arms:?}");
@@ -111,7 +120,7 @@ fn arms_regret_less_than_lifts_and_forecast_honestly() {
         let truth: Vec<Vec<f64>> = (0..8).map(|_| common.iter().map(|a| 50.0 + a + 0.8 * draws.normal()).collect()).collect();
         let seen: Vec<Vec<(f64, f64)>> =
             truth.iter().map(|row| row.iter().map(|t| (t + draws.normal(), 1.0)).collect()).collect();
-        let arms = best_arms(&seen.iter().map(|row| market(row)).collect::<Vec<_>>()).unwrap();
+        let arms = strangers(&seen.iter().map(|row| market(row)).collect::<Vec<_>>()).unwrap();
         let lift = |row: &Vec<(f64, f64)>| Market {
             variants: row[1..]
                 .iter()
@@ -137,7 +146,7 @@ fn arms_regret_less_than_lifts_and_forecast_honestly() {
 #[test]
 fn what_cannot_be_computed_says_why() {
     let check = |markets: &[ArmMarket], expect: &str| {
-        let error = best_arms(markets).unwrap_err();
+        let error = strangers(markets).unwrap_err();
         assert!(error.why.contains(expect), "{error}");
     };
     let pair = market(&[(1.0, 1.0), (2.0, 1.0)]);
@@ -156,7 +165,7 @@ proptest! {
     #[test]
     fn no_input_gives_nan(cells in prop::collection::vec((any::<f64>(), any::<f64>()), 4), weight in any::<f64>()) {
         let wild = |cells: &[(f64, f64)]| ArmMarket { weight, ..market(cells) };
-        if let Ok(readout) = best_arms(&[wild(&cells[..2]), wild(&cells[2..])]) {
+        if let Ok(readout) = strangers(&[wild(&cells[..2]), wild(&cells[2..])]) {
             let arms = || readout.markets.iter().chain([&readout.overall]).flatten();
             let numbers = |arm: &ArmForecast| [arm.gain, arm.gain_sd, arm.sd, arm.chance_best, arm.expected_loss, arm.pooled];
             prop_assert!(arms().all(|arm| numbers(arm).iter().all(|number| number.is_finite())), "{:?}", readout);
@@ -166,12 +175,12 @@ proptest! {
     /// The unit, the level of a market and the order of the arms do not matter.
     #[test]
     fn unit_level_and_order_are_harmless(cells in prop::collection::vec((-3.0..3.0_f64, 0.2..2.0_f64), 6), scale in 1e-3..1e3_f64) {
-        let base = best_arms(&[market(&cells[..3]), market(&cells[3..])]).unwrap();
+        let base = strangers(&[market(&cells[..3]), market(&cells[3..])]).unwrap();
         let turn = |cells: &[(f64, f64)], level: f64| {
             let arms: Vec<(f64, f64)> = cells.iter().rev().map(|(x, s)| ((x + level) * scale, s * scale)).collect();
             ArmMarket { scale, ..market(&arms) }
         };
-        let turned = best_arms(&[turn(&cells[..3], 5.0), turn(&cells[3..], -2.0)]).unwrap();
+        let turned = strangers(&[turn(&cells[..3], 5.0), turn(&cells[3..], -2.0)]).unwrap();
         for m in 0..2 {
             let (one, other) = (&base.markets[m], &turned.markets[m]);
             prop_assert!(((one[2].gain) + other[2].gain / scale).abs() < 1e-5, "{:?} {:?}", one, other);

@@ -35,6 +35,14 @@ impl Matrix {
         Self { rows, columns, values: vec![0.0; rows * columns] }
     }
 
+    /// Ones on the diagonal, zeros beside it.
+    #[must_use]
+    pub fn identity(size: usize) -> Self {
+        let mut identity = Self::zeros(size, size);
+        (0..size).for_each(|i| identity[(i, i)] = 1.0);
+        identity
+    }
+
     /// From rows of equal length.
     ///
     /// # Panics
