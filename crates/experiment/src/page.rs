@@ -19,7 +19,7 @@ use analysis::page::escaped;
 use vocabulary::{Currency, Experiment, Metric, VariantName};
 
 use crate::decision::{Action, Decision, Forecast};
-use crate::readout::Readout;
+use crate::readout::{Estimate, Readout, Role};
 use html::{Html, prose};
 use say::Unit;
 
@@ -103,6 +103,15 @@ impl<'a> Story<'a> {
         self.decision.arms.iter().chain(&self.decision.best).find(|forecast| &forecast.variant == variant)
     }
 
+    /// What was seen of a variant against control on the primary metric.
+    fn primary(&self, variant: &VariantName) -> Option<&'a Estimate> {
+        let is_it = |estimate: &&Estimate| {
+            let pair = (&estimate.variant, &estimate.baseline);
+            estimate.role == Role::Primary && pair == (variant, self.control())
+        };
+        self.readout.estimates.iter().find(is_it)
+    }
+
     /// The forecast the page speaks of: of what is shipped, else of the best bet as of now.
     fn subject(&self) -> Option<&'a Forecast> {
         match self.decision.action {
@@ -157,6 +166,11 @@ fn joined(words: &[String]) -> String {
         [one] => one.clone(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
+}
+
+/// Markets are data: they may have no name.
+fn market_name(market: &str) -> String {
+    if market.trim().is_empty() { "(no market)".to_owned() } else { market.to_owned() }
 }
 
 #[cfg(test)]

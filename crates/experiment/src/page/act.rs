@@ -3,7 +3,7 @@
 use super::html::{Html, Table};
 use super::say::{Chance, NONE, people, signed_percent, span, thousands};
 use super::worth::MANY;
-use super::{Story, joined, named};
+use super::{Story, joined, market_name, named};
 use crate::decision::{Action, BoundaryMethod, MarketDecision, ReasonCode};
 use crate::readout::ArmSummary;
 use crate::words::percent;
@@ -44,11 +44,6 @@ fn ship(html: &mut Html, story: &Story<'_>) {
 
 fn cost_heading(story: &Story<'_>) -> String {
     format!("Cost if wrong, {} per 1,000", story.unit.name())
-}
-
-/// Markets are data: they may have no name.
-pub(super) fn market_name(market: &str) -> String {
-    if market.trim().is_empty() { "(no market)".to_owned() } else { market.to_owned() }
 }
 
 /// A market as a manager reads it. The forecast is of what is sent there, else there is none.

@@ -4,11 +4,13 @@ use analysis::report::Code;
 
 use super::Story;
 use super::html::Html;
+use super::say::{capital, in_words, people};
+use crate::decision::{FUNNEL_MISMATCH, SRM_BY_MARKET};
 use crate::readout::Doubt;
 
 /// Codes from the most serious on: first what spoils every number, then what spoils some, then what only blurs. What is not named
 /// stands between the last two.
-const SPOILS_ALL: [&str; 3] = ["srm", "no_assignments", "funnel"];
+const SPOILS_ALL: [&str; 4] = ["srm", "no_assignments", SRM_BY_MARKET, FUNNEL_MISMATCH];
 const SPOILS_SOME: [&str; 6] =
     ["guardrail_broken", "crossover", "unknown_variants", "unconverted_orders", "not_computable", "guardrail_not_shown"];
 const BLURS: [&str; 3] = ["immature", "not_identifiable", "winner_not_unique"];
@@ -21,7 +23,8 @@ pub(super) fn write(html: &mut Html, story: &Story<'_>) {
             html.list(&erased(story).into_iter().collect::<Vec<_>>());
         }
         how_many => {
-            let things = if how_many == 1 { "One thing".to_owned() } else { format!("{how_many} things") };
+            let things =
+                if how_many == 1 { "One thing".to_owned() } else { format!("{} things", capital(&in_words(how_many as u64))) };
             html.lead(&format!("{things} a careful reader should know, the most serious first."));
             html.list(&doubts.into_iter().map(plain).chain(erased(story)).collect::<Vec<_>>());
         }
@@ -42,7 +45,7 @@ pub(super) fn doubts<'a>(story: &Story<'a>) -> Vec<&'a Doubt> {
 }
 
 fn weight(code: &str) -> usize {
-    let place = |codes: &[&str]| codes.iter().position(|known| code == *known || code.starts_with(&format!("{known}_by")));
+    let place = |codes: &[&str]| codes.iter().position(|known| code == *known);
     let (all, some) = (SPOILS_ALL.len(), SPOILS_SOME.len());
     let blurs = || place(&BLURS).map(|place| all + some + 1 + place);
     place(&SPOILS_ALL).or_else(|| place(&SPOILS_SOME).map(|place| all + place)).or_else(blurs).unwrap_or(all + some)
@@ -60,6 +63,6 @@ fn plain(doubt: &Doubt) -> String {
 
 /// Erasure is a right and no doubt, but the numbers were others before.
 fn erased(story: &Story<'_>) -> Option<String> {
-    let erased = super::say::people(story.readout.erased_units);
+    let erased = people(story.readout.erased_units);
     (story.readout.erased_units > 0).then(|| format!("{erased} had themselves erased and are not in these numbers any more."))
 }

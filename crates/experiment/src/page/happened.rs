@@ -4,7 +4,7 @@ use analysis::page::chart::{Tone, Whisker, whiskers};
 
 use super::html::Html;
 use super::say::{lift, lift_between, people, rough, span};
-use super::{Story, named};
+use super::{Story, market_name};
 use crate::decision::{Action, Forecast};
 use crate::readout::ArmSummary;
 use crate::words::count;
@@ -27,8 +27,9 @@ pub(super) fn write(html: &mut Html, story: &Story<'_>) {
         )),
         (counted, _) => {
             html.lead(&format!(
-                "{} counted so far, in {variants}. {measure}, within {window} of the planned hour of sending.",
-                if counted == 1 { "1 person is".to_owned() } else { format!("{} are", people(counted)) }
+                "{} counted{}, in {variants}. {measure}, within {window} of the planned hour of sending.",
+                if counted == 1 { "1 person is".to_owned() } else { format!("{} are", people(counted)) },
+                if story.decision.information.is_last { "" } else { " so far" }
             ));
             html.list(&story.readout.arms.iter().map(|arm| result(story, arm)).collect::<Vec<_>>());
             expected(html, story);
@@ -47,15 +48,18 @@ fn result(story: &Story<'_>, arm: &ArmSummary) -> String {
     if name == control {
         return format!("{result}. The others are compared with it.");
     }
-    let Some(forecast) = story.forecast(name).filter(|_| is_trusted(story)) else { return format!("{result}.") };
-    match (forecast.raw_lift, forecast.lift) {
-        (Some(raw), Some(expected)) => {
-            let between = lift_between(&forecast.lift_interval).map_or_else(String::new, |between| format!(", {between}"));
-            let (raw, expected) = (lift(raw), lift(expected).replace(" than", "").replace("as much as", "no change"));
-            format!("{result}, {raw} `{control}` (raw). Forecast: {expected}{between}.")
-        }
-        _ => format!("{result}. How much more or less than `{control}` that is in percent cannot be told."),
-    }
+    let forecast = story.forecast(name);
+    let seen = story.primary(name).and_then(|estimate| estimate.relative.computed()).map(|seen| seen.relative);
+    let Some(raw) = forecast.map_or(seen, |forecast| forecast.raw_lift).filter(|_| is_trusted(story)) else {
+        return format!("{result}.");
+    };
+    let than = if lift(raw) == "as much" { "as" } else { "than" };
+    let result = format!("{result}, {} {than} `{control}` (raw)", lift(raw));
+    let Some(expected) = forecast.and_then(|forecast| Some((forecast.lift?, forecast.lift_interval))) else {
+        return format!("{result}.");
+    };
+    let between = lift_between(&expected.1).map_or_else(String::new, |between| format!(", {between}"));
+    format!("{result}. Forecast: {}{between}.", lift(expected.0))
 }
 
 /// Why there are two numbers, and both of them drawn.
@@ -66,12 +70,12 @@ fn expected(html: &mut Html, story: &Story<'_>) {
     }
     let rows = rows(story);
     if rows.is_empty() {
-        html.paragraph("There is no forecast yet.");
+        html.paragraph(&no_forecast(story));
         return;
     }
     html.paragraph(
-        "Raw is what was seen; the forecast is what to expect when it is sent to everybody. They differ because a winner’s raw number \
-         is too large on average: part of what made it win was luck, and luck does not come back.",
+        "Raw is what was seen; the forecast is what to expect when it is sent to everybody. They differ because a winner’s raw \
+         difference is too large on average: part of what made it win was luck, and luck does not come back.",
     );
     let title = format!("{} compared with {}: forecast and raw", story.unit.metric.name, story.control());
     let caption = format!(
@@ -87,6 +91,16 @@ fn expected(html: &mut Html, story: &Story<'_>) {
     html.figure(&whiskers(&title, shown, tick), &caption);
 }
 
+/// Why there is nothing to draw.
+fn no_forecast(story: &Story<'_>) -> String {
+    let control = story.control();
+    match story.decision.arms.iter().any(|forecast| &forecast.variant != control) {
+        true => format!("A forecast in percent cannot be told, because the average of `{control}` is not greater than zero."),
+        false if !story.decision.stopped.is_empty() => "There is no forecast of what is not to be sent any more.".to_owned(),
+        false => "There is no forecast yet.".to_owned(),
+    }
+}
+
 fn is_trusted(story: &Story<'_>) -> bool {
     story.decision.action != Action::CannotJudge
 }
@@ -97,7 +111,7 @@ fn rows(story: &Story<'_>) -> Vec<Whisker> {
     let overall = story.decision.arms.iter().map(|forecast| (forecast, forecast.variant.to_string()));
     let markets = story.decision.markets.iter().filter_map(|market| {
         let best = market.best.as_ref()?;
-        Some((best, format!("{}: {}", market.market, best.variant)))
+        Some((best, format!("{}: {}", market_name(&market.market), best.variant)))
     });
     let compared = overall.chain(markets).filter(|(forecast, _)| &forecast.variant != control);
     compared.filter_map(|(forecast, label)| whisker(forecast, &label)).collect()
@@ -128,12 +142,6 @@ fn tick(share: f64) -> String {
         _ if share < 0.0 => format!("−{size} %"),
         _ => format!("+{size} %"),
     }
-}
-
-/// Where variants are sentences apart, their names are enough.
-pub(super) fn others(story: &Story<'_>) -> String {
-    let control = story.control();
-    named(story.experiment.variants.iter().map(|variant| &variant.name).filter(|name| *name != control))
 }
 
 #[cfg(test)]

@@ -1,16 +1,15 @@
 //! The numbers: what the sentences are made of, for the analyst, and what is needed to compute them again.
 
-use super::act::market_name;
 use super::doubted::doubts;
 use super::html::{Html, Table};
 use super::say::{NONE, ends, signed, signed_percent, thousands};
-use super::{Story, moment};
+use super::{Story, market_name, moment};
 use crate::decision::{BoundaryMethod, Forecast, Shown};
 use crate::readout::{Answer, ArmSummary, Estimate, GuardrailState, Role};
 use crate::words::{number, percent};
 
 pub(super) fn write(html: &mut Html, story: &Story<'_>) {
-    html.paragraph("For the analyst. The decided variants, their tests and their forecasts, as exact as they are said.");
+    html.paragraph("For the analyst: what the sentences above are made of.");
     funnel(html, story);
     forecasts(html, story);
     markets(html, story);

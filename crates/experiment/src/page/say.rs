@@ -34,6 +34,18 @@ pub(super) fn people(how_many: u64) -> String {
     if how_many == 1 { "1 person".to_owned() } else { format!("{} people", thousands(how_many)) }
 }
 
+/// A whole number as a word, where it is small.
+pub(super) fn in_words(whole: u64) -> String {
+    let word = usize::try_from(whole).ok().and_then(|place| WORDS.get(place));
+    word.map_or_else(|| thousands(whole), |word| (*word).to_owned())
+}
+
+/// The text as a sentence begins.
+pub(super) fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 /// The size of a number with two digits that count: 4,236 is 4,200.
 pub(super) fn rough(value: f64) -> String {
     let size = value.abs();
@@ -53,13 +65,13 @@ pub(super) fn rough(value: f64) -> String {
     digits.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A change relative to control, in words.
+/// A change relative to control, in words: `8 % more`.
 pub(super) fn lift(lift: f64) -> String {
     let size = rough(100.0 * lift);
     match (size.as_str(), lift > 0.0) {
-        ("0", _) => "as much as".to_owned(),
-        (_, true) => format!("{size} % more than"),
-        (_, false) => format!("{size} % less than"),
+        ("0", _) => "as much".to_owned(),
+        (_, true) => format!("{size} % more"),
+        (_, false) => format!("{size} % less"),
     }
 }
 
@@ -154,12 +166,7 @@ impl Chance {
     /// As a part of a sentence, where once in so many times will do: `one time in eight`.
     pub(super) fn times(self) -> String {
         match self {
-            Self::Cases(1, cases, _) => {
-                format!(
-                    "one time in {}",
-                    WORDS.get(cases as usize).map_or_else(|| thousands(cases.into()), |word| (*word).into())
-                )
-            }
+            Self::Cases(1, cases, _) => format!("one time in {}", in_words(cases.into())),
             other => other.cases(),
         }
     }

@@ -2,29 +2,31 @@
 
 use vocabulary::{Guardrail, VariantName};
 
-use super::Story;
-use super::happened::others;
 use super::html::Html;
-use super::say::{Chance, people, thousands};
-use crate::decision::{Action, BoundaryTest, Forecast, GuardrailStanding, Shown};
+use super::say::{Chance, people, rough, thousands};
+use super::{Story, joined};
+use crate::decision::{Action, BoundaryTest, Decision, Forecast, GuardrailStanding, Shown};
 use crate::readout::GuardrailState;
 use crate::words::percent;
 
-/// With this chance going on gains less than is said.
-const REMAINING_CHANCE: f64 = 0.95;
-
 pub(super) fn write(html: &mut Html, story: &Story<'_>) {
-    match (story.decision.action, story.subject()) {
-        (Action::CannotJudge, _) => html.lead("Not at all: before anything is believed, something else must be found out."),
-        (_, None) => html.lead("There is nothing to forecast from yet, so that no chance can be told."),
-        (_, Some(forecast)) => html.lead(&best(story, forecast)),
+    let is_judged = story.decision.action != Action::CannotJudge;
+    match story.subject() {
+        _ if !is_judged && story.counted() == 0 => html.lead("Not at all: nobody is counted yet."),
+        _ if !is_judged => html.lead("Not at all: before any number is believed, something else must be found out."),
+        None => html.lead("There is nothing to forecast from yet, so that no chance can be told."),
+        Some(forecast) => html.lead(&best(story, forecast)),
     }
-    if story.decision.action != Action::CannotJudge {
+    if is_judged {
         html.list(&story.decision.information.tests.iter().map(|test| shown(story, test)).collect::<Vec<_>>());
         promise(html, story);
     }
     progress(html, story);
-    guardrails(html, story);
+    if is_judged {
+        guardrails(html, story);
+    } else {
+        html.paragraph("Of what must not get worse nothing can be said either.");
+    }
 }
 
 /// How often the variant is the best one.
@@ -33,7 +35,7 @@ fn best(story: &Story<'_>, forecast: &Forecast) -> String {
     let others = story.decision.arms.iter().filter(|other| &other.variant != name).count();
     let chance = Chance::of(forecast.probability_best);
     let other = match others {
-        0 => return format!("`{name}` is the only variant that may be sent, so that there is no chance to tell."),
+        0 => return format!("`{name}` is the only variant that may be sent; there is nothing else to choose."),
         1 => "the other one",
         _ => "another one",
     };
@@ -55,21 +57,24 @@ fn shown(story: &Story<'_>, test: &BoundaryTest) -> String {
 
 /// What "shown" and "likely" mean.
 fn promise(html: &mut Html, story: &Story<'_>) {
-    if story.decision.information.tests.is_empty() {
-        return;
-    }
     let alarms = Chance::of(story.readout.alpha);
-    html.paragraph(&format!(
-        "“Shown” is a promise: if all variants were the same, one of them would be called different at most {}, however often the test \
-         is looked at. “Likely” means {}.",
-        alarms.times(),
-        alarms.not().cases()
-    ));
-    if story.decision.action == Action::Ship && !story.decision.shown && &story.decision.variant != story.control() {
-        html.paragraph(&format!(
-            "`{}` is sent because it is the best bet, not because it is shown to be better.",
-            story.decision.variant
+    let mut sentences = Vec::new();
+    if !story.decision.information.tests.is_empty() {
+        sentences.push(format!(
+            "“Shown” is a promise: if all variants were the same, one of them would be called different at most {}, however often the \
+             test is looked at.",
+            alarms.times()
         ));
+    }
+    if story.subject().is_some() {
+        sentences.push(format!("“Likely” means {}.", alarms.not().cases()));
+    }
+    if !sentences.is_empty() {
+        html.paragraph(&sentences.join(" "));
+    }
+    let Decision { action, shown, variant, .. } = story.decision;
+    if *action == Action::Ship && !shown && variant != story.control() {
+        html.paragraph(&format!("`{variant}` is sent because it is the best bet, not because it is shown to be better."));
     }
 }
 
@@ -84,21 +89,22 @@ fn progress(html: &mut Html, story: &Story<'_>) {
             format!("The test is complete: everybody who was to be counted is counted{counted}.")
         }
         (Some(planned), false) => {
+            let state = if story.decision.action == Action::KeepTesting { "is under way" } else { "is not complete" };
             let fraction = information.fraction.map_or_else(String::new, |fraction| format!(" ({})", whole_percent(fraction)));
-            format!("The test is under way: {} of {} are counted{fraction}.", thousands(mature), people(planned))
+            format!("The test {state}: {} of {} are counted{fraction}.", thousands(mature), people(planned))
         }
         (None, _) => format!("The test has no fixed end: {} are counted so far.", people(mature)),
     };
     html.paragraph(&sentence);
-    if let (Some(share), true) = (information.fraction, information.planned.is_some()) {
+    if let (Some(share), false) = (information.fraction, information.is_last) {
         html.raw(&bar(share));
     }
-    let open = matches!(story.decision.action, Action::KeepTesting | Action::Ship) && !information.is_last;
-    if let (Some(gain), true) = (story.decision.remaining_value, open) {
+    let may_go_on = matches!(story.decision.action, Action::KeepTesting | Action::Ship) && !information.is_last;
+    if let (Some(gain), true) = (story.decision.remaining_value, may_go_on) {
         html.paragraph(&format!(
-            "{}, going on would find nothing that is better than the best bet by {} of what it brings.",
-            capital(&Chance::of(REMAINING_CHANCE).cases()),
-            percent(gain)
+            "If what is best were known for certain, sending it would bring about {} % more than the best bets do, on average: more than \
+             that cannot be gained by going on.",
+            rough(100.0 * gain)
         ));
     }
 }
@@ -125,10 +131,10 @@ fn guardrails(html: &mut Html, story: &Story<'_>) {
         ([], true) => html.paragraph("There are no guardrails: nothing was watched that must not get worse."),
         (guardrails, true) => html.paragraph(&format!(
             "Of what must not get worse nothing can be told yet: {}.",
-            super::joined(&guardrails.iter().map(|Guardrail { metric, .. }| format!("`{metric}`")).collect::<Vec<_>>())
+            joined(&guardrails.iter().map(|Guardrail { metric, .. }| format!("`{metric}`")).collect::<Vec<_>>())
         )),
         (_, false) => {
-            html.paragraph(&format!("What must not get worse with {}:", others(story)));
+            html.paragraph("What must not get worse:");
             html.list(&standings.iter().map(|standing| guardrail(story.control(), standing)).collect::<Vec<_>>());
         }
     }
@@ -150,11 +156,6 @@ fn guardrail(control: &VariantName, standing: &GuardrailStanding) -> String {
     }
 }
 
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +163,5 @@ mod tests {
     #[test]
     fn a_share_is_not_rounded_to_an_end() {
         assert_eq!([0.0, 0.001, 0.3, 0.999, 1.0].map(whole_percent), ["0 %", "less than 1 %", "30 %", "99 %", "100 %"]);
-        assert_eq!(capital("in 1"), "In 1");
-        assert_eq!(capital(""), "");
     }
 }

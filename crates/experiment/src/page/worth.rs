@@ -6,7 +6,6 @@ use super::Story;
 use super::html::Html;
 use super::say::people;
 use crate::decision::{Action, Forecast};
-use crate::readout::{Estimate, Role};
 
 /// Gains are told per so many recipients: few events of one would be fractions of an event.
 pub(super) const MANY: f64 = 1_000.0;
@@ -32,10 +31,11 @@ pub(super) fn write(html: &mut Html, story: &Story<'_>) {
 /// Of a variant that is not control.
 fn gain(html: &mut Html, story: &Story<'_>, forecast: &Forecast) {
     let (name, control, unit) = (&forecast.variant, story.control(), &story.unit);
+    let brings = if story.decision.action == Action::KeepTesting { "would bring" } else { "brings" };
     if let Some(left) = story.rest.map(|rest| rest.recipients).filter(|left| *left > 0) {
         let between = unit.between(&forecast.gain_interval, left as f64);
         html.lead(&format!(
-            "`{name}` brings about {} than sending `{control}` to the remaining {}{}.",
+            "`{name}` {brings} about {} than sending `{control}` to the remaining {}{}.",
             unit.change(forecast.gain * left as f64),
             people(left),
             between.map_or_else(|| "; how far off that may be cannot be told".to_owned(), |between| format!("; {between}"))
@@ -50,7 +50,7 @@ fn gain(html: &mut Html, story: &Story<'_>, forecast: &Forecast) {
     );
     match story.rest.is_some_and(|rest| rest.recipients > 0) {
         true => html.paragraph(&sentence),
-        false => html.lead(&sentence.replacen("That is", &format!("Against `{control}`, `{name}` brings"), 1)),
+        false => html.lead(&sentence.replacen("That is", &format!("Against `{control}`, `{name}` {brings}"), 1)),
     }
     if story.markets_differ() {
         html.paragraph(&format!(
@@ -102,9 +102,7 @@ fn harm(html: &mut Html, story: &Story<'_>) {
 
 fn seen(story: &Story<'_>, variant: &VariantName) -> Option<String> {
     let control = story.control();
-    let is_it =
-        |estimate: &&Estimate| estimate.role == Role::Primary && &estimate.variant == variant && &estimate.baseline == control;
-    let effect = story.readout.estimates.iter().find(is_it)?.absolute.computed()?;
+    let effect = story.primary(variant)?.absolute.computed()?;
     let gain = if story.unit.metric.lower_is_better { -effect.difference } else { effect.difference };
     let change = story.unit.change(MANY * gain);
     Some(format!("`{variant}` brought about {change} per 1,000 recipients than `{control}` (raw)."))
