@@ -404,7 +404,7 @@ fn many_alike_are_as_many_one_by_one() {
     bought.counts[What::Ordered as usize] = 2;
     let tallies = [(0, Tally { amount_minor: 7, ..Tally::default() }), (4, bought)];
     let unit = Unit { variant: Some("b"), market: Some("JP"), begins: at(30), crossed: true, tallies: &tallies };
-    let (mut one_by_one, mut at_once) = (Cells::new(&experiment()), Cells::new(&experiment()));
+    let (mut one_by_one, mut at_once) = (Cells::new(&experiment(), MINOR), Cells::new(&experiment(), MINOR));
     (0..137).for_each(|_| one_by_one.add(&unit));
     at_once.add_many(&unit, 137);
     assert_eq!(one_by_one.to_bytes(), at_once.to_bytes());

@@ -210,7 +210,13 @@ fn differences_are_factors(experiment: &Experiment) -> Check {
 }
 
 fn primary(experiment: &Experiment) -> Check {
-    is_metric("primary", &experiment.primary, experiment)
+    is_metric("primary", &experiment.primary, experiment)?;
+    // Recipients are fixed when the campaign is planned; what a ratio is divided by may itself be changed by a variant.
+    let name = &experiment.primary;
+    let is_ratio = experiment.metrics.iter().any(|metric| &metric.name == name && metric.per.is_some());
+    within("primary", !is_ratio, || {
+        format!("is `{name}`, which is a ratio; the winner is picked per intended recipient: name a metric without `per`")
+    })
 }
 
 fn guardrails(experiment: &Experiment) -> Check {

@@ -31,6 +31,7 @@ fn observed(arms: [(u64, u64, u64); 3]) -> Observations {
         metrics: [("orders", orders), ("complaints", complaints)]
             .map(|(name, successes)| (name.to_owned(), Moments::from_successes(count, successes)))
             .into(),
+        ratios: BTreeMap::new(),
         funnel: Funnel { assigned: count, sent: count, accepted: count, ordered: orders, ..Funnel::default() },
     };
     Observations { arms: ["A", "B", "C"].into_iter().zip(arms).map(arm).collect(), ..hillstrom::observations() }

@@ -48,6 +48,20 @@ impl Observations {
         self.arm(variant).and_then(|arm| arm.ratios.get(metric)).cloned().unwrap_or_else(|| CoMoments::new(2))
     }
 
+    /// Moments by which variants are compared on a metric: its own, and of a ratio those of the recipients' numbers that have its mean and
+    /// its variance by the delta method, (y - R x) / mean x around R (Deng, Knoblich & Lu 2018). Empty where there is no such number.
+    #[must_use]
+    pub fn comparable(&self, variant: &VariantName, metric: &Metric) -> Moments {
+        if metric.per.is_none() {
+            return self.moments(variant, &metric.name);
+        }
+        let parts = self.ratio(variant, &metric.name);
+        let (ratio, per) = (parts.mean(0) / parts.mean(1), parts.mean(1));
+        let [yy, yx, xx] = [(0, 0), (0, 1), (1, 1)].map(|(one, other)| parts.product(one, other));
+        let m2 = (yy - 2.0 * ratio * yx + ratio * ratio * xx) / (per * per);
+        if ratio.is_finite() && m2.is_finite() { Moments { count: parts.count, mean: ratio, m2 } } else { Moments::default() }
+    }
+
     /// The mean of a metric in a variant, per mature recipient; of a ratio the sum of its numerator over that of its denominator. `None`
     /// where there is no such number.
     #[must_use]

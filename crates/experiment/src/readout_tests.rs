@@ -255,6 +255,9 @@ fn a_ratio_is_compared_as_a_ratio() {
     assert_eq!((state("Mens E-Mail"), state("Womens E-Mail")), (GuardrailState::Kept, GuardrailState::Broken));
     assert_eq!(codes(&readout), ["guardrail_broken"]);
 
+    let comparable = observations.comparable(&VariantName::new("Mens E-Mail").unwrap(), &experiment.metrics[3]);
+    assert!(near(comparable.mean, ratio(&arms[1])) && near(comparable.variance_of_mean().unwrap(), variance(&arms[1])));
+
     // Nobody visits: there is no ratio, and that is said.
     for arm in &mut observations.arms {
         arm.ratios.clear();

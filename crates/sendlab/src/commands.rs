@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{
-    BenchCommand, CampaignCommand, Cli, Command, FormCommand, Format, ImportCommand, KeysCommand, Place,
-    SegmentCommand, ServeArgs, SqlArgs, TriggerCommand, VaultCommand,
+    BenchCommand, CampaignCommand, Cli, Command, FormCommand, Format, ImportCommand, KeysCommand, Place, SegmentCommand,
+    ServeArgs, SqlArgs, TriggerCommand, VaultCommand,
 };
 use crate::client::{Client, Session, settings};
 use crate::import_rows::Asked;

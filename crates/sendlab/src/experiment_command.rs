@@ -40,13 +40,18 @@ pub(crate) async fn run(client: &Client, command: ExperimentCommand) -> anyhow::
         }
         ExperimentCommand::Decide { experiment } => {
             let answer = client.send(Method::POST, &path(&experiment, "/decide"), "application/json", b"{}".to_vec()).await?;
-            show(&answer["decision"]);
-            let moved = answer["changed"].as_bool() == Some(true);
-            say(if moved { "The senders follow from now on." } else { "The recommendation stays as it was." });
-            recommendation_command::print(&answer["recommendation"]);
+            decided(&answer);
         }
     }
     Ok(())
+}
+
+/// What a decision came to.
+pub(crate) fn decided(answer: &Value) {
+    show(&answer["decision"]);
+    let moved = answer["changed"].as_bool() == Some(true);
+    say(if moved { "The senders follow from now on." } else { "The recommendation stays as it was." });
+    recommendation_command::print(&answer["recommendation"]);
 }
 
 /// What to do, why, and where markets differ.

@@ -150,7 +150,7 @@ async fn decide(client: &Client, experiment: &str) -> anyhow::Result<()> {
     let decision = client.send(reqwest::Method::POST, &format!("{path}/decide"), "application/json", b"{}".to_vec()).await?;
     print::readout(&client.get(&format!("{path}/readout")).await?);
     say("");
-    print::decision(&decision);
+    crate::experiment_command::decided(&decision);
     Ok(())
 }
 

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-
 /// Writes a line to standard output. A reader that went away (`| head`) is no failure.
 pub(crate) fn say(line: &str) {
     drop(writeln!(std::io::stdout().lock(), "{line}"));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::views::decisions::DecisionDocument;
 use crate::views::documents::{BalancedDocument, CampaignDocument, ExperimentDocument, ProductDocument, SnippetDocument};
 use crate::views::readouts::ReadoutDocument;
 
@@ -116,12 +117,17 @@ fn mirrors_are_true() {
     let snippet: vocabulary::Snippet = serde_json::from_value(snippet).unwrap();
     check::<SnippetDocument>(&serde_json::to_value(snippet).unwrap());
     for (count, conversions) in [(0, 0), (1_000, 100)] {
-        check::<ReadoutDocument>(&serde_json::to_value(readout(&written, count, conversions)).unwrap());
+        let observed = observations(&written, count, conversions);
+        let markets = [("DE".to_owned(), observed.clone())].into();
+        let before = experiment::judge::Before { is_list: true, fractions: vec![0.5] };
+        let judged = experiment::judge(&written, &observed, &markets, &before, "r1");
+        check::<ReadoutDocument>(&serde_json::to_value(judged.readout).unwrap());
+        check::<DecisionDocument>(&serde_json::to_value(judged.decision).unwrap());
     }
 }
 
-/// A readout over made-up observations: empty, so that answers are missing, or full.
-fn readout(experiment: &vocabulary::Experiment, count: u64, conversions: u64) -> experiment::Readout {
+/// Made-up observations: empty, so that answers are missing, or full.
+fn observations(experiment: &vocabulary::Experiment, count: u64, conversions: u64) -> experiment::Observations {
     let arm = |variant: &vocabulary::Variant, extra: u64| {
         let values = |ones: u64| (0..count).map(|at| if at < ones { 1.0 } else { 0.0 }).collect::<Vec<f64>>();
         let moments = |ones: u64| stats::Moments::from_values(&values(ones));
@@ -139,7 +145,7 @@ fn readout(experiment: &vocabulary::Experiment, count: u64, conversions: u64) ->
     };
     let arms = experiment.variants.iter().zip([0, conversions / 2]).map(|(variant, extra)| arm(variant, extra)).collect();
     let versions = [("orders".to_owned(), 3)].into();
-    let observations = experiment::Observations {
+    experiment::Observations {
         versions,
         engine: "test".into(),
         as_of: now(),
@@ -149,6 +155,5 @@ fn readout(experiment: &vocabulary::Experiment, count: u64, conversions: u64) ->
         strangers: 0,
         unconverted_orders: 0,
         erased_units: 0,
-    };
-    experiment::readout(experiment, &observations, "r1")
+    }
 }

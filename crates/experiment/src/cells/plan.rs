@@ -14,8 +14,6 @@ use super::{METRICS_FROM, Place, Tally, What, age_hours};
 
 /// The form that cells are written down in. Cells of another form are counted anew.
 const FORM: u32 = 2;
-/// With more metrics than this only squares and products with the primary metric are kept: a cell of 50 metrics would take 20 kB.
-const PRODUCTS_METRICS_MAX: usize = 16;
 /// Parts of a minor unit that profit is counted in. 128 bits hold the squares of a billion units that brought 100,000 each.
 pub(crate) const PARTS: i64 = 1_000_000;
 
@@ -26,7 +24,8 @@ pub(super) struct Plan {
     pub(super) variants: Vec<String>,
     pub(super) minor_per_major: i64,
     pub(super) metrics: Vec<Value>,
-    /// Pairs of metrics whose products are summed, squares included.
+    /// Pairs of metrics whose products are summed: each with itself, and ratios with their denominators. All pairs of twelve metrics
+    /// would make cells of ten million units three times as large.
     pairs: Vec<(usize, usize)>,
     /// Metrics that are ratios, with their denominators.
     ratios: Vec<(usize, usize)>,
@@ -130,19 +129,11 @@ impl Value {
 
 impl Plan {
     pub(super) fn new(experiment: &Experiment, minor_per_major: i64) -> Self {
-        let primary = experiment.metrics.iter().position(|metric| metric.name == experiment.primary).unwrap_or_default();
         let count = experiment.metrics.len();
         let place = |name: &String| experiment.metrics.iter().position(|metric| metric.name == *name);
         let per = |(metric, per): (usize, &Metric)| Some((metric, per.per.as_ref().and_then(place)?));
         let ratios: Vec<(usize, usize)> = experiment.metrics.iter().enumerate().filter_map(per).collect();
-        let is_kept = |pair: &(usize, usize)| {
-            let (one, other) = *pair;
-            count <= PRODUCTS_METRICS_MAX
-                || one == other
-                || one == primary
-                || other == primary
-                || ratios.iter().any(|ratio| sorted(*ratio) == *pair)
-        };
+        let is_kept = |pair: &(usize, usize)| pair.0 == pair.1 || ratios.iter().any(|ratio| sorted(*ratio) == *pair);
         Self {
             hash: plan_of(experiment, minor_per_major),
             variants: experiment.variants.iter().map(|variant| variant.name.to_string()).collect(),

@@ -126,7 +126,7 @@ pub(super) fn outcomes(observations: &Observations, variant: &VariantName, metri
     let others = if metric.measure == Measure::Occurred { moments.count as f64 } else { f64::INFINITY };
     match metric.measure {
         Measure::Amount | Measure::Profit => observations.arm(variant).map_or(0.0, |arm| arm.funnel.ordered as f64),
-        Measure::Occurred | Measure::Count => {
+        Measure::Occurred | Measure::Count | Measure::HoursToFirst => {
             let outcomes = moments.effective_outcomes();
             outcomes.min(others - outcomes)
         }

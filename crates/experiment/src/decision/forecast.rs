@@ -138,6 +138,9 @@ fn spread_ratio(scopes: &[Scope<'_>], arm: usize) -> f64 {
     if count > 0.0 { (sum / count).clamp(1.0 / SPREAD_RATIO_MAX, SPREAD_RATIO_MAX) } else { 1.0 }
 }
 
+/// Whether two variants agree in something.
+type Same<'a> = &'a dyn Fn(&Variant, &Variant) -> bool;
+
 /// How alike the effects of two variants are: by the share of what differs between variants in which they agree, and of their own as
 /// much again as of one factor. Where only one thing differs, variants have nothing in common.
 fn alike(experiment: &Experiment, arms: &[&VariantName]) -> Matrix {
@@ -145,8 +148,8 @@ fn alike(experiment: &Experiment, arms: &[&VariantName]) -> Matrix {
     let copy = |one: &Variant, other: &Variant| one.copy_name() == other.copy_name();
     let hour = |one: &Variant, other: &Variant| one.send_hour == other.send_hour;
     let channel = |one: &Variant, other: &Variant| one.channel == other.channel;
-    let factors: [&dyn Fn(&Variant, &Variant) -> bool; 3] = [&copy, &hour, &channel];
-    let differs = |same: &&&dyn Fn(&Variant, &Variant) -> bool| variants.windows(2).any(|pair| !same(pair[0], pair[1]));
+    let factors: [Same; 3] = [&copy, &hour, &channel];
+    let differs = |same: &&Same| variants.windows(2).any(|pair| !same(pair[0], pair[1]));
     let differing: Vec<_> = factors.iter().filter(differs).collect();
     let mut alike = Matrix::identity(variants.len());
     if differing.len() > 1 {

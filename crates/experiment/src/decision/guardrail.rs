@@ -36,7 +36,7 @@ fn standing(
     variant: &VariantName,
 ) -> GuardrailStanding {
     let control = experiment.control();
-    let (of_control, of_variant) = (look.overall.moments(control, &metric.name), look.overall.moments(variant, &metric.name));
+    let (of_control, of_variant) = (look.overall.comparable(control, metric), look.overall.comparable(variant, metric));
     let units = of_control.count as f64 + of_variant.count as f64;
     let alpha_each = experiment.alpha / (experiment.variants.len() - 1).max(1) as f64;
     let statistic = statistic(&of_control, &of_variant, metric.lower_is_better).ok();

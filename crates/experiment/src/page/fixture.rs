@@ -66,7 +66,14 @@ pub(super) fn observations(counted: u64) -> Observations {
             clicked: counted * 6 / 100,
             ordered: buyers,
         };
-        ArmObservations { variant: name(variant), assigned: 10_000, mature: counted, metrics: metrics.collect(), funnel }
+        ArmObservations {
+            variant: name(variant),
+            assigned: 10_000,
+            mature: counted,
+            metrics: metrics.collect(),
+            ratios: BTreeMap::new(),
+            funnel,
+        }
     };
     Observations {
         versions: BTreeMap::from([("assignments".to_owned(), 31), ("events".to_owned(), 1207)]),

@@ -186,6 +186,7 @@ impl Unit<'_> {
             Measure::Count => format!("the number of {} per person", nouns(self.metric.outcome)),
             Measure::Amount => "what a person pays, less what is paid back".to_owned(),
             Measure::Profit => "what a person brings in profit, with the costs of messages and of people who leave".to_owned(),
+            Measure::HoursToFirst => format!("how many hours pass until a person first {}", third(self.metric.outcome)),
         }
     }
 
@@ -196,6 +197,7 @@ impl Unit<'_> {
             Measure::Occurred => format!("{} of {people} {}", percent(mean), past(self.metric.outcome)),
             Measure::Count => format!("{} {} per person, of {people}", number(mean), nouns(self.metric.outcome)),
             Measure::Amount | Measure::Profit => format!("{} per person, of {people}", self.exact(mean)),
+            Measure::HoursToFirst => format!("{} hours on average, of {people}", number(mean)),
         }
     }
 
@@ -204,7 +206,7 @@ impl Unit<'_> {
         let (size, way) = (self.size(gain), self.way(gain));
         match self.metric.measure {
             Measure::Amount | Measure::Profit => format!("{size} {way}"),
-            Measure::Occurred | Measure::Count => format!("{size} {way} {}", self.things()),
+            Measure::Occurred | Measure::Count | Measure::HoursToFirst => format!("{size} {way} {}", self.things()),
         }
     }
 
@@ -230,7 +232,9 @@ impl Unit<'_> {
                 let unit = if points == "1" { "percentage point" } else { "percentage points" };
                 format!("a chance to {verb} that is {points} {unit} {way} for each recipient")
             }
-            Measure::Count | Measure::Amount | Measure::Profit => format!("{} per recipient", self.change(gain)),
+            Measure::Count | Measure::Amount | Measure::Profit | Measure::HoursToFirst => {
+                format!("{} per recipient", self.change(gain))
+            }
         }
     }
 
@@ -246,7 +250,7 @@ impl Unit<'_> {
     /// What a mean of the metric is counted in, for the heading of a column.
     pub(super) fn name(&self) -> String {
         match self.metric.measure {
-            Measure::Occurred | Measure::Count => self.things().to_owned(),
+            Measure::Occurred | Measure::Count | Measure::HoursToFirst => self.things().to_owned(),
             Measure::Amount | Measure::Profit => {
                 self.currency.map_or_else(|| "base currency".to_owned(), |currency| currency.to_string())
             }
@@ -287,6 +291,7 @@ impl Unit<'_> {
         match self.metric.measure {
             Measure::Occurred => who(self.metric.outcome),
             Measure::Count | Measure::Amount | Measure::Profit => nouns(self.metric.outcome),
+            Measure::HoursToFirst => "hours",
         }
     }
 }
@@ -300,6 +305,9 @@ fn padded(digits: &str, currency: Currency) -> String {
 
 fn verb(outcome: Outcome) -> &'static str {
     match outcome {
+        Outcome::Delivery => "be reached",
+        Outcome::Bounce => "bounce",
+        Outcome::Reply => "answer",
         Outcome::Open => "open",
         Outcome::Click => "click",
         Outcome::Order => "order",
@@ -308,8 +316,24 @@ fn verb(outcome: Outcome) -> &'static str {
     }
 }
 
+fn third(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Delivery => "is reached",
+        Outcome::Bounce => "bounces",
+        Outcome::Reply => "answers",
+        Outcome::Open => "opens",
+        Outcome::Click => "clicks",
+        Outcome::Order => "orders",
+        Outcome::Unsubscribe => "unsubscribes",
+        Outcome::Complaint => "complains",
+    }
+}
+
 fn past(outcome: Outcome) -> &'static str {
     match outcome {
+        Outcome::Delivery => "were reached",
+        Outcome::Bounce => "bounced",
+        Outcome::Reply => "answered",
         Outcome::Open => "opened",
         Outcome::Click => "clicked",
         Outcome::Order => "ordered",
@@ -320,6 +344,9 @@ fn past(outcome: Outcome) -> &'static str {
 
 fn nouns(outcome: Outcome) -> &'static str {
     match outcome {
+        Outcome::Delivery => "deliveries",
+        Outcome::Bounce => "bounces",
+        Outcome::Reply => "answers",
         Outcome::Open => "opens",
         Outcome::Click => "clicks",
         Outcome::Order => "orders",
@@ -330,6 +357,9 @@ fn nouns(outcome: Outcome) -> &'static str {
 
 fn who(outcome: Outcome) -> &'static str {
     match outcome {
+        Outcome::Delivery => "people who are reached",
+        Outcome::Bounce => "people who bounce",
+        Outcome::Reply => "people who answer",
         Outcome::Open => "people who open",
         Outcome::Click => "people who click",
         Outcome::Order => "people who order",

@@ -5,7 +5,7 @@ use vocabulary::{Currency, Measure, Metric, Outcome};
 use super::*;
 
 fn metric(outcome: Outcome, measure: Measure, lower_is_better: bool) -> Metric {
-    Metric { name: "it".to_owned(), outcome, measure, lower_is_better, human_only: true }
+    Metric { lower_is_better, ..Metric::new("it", outcome, measure) }
 }
 
 #[test]

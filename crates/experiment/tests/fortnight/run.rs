@@ -8,7 +8,7 @@ use experiment::{Cells, Cut};
 use stats::numeric::Draws;
 use vocabulary::{Experiment, Timestamp};
 
-use crate::world::{Fault, MARKETS, MINOR_PER_MAJOR, Truth, VARIANTS, experiment, name, test};
+use crate::world::{Fault, MARKETS, Truth, VARIANTS, experiment, name, test};
 
 /// Runs go side by side.
 const THREADS: u64 = 2;
@@ -67,7 +67,7 @@ pub(crate) fn season(course: Course, seed: u64) -> Season {
     let recipients = (course.list as f64 * course.test_share) as u64;
     let cells = test(&experiment, &truth, recipients, course.fault, &mut draws.split(2));
     let planned = {
-        let all = cells.observe(&experiment, &Cut::default(), Timestamp::UNIX_EPOCH, MINOR_PER_MAJOR);
+        let all = cells.observe(&experiment, &Cut::default(), Timestamp::UNIX_EPOCH);
         all.arms.iter().map(|arm| arm.assigned).sum()
     };
     let mut season = Season::default();
@@ -91,7 +91,7 @@ pub(crate) fn season(course: Course, seed: u64) -> Season {
 
 fn look(experiment: &Experiment, cells: &Cells, day: i64, planned: u64, fractions: &[f64], course: Course) -> Decision {
     let as_of = Timestamp::from_second(day * 86_400).expect("a day of 1970");
-    let observe = |market: Option<String>| cells.observe(experiment, &Cut { market, ..Cut::default() }, as_of, MINOR_PER_MAJOR);
+    let observe = |market: Option<String>| cells.observe(experiment, &Cut { market, ..Cut::default() }, as_of);
     let overall = observe(None);
     let markets: BTreeMap<String, _> =
         MARKETS.iter().map(|(name, ..)| ((*name).to_owned(), observe(Some((*name).to_owned())))).collect();

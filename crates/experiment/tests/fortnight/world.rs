@@ -127,7 +127,7 @@ pub(crate) enum Fault {
 
 /// The sums of a test of so many recipients, and how many were assigned.
 pub(crate) fn test(experiment: &Experiment, truth: &Truth, recipients: u64, fault: Fault, draws: &mut Draws) -> Cells {
-    let mut cells = Cells::new(experiment);
+    let mut cells = Cells::new(experiment, MINOR_PER_MAJOR);
     let names: Vec<String> = (0..VARIANTS).map(name).collect();
     for (m, (market, share, ..)) in MARKETS.iter().enumerate() {
         for day in 0..TEST_DAYS {

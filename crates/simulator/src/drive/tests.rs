@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use content::LinkKind;
-use experiment::{ArmObservations, Assigner, Funnel, Observations, Readout, in_share, readout};
+use experiment::judge::Before;
+use experiment::{ArmObservations, Assigner, Funnel, Judged, Observations, Readout, in_share, judge};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -79,7 +80,7 @@ impl StandIn {
             ("POST", ["v1", "campaigns", id, "start"]) => self.plan(id),
             ("GET", ["v1", "campaigns", id]) => self.send_due(id),
             ("GET", ["v1", "lake"]) => (200, json!({"unlanded": 0, "base_currency": "EUR"}).to_string()),
-            ("GET", ["v1", "experiments", EXPERIMENT, "readout"]) => (200, serde_json::to_string(&self.read_out()).unwrap()),
+            ("GET", ["v1", "experiments", EXPERIMENT, "readout"]) => (200, serde_json::to_string(&self.judge().readout).unwrap()),
             ("POST", ["v1", "experiments", EXPERIMENT, "decide"]) => self.decide(),
             (_, ["t", kind, token]) => self.follow(method, kind, token),
             _ => (404, format!("{method} {path}")),
@@ -191,16 +192,17 @@ impl StandIn {
     }
 
     fn decide(&self) -> (u16, String) {
-        let readout = self.read_out();
-        let id = vocabulary::RecommendationId::new("first").unwrap();
-        let recommendation = experiment::recommend(&readout, None, id, self.clock.now());
+        let judged = self.judge();
+        let id = || vocabulary::RecommendationId::new("first").unwrap();
+        let recommendation = experiment::recommend(&judged, &[], id, self.clock.now()).into_iter().next();
+        let Judged { readout, decision } = judged;
         self.state().winner = recommendation.as_ref().map(|recommendation| recommendation.variant.clone());
         let changed = recommendation.is_some();
-        (200, json!({"readout": readout, "recommendation": recommendation, "changed": changed}).to_string())
+        (200, json!({"readout": readout, "decision": decision, "recommendation": recommendation, "changed": changed}).to_string())
     }
 
-    /// Reads out from what was told so far, contact by contact.
-    fn read_out(&self) -> Readout {
+    /// Looks at what was told so far, contact by contact.
+    fn judge(&self) -> Judged {
         let (state, now) = (self.state(), self.clock.now());
         let window = SignedDuration::from_hours(i64::from(WINDOW_HOURS));
         let mut clicks: BTreeMap<u32, Vec<Timestamp>> = BTreeMap::new();
@@ -247,7 +249,8 @@ impl StandIn {
             unconverted_orders: 0,
             erased_units: 0,
         };
-        readout(&experiment(), &observations, "stand-in")
+        let before = Before { is_list: true, fractions: Vec::new() };
+        judge(&experiment(), &observations, &BTreeMap::new(), &before, "stand-in")
     }
 }
 
