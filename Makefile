@@ -4,7 +4,7 @@ CACHE ?= $(HOME)/.cache/sendlab
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export SENDLAB_TEST_PYTHON := $(CACHE)/venv/bin/python
 
-.PHONY: demo test lint bench bench-lake bench-audience console console-check setup tools help
+.PHONY: demo test lint bench bench-lake bench-audience bench-readout console console-check setup tools help
 help:
 	@echo "make demo     build Sendlab and watch a simulated experiment run (add ARGS='--contacts 10000 --exit')"
 	@echo "make test     install what the tests need and run all of them"
@@ -12,6 +12,7 @@ help:
 	@echo "make bench    hot paths against a peer or a physical limit, release build"
 	@echo "make bench-lake  of these, the lake: ingest and questions beside DuckDB, chdb and Polars (DELIVERIES=70720000: 100 M events)"
 	@echo "make bench-audience  a million contacts imported, and the sample segments beside SQL written by hand"
+	@echo "make bench-readout   50 M events of one experiment read out, beside DuckDB on the same files"
 	@echo "make console  build the console into dashboards/dist"
 
 demo: tools console
@@ -62,6 +63,19 @@ bench-audience: $(CACHE)/lake-venv/ready $(LAKE)/made
 	$(LAKE_PYTHON) $(LAKE_BENCHES)/audience_events.py --data $(AUDIENCE)/data --events $(LAKE)/events --out $(AUDIENCE)/events --sendlab $(SENDLAB)
 	$(SENDLAB) import events $(AUDIENCE)/events/*.parquet --data $(AUDIENCE)/data
 	$(LAKE_PYTHON) $(LAKE_BENCHES)/segment_counts.py --data $(AUDIENCE)/data --sendlab $(SENDLAB)
+
+READOUT := $(CACHE)/bench-readout
+
+# 50 million events of one experiment: 7 GB in all.
+bench-readout: $(CACHE)/lake-venv/ready $(READOUT)/made
+	cargo build --release --workspace --bin sendlab
+	rm -rf $(READOUT)/data
+	$(LAKE_PYTHON) $(LAKE_BENCHES)/lake_readout.py attach $(READOUT)/events --data $(READOUT)/data --sendlab $(SENDLAB)
+	$(LAKE_PYTHON) $(LAKE_BENCHES)/lake_readout.py ask --data $(READOUT)/data --sendlab $(SENDLAB)
+
+$(READOUT)/made: $(LAKE_BENCHES)/lake_readout.py $(CACHE)/lake-venv/ready
+	$(LAKE_PYTHON) $< make $(READOUT)/events
+	touch $@
 
 $(LAKE)/made: $(LAKE_BENCHES)/lake_data.py $(CACHE)/lake-venv/ready
 	$(LAKE_PYTHON) $< make $(LAKE)/events --deliveries $(DELIVERIES) --ndjson

@@ -41,12 +41,15 @@ class Server:
                 raise SystemExit(f"the server on {self.data} did not start")
             time.sleep(0.05)
 
-    def post(self, path, body, content_type):
+    def request(self, method, path, body=None, content_type="application/json"):
         """Status, headers and body of an answer."""
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": content_type}
-        self.connection.request("POST", path, body, headers)
+        self.connection.request(method, path, body, headers)
         answer = self.connection.getresponse()
         return answer.status, answer.headers, answer.read()
+
+    def post(self, path, body, content_type):
+        return self.request("POST", path, body, content_type)
 
     def sql(self, query, form="arrow"):
         """The body of the answer, whole."""

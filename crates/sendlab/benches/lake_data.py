@@ -2,7 +2,7 @@
 
 usage: lake_data.py make FOLDER [--deliveries N] [--assignments] [--ndjson]
        lake_data.py feed FOLDER --data DIR [--sendlab PROGRAM] [--connections N]
-       lake_data.py attach FOLDER --data DIR [--landed] [--sendlab PROGRAM]
+       lake_data.py attach FOLDER --data DIR [--landed] [--hours-ago N] [--sendlab PROGRAM]
 
 `make` writes messages of 30 days and what followed them in 35: 42 experiments of three variants, 14 at a time, in five
 channels to two million contacts. 20,000,000 deliveries give 28.28 million events, 70,720,000 give 100 million. Equal
@@ -16,7 +16,7 @@ arguments and an equal DuckDB give equal bytes. In FOLDER stand, each in the ord
 the Parquet files to the tables of DIR as they are, one commit a table, while no server runs there: a lake in the order of
 arrival without ingest, and without the memory of which events it knows. PROGRAM makes the tables first where there are none.
 With --landed they are sorted and called as a landing sorts and calls them: a server that runs on DIR an hour later writes them anew
-as it writes every closed day.
+as it writes every closed day, and at once where --hours-ago says that they came in two hours ago.
 """
 
 import argparse
@@ -306,12 +306,13 @@ def attach(arguments):
                 link_or_copy(path, place)
             actions.append({"add": {
                 "path": str(name), "partitionValues": {"event_date": path.parent.name.removeprefix("event_date=")},
-                "size": place.stat().st_size, "modificationTime": now, "dataChange": True, "stats": json.dumps(statistics(connection, path)),
+                "size": place.stat().st_size, "modificationTime": now - int(arguments.hours_ago * 3_600_000), "dataChange": True,
+                "stats": json.dumps(statistics(connection, path)),
             }})
         draft = log / "draft"
         draft.write_text("".join(json.dumps(action, separators=(",", ":")) + "\n" for action in actions))
         draft.rename(log / f"{version:020}.json")
-        print(f"{source.name}: {len(actions) - 1} files in version {version}")
+        print(f"{source.name}: {len(actions) - 1} files in version {version}", flush=True)
 
 
 def link_or_copy(path, place):
@@ -349,6 +350,7 @@ def main():
             command.add_argument("--sendlab", help="the program to start a server with")
         if name == "attach":
             command.add_argument("--landed", action="store_true", help="as a landing would have written them")
+            command.add_argument("--hours-ago", type=float, default=0, help="when that was")
         if name == "feed":
             command.add_argument("--connections", type=int, default=8)
     arguments = parser.parse_args()
