@@ -112,6 +112,13 @@ export function readout(id: string, abort: AbortSignal): Promise<Readout> {
   return answer(client.GET("/v1/experiments/{id}/readout", { params: { path: { id } }, headers: authorized(), signal: abort }));
 }
 
+/** The page for those who decide, as an address that this tab can open. The key travels in a header, which a plain link has not. */
+export async function experimentPage(id: string): Promise<string> {
+  const params = { path: { id } };
+  const page = await answer(client.GET("/v1/experiments/{id}/page", { params, headers: authorized(), parseAs: "blob" }));
+  return URL.createObjectURL(page as Blob);
+}
+
 /** All recommendations of an experiment for everybody, newest first; the first is the current one. */
 export async function history(experiment: string, abort: AbortSignal): Promise<Recommendation[]> {
   const params = { path: { experiment } };

@@ -15,7 +15,8 @@ const PERCENT: Unit = { factor: 100, value: "%", difference: "%" };
 /** The unit of a metric's means and differences. */
 export function unitOf(metric: Metric | undefined, currency: string): Unit {
   if (metric?.measure === "occurred") return { factor: 100, value: "%", difference: " pp" };
-  if (metric?.measure === "amount") return { factor: 1, value: ` ${currency}`, difference: ` ${currency}` };
+  if (metric?.measure === "hours_to_first") return { factor: 1, value: " h", difference: " h" };
+  if (metric?.measure === "amount" || metric?.measure === "profit") return { factor: 1, value: ` ${currency}`, difference: ` ${currency}` };
   return { factor: 1, value: "", difference: "" };
 }
 

@@ -1,7 +1,7 @@
 // One experiment's readout: verdict, what the sender uses, doubts, figures, and what the numbers rest on.
 import type { VNode } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { baseCurrency, experiment, poll, readout, watchRecommendations } from "./api";
+import { baseCurrency, experiment, experimentPage, poll, readout, watchRecommendations } from "./api";
 import type { Experiment, Failure, Readout, Recommendation } from "./api";
 import { Forest, FunnelTable, NumbersTable } from "./figures";
 import { count, hours, moment, pValue, share } from "./format";
@@ -35,11 +35,29 @@ export function ReadoutPage({ id }: { id: string }): VNode {
       </nav>
       <div class="page-head">
         <Heading text={known?.written.question || id} />
+        <PageForDeciders id={id} fail={setProblem} />
         <Freshness at={at} failing={problem !== null} />
       </div>
       <Problem why={problem} stale={known !== null} />
       {known ? <Page {...known} decisions={decisions} /> : !problem && <Waiting what="Computing the readout…" />}
     </>
+  );
+}
+
+/** Opens the page for those who decide, in a tab of its own. */
+function PageForDeciders({ id, fail }: { id: string; fail: (why: Failure) => void }): VNode {
+  const open = (): void => {
+    // Opened at once, because browsers let only a click open a tab.
+    const tab = window.open("", "_blank");
+    experimentPage(id).then(
+      (address) => tab?.location.replace(address),
+      (why: Failure) => (tab?.close(), fail(why)),
+    );
+  };
+  return (
+    <button class="quiet" type="button" onClick={open}>
+      Page for those who decide
+    </button>
   );
 }
 

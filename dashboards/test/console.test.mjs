@@ -178,7 +178,8 @@ test("an experiment's page shows what its readout says", async () => {
   assert.deepEqual(doubts, readout.doubts.map(({ code }) => code), "the doubts");
   if (doubts.length === 0) await page.getByRole("heading", { name: "No doubts" }).waitFor();
 
-  const history = await api(`/v1/recommendations/${encodeURIComponent(id)}/history`);
+  const all = await api(`/v1/recommendations/${encodeURIComponent(id)}/history`);
+  const history = all.filter(({ scope }) => Object.values(scope).every((part) => part === null));
   assert.ok(history.length > 0, "the experiment has a recommendation");
   await page.locator(`[data-current=${JSON.stringify(history[0].id)}]`).waitFor();
   assert.equal(await page.locator("[data-current]").innerText(), history[0].variant);
@@ -192,6 +193,12 @@ test("an experiment's page shows what its readout says", async () => {
     await page.getByLabel("also between the other variants").check();
     await checkForest(page, readout.estimates, "absolute", factorOf);
   }
+
+  const opened = page.waitForEvent("popup");
+  await page.getByRole("button", { name: "Page for those who decide" }).click();
+  const forDeciders = await opened;
+  await forDeciders.getByRole("heading", { name: "What to do" }).waitFor();
+  await forDeciders.close();
 
   await checkFunnel(page, readout.arms);
   assert.equal(await page.locator("table.numbers tbody tr").count(), readout.estimates.length);

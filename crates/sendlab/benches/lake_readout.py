@@ -19,8 +19,8 @@ starts, has written the closed days anew in the order of its layout.
   new      after 1, 10, 100 and 1,000 new events of as many recipients, landing included; they stay in DIR
 
 Cold runs and DuckDB take turns, two threads each, every time from a fresh server and a fresh connection; the medians of the runs count. The
-files were read just before, so that neither waits for the disk. DuckDB is asked two questions. `cells` is ours: sums, squares and
-products of twelve metrics, and the funnel, by variant, market, the quarter of an hour in which recipients begin, and the age at which
+files were read just before, so that neither waits for the disk. DuckDB is asked two questions. `cells` is ours: sums and
+squares of twelve metrics, and the funnel, by variant, market, the quarter of an hour in which recipients begin, and the age at which
 something happened, as crates/experiment/src/cells.rs keeps them. `plain` is the easier one of somebody who wants this readout only: sums and
 squares by variant and market. What is promised of cold is promised beside `cells`. The readout's recipients, funnels, means and standard
 errors must be those of DuckDB, in whole, by market and by age, and again after the new events; nothing fails on time.
@@ -68,7 +68,7 @@ METRICS = [
 ]
 PRIMARY = "revenue"
 MINOR_PER_MAJOR = 100
-PAIRS = [(one, other) for one in range(len(METRICS)) for other in range(one, len(METRICS))]
+PAIRS = [(at, at) for at in range(len(METRICS))]
 # What is counted of each unit.
 TALLY = ["opens", "human_opens", "clicks", "human_clicks", "orders", "unconverted", "unsubscribes", "complaints", "amount"]
 FUNNEL = {"opened": "human_opens", "clicked": "human_clicks", "ordered": "orders"}

@@ -135,7 +135,21 @@ async fn the_numbers_decide() {
     for wrong in ["age_hours=3", "age_hours=48", "age=4"] {
         server.get(&format!("/v1/experiments/spring/readout?{wrong}")).await.expect(StatusCode::UNPROCESSABLE_ENTITY);
     }
+    let asked = server.get("/v1/experiments/spring/decision").await.expect(StatusCode::OK).json();
+    assert_eq!((&asked["action"], &asked["variant"], &asked["shown"]), (&json!("ship"), &json!("warm"), &json!(true)), "{asked}");
+    assert_eq!((&asked["information"]["mature"], &asked["information"]["is_last"]), (&json!(400), &json!(true)));
+    assert_eq!(asked["versions"], look["versions"]);
+    let page = server.get("/v1/experiments/spring/page").await.expect(StatusCode::OK);
+    assert_eq!(page.header(header::CONTENT_TYPE), "text/html; charset=utf-8");
+    let page = page.text();
+    for heading in ["What happened", "How sure", "What it is worth", "What to do", "What to doubt"] {
+        assert!(page.contains(&format!(">{heading}</h2>")), "{heading}: {page}");
+    }
+    assert!(page.contains(asked["sentence"].as_str().unwrap().split('`').next().unwrap()) && !page.contains("<script"), "{page}");
+    server.get("/v1/experiments/none/page").await.expect(StatusCode::NOT_FOUND);
     let decided = server.manage(Method::POST, "/v1/experiments/spring/decide", &Value::Null).await.expect(StatusCode::OK).json();
+    assert_eq!(decided["decision"]["reasons"], asked["reasons"]);
+    assert_eq!(decided["recommendations"][0]["expected_gain"], decided["decision"]["best"]["gain"]);
     assert_eq!((&decided["changed"], &decided["recommendation"]["variant"]), (&json!(true), &json!("warm")));
     assert_eq!(decided["recommendation"]["readout_id"], decided["readout"]["id"]);
     let again = server.manage(Method::POST, "/v1/experiments/spring/decide", &Value::Null).await.expect(StatusCode::OK).json();
