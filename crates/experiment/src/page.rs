@@ -21,7 +21,7 @@ use vocabulary::{Currency, Experiment, Metric, VariantName};
 use crate::decision::{Action, Decision, Forecast};
 use crate::readout::{Estimate, Readout, Role};
 use html::{Html, prose};
-use say::Unit;
+use say::{Unit, capital};
 
 const STYLE: &str = include_str!("page/style.css");
 
@@ -145,7 +145,9 @@ fn head(story: &Story<'_>) -> String {
         let _ = writeln!(head, "<p class=\"question\">{}</p>", escaped(experiment.question.trim()));
     }
     let _ = writeln!(head, "<p class=\"soft\">As of {}</p>\n</header>", moment(readout));
-    let sentence = prose(&decision.sentence);
+    // The action stands above the sentence already.
+    let sentence = decision.sentence.strip_prefix(&format!("{action}: ")).map_or_else(|| decision.sentence.clone(), capital);
+    let sentence = prose(&sentence);
     let _ = writeln!(head, "<div class=\"banner {class}\"><p class=\"action\">{action}</p><p>{sentence}</p></div>");
     head
 }

@@ -30,7 +30,7 @@ fn ship(html: &mut Html, story: &Story<'_>) {
         html.lead(&format!("Send each market what is best there, and `{variant}` wherever no market is named."));
         html.table(&Table {
             caption: "What to send in each market",
-            headings: &["Market", "Send", "Forecast lift", "Best there in", &cost_heading(story), "People counted"],
+            headings: &["Market", "Send", "Forecast lift", "How sure", &cost_heading(story), "People counted"],
             rows: markets.iter().map(|market| market_row(story, market)).collect(),
         });
         return;

@@ -25,7 +25,8 @@ pub(super) fn write(html: &mut Html, story: &Story<'_>) {
         how_many => {
             let things =
                 if how_many == 1 { "One thing".to_owned() } else { format!("{} things", capital(&in_words(how_many as u64))) };
-            html.lead(&format!("{things} a careful reader should know, the most serious first."));
+            let order = if how_many == 1 { "" } else { ", the most serious first" };
+            html.lead(&format!("{things} a careful reader should know{order}."));
             html.list(&doubts.into_iter().map(plain).chain(erased(story)).collect::<Vec<_>>());
         }
     }

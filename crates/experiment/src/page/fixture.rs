@@ -212,11 +212,11 @@ pub(super) fn stop_for_harm() -> Case {
     case
 }
 
-/// 9,000 people are missing in `bold`.
+/// A thousand people too many are in `plain`.
 pub(super) fn cannot_judge() -> Case {
     let mut case = ship();
     let mut observations = observations(10_000);
-    observations.arms[1].assigned = 9_000;
+    observations.arms[0].assigned = 11_000;
     case.readout = readout(&case.experiment, &observations, "ro-5");
     let decision = &mut case.decision;
     decision.action = Action::CannotJudge;

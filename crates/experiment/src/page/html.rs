@@ -66,8 +66,8 @@ impl Html {
             self.0.push_str("<tr>");
             for (column, (cell, class)) in row.iter().zip(&classes).enumerate() {
                 let _ = match column {
-                    0 => write!(self.0, "<th scope=\"row\"{class}>{}</th>", escaped(cell)),
-                    _ => write!(self.0, "<td{class}>{}</td>", escaped(cell)),
+                    0 => write!(self.0, "<th scope=\"row\"{class}>{}</th>", text(cell)),
+                    _ => write!(self.0, "<td{class}>{}</td>", text(cell)),
                 };
             }
             self.0.push_str("</tr>\n");
@@ -98,9 +98,14 @@ fn class_of(table: &Table<'_>, column: usize) -> &'static str {
     if is_word { " class=\"word\"" } else { "" }
 }
 
+/// Text as HTML. No line begins with a percent sign.
+fn text(text: &str) -> String {
+    escaped(text).replace(" %", "\u{a0}%")
+}
+
 /// Text as HTML, names between backticks set apart.
 pub(super) fn prose(text: &str) -> String {
-    let text = escaped(text);
+    let text = self::text(text);
     let pieces: Vec<&str> = text.split('`').collect();
     let is_paired = |index: usize| index + 1 < pieces.len();
     let mut html = String::new();
@@ -125,6 +130,7 @@ mod tests {
         check("lonely ` one", "lonely ` one");
         check("`a` and ` one", "<code>a</code> and ` one");
         check("<i> & `<b>`", "&lt;i&gt; &amp; <code>&lt;b&gt;</code>");
+        check("at 95 %", "at 95\u{a0}%");
         check("", "");
     }
 }

@@ -30,7 +30,7 @@ fn text(page: &str) -> String {
         let skipped = [("style", "</style>"), ("svg", "</svg>")].into_iter().find(|(tag, _)| after.starts_with(tag));
         rest = after.split_once(skipped.map_or(">", |(_, end)| end)).unwrap().1;
     }
-    let signs = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&amp;", "&")];
+    let signs = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&amp;", "&"), ("\u{a0}", " ")];
     signs.iter().fold(text + rest, |text, (written, sign)| text.replace(written, sign))
 }
 
@@ -146,7 +146,7 @@ fn markets_that_differ_are_a_table() {
         ],
         &["Send bold to everybody, in all"],
     );
-    let page = case.page();
+    let page = case.page().replace('\u{a0}', " ");
     for row in [
         "<th scope=\"row\" class=\"word\">DE</th><td class=\"word\">bold</td><td>+9 %</td><td>97 of 100 cases</td><td>1</td><td>9,000</td>",
         "<th scope=\"row\" class=\"word\">FR</th><td class=\"word\">plain</td><td>–</td><td>7 of 10 cases</td><td>4</td><td>7,000</td>",
@@ -172,7 +172,8 @@ fn going_on_says_who_is_missing() {
     check(
         &case,
         &[
-            "Keep testing: nothing is shown yet.",
+            "Keep testingNothing is shown yet.",
+            "One thing a careful reader should know.",
             "12,000 people are counted so far",
             "As of now bold is the best variant to send in 19 of 20 cases",
             "bold is not shown to be better or worse than plain on revenue so far: what was seen may be luck.",
@@ -187,6 +188,8 @@ fn going_on_says_who_is_missing() {
         ],
         &["The test is complete", "Send bold", "Do not send"],
     );
+    case.decision.best.as_mut().unwrap().expected_loss = 1e-9;
+    check(&case, &["that is next to nothing."], &["that is about"]);
     case.decision.information.planned = Some(14_000);
     check(&case, &["2,000 of 14,000 people are still missing. Of these, 2,000 wait"], &["still to be assigned"]);
     case.decision.information.method = BoundaryMethod::AlwaysValid;
@@ -231,8 +234,8 @@ fn what_cannot_be_judged_is_not_compared() {
             "Not at all: before any number is believed",
             "That cannot be told as long as the numbers cannot be judged.",
             "Find out first why the groups do not have the sizes they were meant to have",
-            "plain has 10,000 people; 9,500 were meant (50 %).",
-            "bold has 9,000 people; 9,500 were meant (50 %).",
+            "plain has 11,000 people; 10,500 were meant (50 %).",
+            "bold has 10,000 people; 10,500 were meant (50 %).",
         ],
         &["(raw)", "is the best variant", "brings about", "kept. It is", "Forecast:"],
     );
@@ -241,7 +244,7 @@ fn what_cannot_be_judged_is_not_compared() {
     check(
         &case,
         &["bold: of 10,000 people counted, 9,900 were sent a message and 9,700 messages were accepted."],
-        &["9,500 were meant"],
+        &["10,500 were meant"],
     );
     case.decision.reasons = vec![reason(ReasonCode::NoData, "Nothing.")];
     check(&case, &["Find out first whether revenue is recorded at all: 20,000 people are counted, and nothing was seen."], &[]);
@@ -429,7 +432,8 @@ fn anybody_can_compute_it_again() {
     check(&case, &says, &[]);
     let row = "<th scope=\"row\" class=\"word\">bold</th><td>50 %</td><td>10,000</td><td>10,000</td><td>9,900</td><td>9,700</td>\
                <td>3,100</td><td>600</td><td>450</td>";
-    assert!(case.page().contains(row), "{}", case.page());
+    let page = case.page().replace('\u{a0}', " ");
+    assert!(page.contains(row), "{page}");
 }
 
 /// The checker itself can fail.

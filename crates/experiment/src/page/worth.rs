@@ -10,6 +10,9 @@ use crate::decision::{Action, Forecast};
 /// Gains are told per so many recipients: few events of one would be fractions of an event.
 pub(super) const MANY: f64 = 1_000.0;
 
+/// Less than this per so many recipients is not worth a number.
+const LOSS_MIN: f64 = 0.001;
+
 pub(super) fn write(html: &mut Html, story: &Story<'_>) {
     match (story.decision.action, story.subject()) {
         (Action::CannotJudge, _) => {
@@ -83,10 +86,13 @@ fn loss(html: &mut Html, story: &Story<'_>, forecast: &Forecast) {
     }
     let name = &forecast.variant;
     if forecast.expected_loss > 0.0 {
-        let lost = story.unit.loss(MANY * forecast.expected_loss);
+        let many = MANY * forecast.expected_loss;
+        let lost = match many < LOSS_MIN {
+            true => "next to nothing".to_owned(),
+            false => format!("about {} per 1,000 recipients", story.unit.loss(many)),
+        };
         html.paragraph(&format!(
-            "If `{name}` is the wrong choice, something is lost. Averaged over all cases, the good ones included, that is about {lost} \
-             per 1,000 recipients."
+            "If `{name}` is the wrong choice, something is lost. Averaged over all cases, the good ones included, that is {lost}."
         ));
     } else {
         html.paragraph(&format!("Choosing `{name}` is not expected to lose anything against another variant."));
