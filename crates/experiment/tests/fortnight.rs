@@ -31,7 +31,7 @@ const BIAS_MAX: f64 = 0.10;
 const DOUBTED_MAX: f64 = 0.02;
 
 fn course(list: u64) -> Course {
-    Course { list, test_share: TEST_SHARE, fault: Fault::None, is_same: false, waits_until_settled: true }
+    Course { list, test_share: TEST_SHARE, fault: Fault::None, is_same: false, waits_until_settled: true, first_look_day: 8 }
 }
 
 /// The sums of many runs.
@@ -40,6 +40,7 @@ struct Figures {
     doubts: BTreeSet<String>,
     pairs: u64,
     right: u64,
+    stopped: u64,
     oracle: f64,
     realised: f64,
     control: f64,
@@ -61,6 +62,7 @@ fn figures(seasons: &[Season]) -> Figures {
         sum.doubts.extend(season.doubts.iter().cloned());
         sum.pairs += season.pairs;
         sum.right += season.right;
+        sum.stopped += season.stopped;
         sum.oracle += season.oracle;
         sum.realised += season.realised;
         sum.control += season.control;
@@ -96,6 +98,7 @@ impl Figures {
             share(self.right as f64, self.pairs as f64),
             self.pairs
         );
+        println!("  best of a market was stopped    {:>6.1} %", share(self.stopped as f64, self.pairs as f64));
         println!("  realised of the oracle's profit {:>6.2} %", share(self.realised, self.oracle));
         println!("  control of the oracle's profit  {:>6.2} %", share(self.control, self.oracle));
         println!(
@@ -168,4 +171,16 @@ fn the_whole_world_keeps_its_promises() {
     assert!(settled.doubted as f64 <= DOUBTED_MAX * settled.runs as f64, "{settled:?}");
     assert!(same.shown as f64 <= FALSE_MAX * same.runs as f64, "{same:?}");
     assert!(same.doubted as f64 <= DOUBTED_MAX * same.runs as f64, "{same:?}");
+}
+
+/// How often the right winner is found depends on how many recipients there are to find it with.
+#[test]
+#[ignore = "takes minutes; see the head of this file"]
+fn winners_are_right_more_often_the_longer_the_list() {
+    for (list, runs) in [(LIST, 60), (4 * LIST, 60), (16 * LIST, 30)] {
+        for first_look_day in [8, 14] {
+            let figures = figures(&seasons(Course { first_look_day, ..course(list) }, 1, runs));
+            figures.print(&format!("{list} on the list, looks from day {first_look_day} on"));
+        }
+    }
 }

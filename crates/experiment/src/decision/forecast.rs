@@ -138,25 +138,21 @@ fn spread_ratio(scopes: &[Scope<'_>], arm: usize) -> f64 {
     if count > 0.0 { (sum / count).clamp(1.0 / SPREAD_RATIO_MAX, SPREAD_RATIO_MAX) } else { 1.0 }
 }
 
-/// Whether two variants agree in something.
-type Same<'a> = &'a dyn Fn(&Variant, &Variant) -> bool;
-
 /// How alike the effects of two variants are: by the share of what differs between variants in which they agree, and of their own as
 /// much again as of one factor. Where only one thing differs, variants have nothing in common.
 fn alike(experiment: &Experiment, arms: &[&VariantName]) -> Matrix {
     let variants: Vec<&Variant> = arms.iter().filter_map(|name| experiment.variant(name)).collect();
-    let copy = |one: &Variant, other: &Variant| one.copy_name() == other.copy_name();
-    let hour = |one: &Variant, other: &Variant| one.send_hour == other.send_hour;
-    let channel = |one: &Variant, other: &Variant| one.channel == other.channel;
-    let factors: [Same; 3] = [&copy, &hour, &channel];
-    let differs = |same: &&Same| variants.windows(2).any(|pair| !same(pair[0], pair[1]));
-    let differing: Vec<_> = factors.iter().filter(differs).collect();
+    let agree = |one: &Variant, other: &Variant| {
+        [one.copy_name() == other.copy_name(), one.send_hour == other.send_hour, one.channel == other.channel]
+    };
+    let differs = |factor: &usize| variants.windows(2).any(|pair| !agree(pair[0], pair[1])[*factor]);
+    let differing: Vec<usize> = (0..3).filter(differs).collect();
     let mut alike = Matrix::identity(variants.len());
     if differing.len() > 1 {
         for (v, one) in variants.iter().enumerate() {
             for (u, other) in variants.iter().enumerate().filter(|(u, _)| *u != v) {
-                let agree = differing.iter().filter(|same| same(one, other)).count();
-                alike[(v, u)] = agree as f64 / (differing.len() + 1) as f64;
+                let agreed = differing.iter().filter(|factor| agree(one, other)[**factor]).count();
+                alike[(v, u)] = agreed as f64 / (differing.len() + 1) as f64;
             }
         }
     }

@@ -14,7 +14,8 @@ use crate::world::{Fault, MARKETS, Truth, VARIANTS, experiment, name, test};
 const THREADS: u64 = 2;
 /// A winner matters where the second-best brings so much less.
 const GAP_MIN: f64 = 0.05;
-const LOOK_DAYS: std::ops::RangeInclusive<i64> = 8..=14;
+/// The day on which the last recipient counts.
+const LAST_DAY: i64 = 14;
 
 /// What all runs of a kind have in common.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,8 @@ pub(crate) struct Course {
     pub(crate) fault: Fault,
     pub(crate) is_same: bool,
     pub(crate) waits_until_settled: bool,
+    /// Looks are taken every day from this on; recipients of the first day count on the eighth.
+    pub(crate) first_look_day: i64,
 }
 
 /// What came of one run. Profits are in major units per recipient of the rest of the list.
@@ -32,6 +35,8 @@ pub(crate) struct Season {
     /// Markets in which the best variant is ahead by more than [`GAP_MIN`], and those of them that are sent it.
     pub(crate) pairs: u64,
     pub(crate) right: u64,
+    /// Those whose best variant was stopped for harm overall, so that no market is sent it.
+    pub(crate) stopped: u64,
     pub(crate) oracle: f64,
     pub(crate) realised: f64,
     pub(crate) control: f64,
@@ -72,7 +77,7 @@ pub(crate) fn season(course: Course, seed: u64) -> Season {
     };
     let mut season = Season::default();
     let mut fractions = Vec::new();
-    for day in LOOK_DAYS {
+    for day in course.first_look_day..=LAST_DAY {
         let decision = look(&experiment, &cells, day, planned, &fractions, course);
         season.shown |= decision.information.tests.iter().any(|test| test.shown == Shown::Better);
         season.harmed |= !decision.stopped.is_empty();
@@ -116,6 +121,8 @@ fn roll_out(truth: &Truth, decision: &Decision, season: &mut Season) {
         if ranked[0] - ranked[1] > GAP_MIN * ranked[0] {
             season.pairs += 1;
             season.right += u64::from(of_sent == ranked[0]);
+            let is_best = |v: usize| truth.profit(m, v) == ranked[0];
+            season.stopped += u64::from(decision.stopped.iter().any(|stopped| is_best(place(stopped.as_str()))));
         }
         season.oracle += share * ranked[0];
         season.realised += share * of_sent;
