@@ -197,7 +197,7 @@ test("an experiment's page shows what its readout says", async () => {
   const opened = page.waitForEvent("popup");
   await page.getByRole("button", { name: "Page for those who decide" }).click();
   const forDeciders = await opened;
-  await forDeciders.getByRole("heading", { name: "What to do" }).waitFor();
+  await forDeciders.getByRole("heading", { name: "What to do", exact: true }).waitFor();
   await forDeciders.close();
 
   await checkFunnel(page, readout.arms);

@@ -169,8 +169,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
     let system = || OpenApiRouter::new().routes(routes!(healthz));
     let read = || {
         let groups = [
-            experiments::reading(),
-            decisions::reading(),
+            experiments::reading().merge(decisions::reading()),
             looks::reading(),
             recommendations::reading(),
             campaigns::reading(),

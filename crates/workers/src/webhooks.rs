@@ -7,6 +7,7 @@ use futures::future::join_all;
 use gateways::{WebhookCall, WebhookSecret, Webhooks};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use vocabulary::Recommendation;
 
@@ -30,10 +31,21 @@ enum Wake {
 
 /// What an address hears.
 #[derive(Serialize)]
-struct News<'a> {
+struct News {
     r#type: &'static str,
     timestamp: Timestamp,
-    data: &'a Recommendation,
+    data: Value,
+}
+
+/// A recommendation with the fields that the API tells it with.
+fn told(made: &Recommendation) -> Result<Value, serde_json::Error> {
+    let mut data = serde_json::to_value(made)?;
+    if let Some(fields) = data.as_object_mut() {
+        fields.remove("expected");
+        fields.insert("expected_gain".to_owned(), json!(made.expected.map(|expected| expected.gain)));
+        fields.insert("expected_loss".to_owned(), json!(made.expected.map(|expected| expected.loss)));
+    }
+    Ok(data)
 }
 
 pub(crate) async fn run(parts: Parts, webhooks: Webhooks, stop: CancellationToken) {
@@ -97,8 +109,9 @@ async fn call(
     news: &NumberedRecommendation,
 ) -> Result<(), String> {
     let made = &news.recommendation;
-    let body = News { r#type: "recommendation.changed", timestamp: made.created_at, data: made };
-    let body = serde_json::to_string(&body).map_err(|error| format!("the news cannot be written: {error}"))?;
+    let body = told(made)
+        .and_then(|data| serde_json::to_string(&News { r#type: "recommendation.changed", timestamp: made.created_at, data }));
+    let body = body.map_err(|error| format!("the news cannot be written: {error}"))?;
     let (id, at) = (made.id.as_str(), parts.clock.now());
     webhooks.call(&WebhookCall { url: &due.url, secret, id, at, body: &body }).await
 }
