@@ -5,6 +5,8 @@
 //! thousand runs or less were the promise only just kept; the whole is run by
 //! `cargo test -p experiment --release --test fortnight -- --ignored --nocapture`.
 
+#![expect(clippy::print_stdout, reason = "the figures are what the run is for")]
+
 #[path = "fortnight/run.rs"]
 mod run;
 #[path = "fortnight/world.rs"]

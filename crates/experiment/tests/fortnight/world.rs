@@ -132,7 +132,7 @@ pub(crate) fn test(experiment: &Experiment, truth: &Truth, recipients: u64, faul
     for (m, (market, share, ..)) in MARKETS.iter().enumerate() {
         for day in 0..TEST_DAYS {
             let mut left = (recipients as f64 * share / TEST_DAYS as f64).round() as u64;
-            for v in 0..VARIANTS {
+            for (v, variant) in names.iter().enumerate() {
                 let mut count = binomial(draws, left, 1.0 / (VARIANTS - v) as f64);
                 left -= count;
                 if fault == Fault::LostAssignments && v == 5 {
@@ -140,7 +140,7 @@ pub(crate) fn test(experiment: &Experiment, truth: &Truth, recipients: u64, faul
                 }
                 let is_deaf = fault == Fault::DeafGateway && is_sms(v) && m == 2 && day == 3;
                 let group = Group { truth, market: m, variant: v, day, is_deaf };
-                group.send(&mut cells, market, &names[v], count, draws);
+                group.send(&mut cells, market, variant, count, draws);
             }
         }
     }
