@@ -25,7 +25,11 @@ const TEST_SHARE: f64 = 0.3;
 /// What chance may break a small run's limit.
 const CHANCE: f64 = 1e-3;
 
-const RIGHT_MIN: f64 = 0.95;
+/// Of the markets in which the best variant is ahead by more than five percent, those that are sent it. With [`LIST`] a market has
+/// some hundred purchases of each variant, and five percent are about one standard error between two halves of the variants: there
+/// is not more to be known. With four times as many it is what is promised.
+const RIGHT_MIN: f64 = 0.85;
+const RIGHT_OF_MANY_MIN: f64 = 0.95;
 const FALSE_MAX: f64 = 0.05;
 const REALISED_MIN: f64 = 0.97;
 const BIAS_MAX: f64 = 0.10;
@@ -33,7 +37,7 @@ const BIAS_MAX: f64 = 0.10;
 const DOUBTED_MAX: f64 = 0.02;
 
 fn course(list: u64) -> Course {
-    Course { list, test_share: TEST_SHARE, fault: Fault::None, is_same: false, waits_until_settled: true, first_look_day: 8 }
+    Course { list, test_share: TEST_SHARE, fault: Fault::None, is_same: false, waits_until_settled: true }
 }
 
 /// The sums of many runs.
@@ -179,10 +183,9 @@ fn the_whole_world_keeps_its_promises() {
 #[test]
 #[ignore = "takes minutes; see the head of this file"]
 fn winners_are_right_more_often_the_longer_the_list() {
-    for (list, runs) in [(LIST, 60), (4 * LIST, 60), (16 * LIST, 30)] {
-        for first_look_day in [8, 14] {
-            let figures = figures(&seasons(Course { first_look_day, ..course(list) }, 1, runs));
-            figures.print(&format!("{list} on the list, looks from day {first_look_day} on"));
-        }
-    }
+    let few = figures(&seasons(course(LIST), 1, 60));
+    few.print(&format!("{LIST} on the list"));
+    let many = figures(&seasons(course(4 * LIST), 1, 60));
+    many.print(&format!("{} on the list", 4 * LIST));
+    assert!(many.right > few.right && many.right as f64 >= RIGHT_OF_MANY_MIN * many.pairs as f64, "{many:?}");
 }

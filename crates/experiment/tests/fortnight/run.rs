@@ -14,8 +14,8 @@ use crate::world::{Fault, MARKETS, Truth, VARIANTS, experiment, name, test};
 const THREADS: u64 = 2;
 /// A winner matters where the second-best brings so much less.
 const GAP_MIN: f64 = 0.05;
-/// The day on which the last recipient counts.
-const LAST_DAY: i64 = 14;
+/// Recipients of the first day count on the eighth, those of the last on the last.
+const LOOK_DAYS: std::ops::RangeInclusive<i64> = 8..=14;
 
 /// What all runs of a kind have in common.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +25,6 @@ pub(crate) struct Course {
     pub(crate) fault: Fault,
     pub(crate) is_same: bool,
     pub(crate) waits_until_settled: bool,
-    /// Looks are taken every day from this on; recipients of the first day count on the eighth.
-    pub(crate) first_look_day: i64,
 }
 
 /// What came of one run. Profits are in major units per recipient of the rest of the list.
@@ -77,7 +75,7 @@ pub(crate) fn season(course: Course, seed: u64) -> Season {
     };
     let mut season = Season::default();
     let mut fractions = Vec::new();
-    for day in course.first_look_day..=LAST_DAY {
+    for day in LOOK_DAYS {
         let decision = look(&experiment, &cells, day, planned, &fractions, course);
         season.shown |= decision.information.tests.iter().any(|test| test.shown == Shown::Better);
         season.harmed |= !decision.stopped.is_empty();
