@@ -42,7 +42,8 @@ pub fn judge(
         markets,
         planned_units: before.is_list.then(planned),
         earlier_fractions: &before.fractions,
-        settings: Settings::default(),
+        // A variant that beats control early need not be the best of every market.
+        settings: Settings { waits_until_settled: true, ..Settings::default() },
     };
     Judged { readout: readout(experiment, overall, readout_id), decision: decide(experiment, &look) }
 }
