@@ -200,13 +200,13 @@ mod tests {
 
     const HOUR: i64 = 3_600_000_000;
 
-    /// Rows of unit, hours after it begins (`None` for no event), what, amount.
-    fn update(tallies: &mut Tallies, rows: &[(usize, Option<i64>, i64, i64)], units: usize) {
+    /// Unit, hours after it begins (`None` for no event), what, amount.
+    type Row = (usize, Option<i64>, i64, i64);
+
+    fn update(tallies: &mut Tallies, rows: &[Row], units: usize) {
         let times = rows.iter().map(|row| row.1.map(|hours| hours * HOUR)).collect::<TimestampMicrosecondArray>();
         let begins = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|_| 0));
-        let numbers = |of: fn(&(usize, Option<i64>, i64, i64)) -> i64| -> ArrayRef {
-            Arc::new(rows.iter().map(of).collect::<Int64Array>())
-        };
+        let numbers = |of: fn(&Row) -> i64| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Int64Array>()) };
         let values: Vec<ArrayRef> = vec![Arc::new(times), Arc::new(begins), numbers(|row| row.2), numbers(|row| row.3)];
         let groups: Vec<usize> = rows.iter().map(|row| row.0).collect();
         tallies.update_batch(&values, &groups, None, units).unwrap();
