@@ -165,18 +165,28 @@ fn the_whole_world_keeps_its_promises() {
     settled.print("waits until it is settled which variant is best");
     let early = figures(&seasons(Course { waits_until_settled: false, ..course(LIST) }, 1, 200));
     early.print("ships as soon as a variant is shown to beat control");
-    let same = figures(&seasons(Course { is_same: true, ..course(LIST) }, 1, 1_000));
-    same.print("A/A");
-    every_run_doubts(Course { fault: Fault::LostAssignments, ..course(LIST) }, "srm", 100);
-    every_run_doubts(Course { fault: Fault::DeafGateway, ..course(LIST) }, "funnel_mismatch", 100);
-    println!("\nfaults: every one of 100 runs of each raised its doubt");
     assert!(settled.right as f64 >= RIGHT_MIN * settled.pairs as f64, "{settled:?}");
     assert!(settled.realised >= REALISED_MIN * settled.oracle, "{settled:?}");
     assert!((settled.forecast / settled.lifted - 1.0).abs() <= BIAS_MAX, "{settled:?}");
     assert!((settled.overall_forecast / settled.overall_lifted - 1.0).abs() <= BIAS_MAX, "{settled:?}");
     assert!(settled.doubted as f64 <= DOUBTED_MAX * settled.runs as f64, "{settled:?}");
+}
+
+#[test]
+#[ignore = "takes minutes; see the head of this file"]
+fn a_thousand_tests_of_nothing_show_nothing() {
+    let same = figures(&seasons(Course { is_same: true, ..course(LIST) }, 1, 1_000));
+    same.print("A/A");
     assert!(same.shown as f64 <= FALSE_MAX * same.runs as f64, "{same:?}");
     assert!(same.doubted as f64 <= DOUBTED_MAX * same.runs as f64, "{same:?}");
+}
+
+#[test]
+#[ignore = "takes minutes; see the head of this file"]
+fn every_fault_is_doubted() {
+    every_run_doubts(Course { fault: Fault::LostAssignments, ..course(LIST) }, "srm", 100);
+    every_run_doubts(Course { fault: Fault::DeafGateway, ..course(LIST) }, "funnel_mismatch", 100);
+    println!("\nfaults: every one of 100 runs of each raised its doubt");
 }
 
 /// How often the right winner is found depends on how many recipients there are to find it with.
