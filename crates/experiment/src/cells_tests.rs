@@ -299,6 +299,24 @@ fn value(metric: &str, tally: &Tally) -> f64 {
     }
 }
 
+impl Owned {
+    /// What they did up to an age of so many hours.
+    fn total(&self, hours: u32) -> Tally {
+        let counted = self.tallies.iter().filter(|(age, _)| age_hours(*age) <= i64::from(hours));
+        counted.fold(Tally::default(), |mut total, (_, tally)| {
+            total.add(tally);
+            total
+        })
+    }
+
+    /// When they first opened, by steps of age, up to an age of so many hours; the window where they did not.
+    fn hours_to_open(&self, hours: u32) -> f64 {
+        let opens =
+            |(age, tally): &&(u16, Tally)| age_hours(*age) <= i64::from(hours) && tally.counts[What::HumanOpened as usize] > 0;
+        self.tallies.iter().find(opens).map_or(f64::from(WINDOW_HOURS), |(age, _)| age_hours(*age) as f64)
+    }
+}
+
 #[test]
 fn what_is_observed_equals_a_simple_count() {
     let experiment = experiment();
@@ -326,24 +344,10 @@ fn what_is_observed_equals_a_simple_count() {
                 let own = || within.iter().filter(|unit| unit.variant == Some(arm.variant.as_str()));
                 let mature = || own().filter(|unit| counts_from(unit.begins, hours) <= as_of);
                 assert_eq!((arm.assigned, arm.mature), (own().count() as u64, mature().count() as u64), "seed {seed} {cut:?}");
-                let first_open = |unit: &&&Owned| {
-                    let opens = |(age, tally): &&(u16, Tally)| {
-                        age_hours(*age) <= i64::from(hours) && tally.counts[What::HumanOpened as usize] > 0
-                    };
-                    unit.tallies.iter().find(opens).map_or(f64::from(WINDOW_HOURS), |(age, _)| age_hours(*age) as f64)
-                };
-                let totals: Vec<Tally> = mature()
-                    .map(|unit| {
-                        let counted = unit.tallies.iter().filter(|(age, _)| age_hours(*age) <= i64::from(hours));
-                        counted.fold(Tally::default(), |mut total, (_, tally)| {
-                            total.add(tally);
-                            total
-                        })
-                    })
-                    .collect();
+                let totals: Vec<Tally> = mature().map(|unit| unit.total(hours)).collect();
                 for (name, moments) in &arm.metrics {
                     let values: Vec<f64> = match name.as_str() {
-                        "hours" => mature().map(|unit| first_open(&unit)).collect(),
+                        "hours" => mature().map(|unit| unit.hours_to_open(hours)).collect(),
                         _ => totals.iter().map(|total| value(name, total)).collect(),
                     };
                     let expect = Moments::from_values(&values);
