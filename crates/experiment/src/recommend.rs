@@ -4,7 +4,7 @@ use vocabulary::{Expected, Recommendation, RecommendationId, RecommendationScope
 
 use crate::decision::{Action, Forecast, MarketDecision};
 use crate::judge::Judged;
-use crate::words::percent;
+use crate::words::signed_percent;
 
 /// What the senders should use after a look: for everybody, and for each market where that is another variant. Empty where nothing is
 /// decided or nothing would change: a variant that is current in its scope already, for all it speaks for and as long as it may be, stays.
@@ -61,10 +61,6 @@ fn market_sentence(market: &MarketDecision, control: &VariantName) -> String {
     let lift = best.as_ref().filter(|best| &best.variant == variant).and_then(|best| best.lift);
     let by = lift.map(|lift| format!(", {} against `{control}`", signed_percent(lift))).unwrap_or_default();
     format!("In {name} `{variant}` is expected to do best{by}.")
-}
-
-fn signed_percent(share: f64) -> String {
-    format!("{}{}", if share > 0.0 { "+" } else { "" }, percent(share))
 }
 
 #[cfg(test)]

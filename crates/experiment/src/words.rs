@@ -37,6 +37,11 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{short} %")
 }
 
+/// A change as percent with its sign.
+pub(crate) fn signed_percent(share: f64) -> String {
+    format!("{}{}", if share > 0.0 { "+" } else { "" }, percent(share))
+}
+
 /// A number with three significant digits.
 pub(crate) fn number(value: f64) -> String {
     if value == 0.0 {

@@ -6,7 +6,7 @@ use super::boundary::too_few_outcomes;
 use super::funnel::{FUNNEL_MISMATCH, SRM_BY_MARKET};
 use super::{Action, BoundaryTest, Decision, Forecast, Look, REMAINING_VALUE_MIN, Reason, ReasonCode, Shown};
 use crate::readout::GuardrailState;
-use crate::words::{count, difference, percent};
+use crate::words::{count, difference, percent, signed_percent};
 
 /// Fills in the reasons and the sentence.
 pub(super) fn explain(experiment: &Experiment, look: &Look<'_>, is_mismatch: bool, decision: &mut Decision) {
@@ -178,7 +178,7 @@ fn ship(experiment: &Experiment, decision: &Decision) -> String {
 /// What may be expected of the chosen variant.
 fn expected(best: &Forecast, metric: &Metric) -> String {
     let sign = if metric.lower_is_better { -1.0 } else { 1.0 };
-    let signed = |share: f64| format!("{}{}", if share > 0.0 { "+" } else { "" }, percent(rounded(share)));
+    let signed = |share: f64| signed_percent(rounded(share));
     match (best.lift, best.lift_interval.lower, best.lift_interval.upper) {
         (Some(lift), Some(lower), Some(upper)) => {
             format!("Expect {} on {}, between {} and {}.", signed(lift), metric.name, signed(lower), signed(upper))

@@ -99,8 +99,7 @@ pub(super) fn signed(value: f64) -> String {
 
 /// A fraction in a table as percent, with its sign.
 pub(super) fn signed_percent(share: f64) -> String {
-    let sign = if share > 0.0 { "+" } else { "" };
-    format!("{sign}{}", percent(share)).replace('-', "−")
+    crate::words::signed_percent(share).replace('-', "−")
 }
 
 /// The two ends of an interval in a table.
