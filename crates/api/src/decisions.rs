@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Html;
 use control::ControlError;
-use experiment::{Judged, PageInput, Rest, judge};
+use experiment::{Judged, PageInput, Rest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vocabulary::world::to_micros;
@@ -31,11 +31,8 @@ pub(crate) fn managing() -> OpenApiRouter<Arc<Parts>> {
 
 /// A look at an experiment as it stands now, with what follows from it.
 async fn judged(parts: &Parts, experiment: &Experiment) -> Result<Judged, Problem> {
-    let id = &experiment.experiment;
-    let (mut overall, markets) = parts.lake.observe_by_market(experiment, to_micros(parts.clock.now())).await?;
-    overall.erased_units = parts.control.erased_units(id).await?;
-    let before = parts.control.looks_before(id).await?;
-    Ok(judge(experiment, &overall, &markets, &before, &parts.ids.token()))
+    let observed = parts.lake.observe_by_market(experiment, to_micros(parts.clock.now())).await?;
+    Ok(parts.control.judge(experiment, observed, &parts.ids.token()).await?)
 }
 
 /// What to do about an experiment as it stands now.

@@ -1,14 +1,34 @@
 //! Looks at an experiment that could have decided: each decision with its readout, and what the next look must know of those before.
 
+use std::collections::BTreeMap;
+
 use experiment::judge::Before;
-use experiment::{Decision, Judged};
-use vocabulary::ExperimentId;
+use experiment::{Decision, Judged, Observations, judge};
+use vocabulary::{Experiment, ExperimentId};
 
 use crate::experiments::{from_json, to_json};
 use crate::store::{begin, commit};
 use crate::{Control, ControlError};
 
 impl Control {
+    /// A look at an experiment, of which `observed` is what is known at one moment, overall and by market: with who was erased, and by
+    /// boundaries that know of the looks before.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn judge(
+        &self,
+        experiment: &Experiment,
+        observed: (Observations, BTreeMap<String, Observations>),
+        readout_id: &str,
+    ) -> Result<Judged, ControlError> {
+        let id = &experiment.experiment;
+        let (mut overall, markets) = observed;
+        overall.erased_units = self.erased_units(id).await?;
+        let before = self.looks_before(id).await?;
+        Ok(judge(experiment, &overall, &markets, &before, readout_id))
+    }
+
     /// Keeps a look that could decide: its readout and its decision. The same again is harmless.
     ///
     /// # Errors
@@ -93,9 +113,6 @@ impl Control {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use experiment::judge::judge;
     use experiment::{Cells, Cut};
     use vocabulary::Mode;
 

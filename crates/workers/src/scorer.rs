@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use control::{ControlError, OpenTest};
+use experiment::Action;
 use experiment::cells::counts_from;
-use experiment::{Action, judge};
 use jiff::SignedDuration;
 use lake::Recounted;
 use tokio_util::sync::CancellationToken;
@@ -107,10 +107,8 @@ fn look_due(open: &OpenTest, experiment: &Experiment, now: Timestamp) -> Option<
 
 async fn decide(parts: &Parts, experiment: &Experiment, look: DueLook) -> Result<(), WorkerError> {
     let (id, now) = (&experiment.experiment, parts.clock.now());
-    let (mut overall, markets) = parts.lake.observe_by_market(experiment, now).await?;
-    overall.erased_units = parts.control.erased_units(id).await?;
-    let before = parts.control.looks_before(id).await?;
-    let judged = judge(experiment, &overall, &markets, &before, &parts.ids.token());
+    let observed = parts.lake.observe_by_market(experiment, now).await?;
+    let judged = parts.control.judge(experiment, observed, &parts.ids.token()).await?;
     parts.control.put_judged(&judged).await?;
     let current: Vec<_> =
         parts.control.current_recommendations(Some(id)).await?.into_iter().map(|one| one.recommendation).collect();
