@@ -1,9 +1,7 @@
 //! Looks at an experiment that could have decided: each decision with its readout, and what the next look must know of those before.
 
-use std::collections::BTreeMap;
-
 use experiment::judge::Before;
-use experiment::{Decision, Judged, Observations, judge};
+use experiment::{Decision, Judged, Observed, judge};
 use vocabulary::{Experiment, ExperimentId};
 
 use crate::experiments::{from_json, to_json};
@@ -11,22 +9,16 @@ use crate::store::{begin, commit};
 use crate::{Control, ControlError};
 
 impl Control {
-    /// A look at an experiment, of which `observed` is what is known at one moment, overall and by market: with who was erased, and by
-    /// boundaries that know of the looks before.
+    /// A look at an experiment, of which `observed` is what is known at one moment: with who was erased, and by boundaries that know of
+    /// the looks before.
     ///
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
-    pub async fn judge(
-        &self,
-        experiment: &Experiment,
-        observed: (Observations, BTreeMap<String, Observations>),
-        readout_id: &str,
-    ) -> Result<Judged, ControlError> {
+    pub async fn judge(&self, experiment: &Experiment, mut observed: Observed, readout_id: &str) -> Result<Judged, ControlError> {
         let id = &experiment.experiment;
-        let (mut overall, markets) = observed;
-        overall.erased_units = self.erased_units(id).await?;
+        observed.outcomes.overall.erased_units = self.erased_units(id).await?;
         let before = self.looks_before(id).await?;
-        Ok(judge(experiment, &overall, &markets, &before, readout_id))
+        Ok(judge(experiment, &observed, &before, readout_id))
     }
 
     /// Keeps a look that could decide: its readout and its decision. The same again is harmless.
@@ -129,7 +121,8 @@ mod tests {
         assert_eq!(control.looks_before(&id).await.unwrap(), Before { is_list: true, fractions: vec![] });
         assert_eq!(control.latest_decision(&id).await.unwrap(), None);
         let observed = Cells::new(&written, 100).observe(&written, &Cut::default(), at(0));
-        let mut judged = judge(&written, &observed, &BTreeMap::new(), &Before { is_list: true, fractions: vec![] }, "r1");
+        let mut judged =
+            judge(&written, &Observed::overall(observed.clone()), &Before { is_list: true, fractions: vec![] }, "r1");
         judged.decision.information.fraction = Some(0.25);
         control.put_judged(&judged).await.unwrap();
         control.put_judged(&judged).await.unwrap();

@@ -233,7 +233,7 @@ mod tests {
         let written = experiment("e", &["a", "b"]);
         let observed = experiment::Cells::new(&written, 100).observe(&written, &experiment::Cut::default(), at(0));
         let before = control.looks_before(&experiment_id("e")).await.unwrap();
-        let judged = experiment::judge(&written, &observed, &std::collections::BTreeMap::new(), &before, "look");
+        let judged = experiment::judge(&written, &experiment::Observed::overall(observed), &before, "look");
         world.clock.set(at(70));
         control.put_judged(&judged).await.unwrap();
         assert_eq!(control.open_tests().await.unwrap(), [open(0, Some(90), Some(70))]);

@@ -25,7 +25,7 @@ use vocabulary::{Experiment, Timestamp};
 use self::plan::Plan;
 pub use self::plan::plan_of;
 pub(crate) use self::plan::{PARTS, millionths};
-use crate::observe::{ArmObservations, Funnel, Observations};
+use crate::observe::{ArmObservations, ByMarket, Funnel, Observations};
 
 const HOUR_MICROS: i64 = 60 * 60 * 1_000_000;
 /// Time zones are apart by whole quarters of an hour, and so are planned hours.
@@ -215,7 +215,10 @@ impl Cells {
     /// No units yet. Amounts are in minor units of the base currency, of which `minor_per_major` make a major one.
     #[must_use]
     pub fn new(experiment: &Experiment, minor_per_major: i64) -> Self {
-        let plan = Arc::new(Plan::new(experiment, minor_per_major));
+        Self::of_plan(Arc::new(Plan::new(experiment, minor_per_major)))
+    }
+
+    fn of_plan(plan: Arc<Plan>) -> Self {
         Self {
             plan,
             markets: Vec::new(),
@@ -224,6 +227,12 @@ impl Cells {
             cells: HashMap::new(),
             scratch: Scratch::default(),
         }
+    }
+
+    /// No units, of the same experiment.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self::of_plan(self.plan.clone())
     }
 
     /// Whether they are made for the experiment as it is written.
@@ -394,20 +403,48 @@ impl Cells {
     /// units are for the caller to fill in.
     #[must_use]
     pub fn observe(&self, experiment: &Experiment, cut: &Cut, as_of: Timestamp) -> Observations {
+        let gathered = self.gather(experiment, cut, as_of);
+        let mut all = self.nothing_gathered();
+        gathered.iter().flatten().for_each(|market| all.merge(market));
+        self.observations(experiment, &all, as_of)
+    }
+
+    /// The same of all recipients and of those of each market, in one pass over the cells, at an age or over the
+    /// whole window.
+    #[must_use]
+    pub fn observe_by_market(&self, experiment: &Experiment, age_hours: Option<u32>, as_of: Timestamp) -> ByMarket {
+        let gathered = self.gather(experiment, &Cut { market: None, age_hours }, as_of);
+        let (mut all, mut markets) = (self.nothing_gathered(), BTreeMap::new());
+        for (name, market) in self.markets.iter().zip(&gathered) {
+            let Some(market) = market else { continue };
+            all.merge(market);
+            if let Some(name) = name {
+                markets.insert(name.clone(), self.observations(experiment, market, as_of));
+            }
+        }
+        ByMarket { overall: self.observations(experiment, &all, as_of), markets }
+    }
+
+    fn nothing_gathered(&self) -> Gathered {
+        Gathered { arms: vec![(0, vec![0; self.plan.width()]); self.plan.variants.len()], crossovers: 0, strangers: 0 }
+    }
+
+    /// The sums of each market of the cut by its number; `None` for one without units.
+    fn gather(&self, experiment: &Experiment, cut: &Cut, as_of: Timestamp) -> Vec<Option<Gathered>> {
         let hours = cut.age_hours.unwrap_or(experiment.window_hours).min(experiment.window_hours);
         let whole = hours == experiment.window_hours;
         let is_within = |age: u16| whole || age_hours(age) <= i64::from(hours);
         let is_mature = |cohort: i64| ends(cohort, i64::from(hours)) <= as_of;
-        let width = self.plan.width();
-        let mut arms: Vec<(i128, Vec<i128>)> = vec![(0, vec![0; width]); self.plan.variants.len()];
-        let (mut crossovers, mut strangers) = (0, 0);
+        let is_asked: Vec<bool> = self.markets.iter().map(|market| cut.market.is_none() || *market == cut.market).collect();
+        let mut gathered: Vec<Option<Gathered>> = vec![None; self.markets.len()];
         for ((variant, market, cohort, age), numbers) in &self.cells {
-            if cut.market.is_some() && self.markets[*market as usize] != cut.market {
+            if !is_asked[*market as usize] {
                 continue;
             }
-            crossovers += numbers[Place::Crossed as usize];
-            let Some((assigned, sums)) = arms.get_mut(usize::from(*variant)) else {
-                strangers += numbers[Place::Units as usize];
+            let of = gathered[*market as usize].get_or_insert_with(|| self.nothing_gathered());
+            of.crossovers += numbers[Place::Crossed as usize];
+            let Some((assigned, sums)) = of.arms.get_mut(usize::from(*variant)) else {
+                of.strangers += numbers[Place::Units as usize];
                 continue;
             };
             *assigned += numbers[Place::Units as usize];
@@ -415,18 +452,22 @@ impl Cells {
                 sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum = sum.wrapping_add(*number));
             }
         }
+        gathered
+    }
+
+    fn observations(&self, experiment: &Experiment, of: &Gathered, as_of: Timestamp) -> Observations {
         let count = |number: i128| u64::try_from(number).unwrap_or_default();
-        let total = |place: Place| arms.iter().map(|(_, sums)| sums[place as usize]).sum::<i128>();
+        let total = |place: Place| of.arms.iter().map(|(_, sums)| sums[place as usize]).sum::<i128>();
         Observations {
             versions: BTreeMap::new(),
             engine: String::new(),
             as_of,
-            immature: count(arms.iter().map(|(assigned, _)| assigned).sum::<i128>() - total(Place::Units)),
-            crossovers: count(crossovers),
-            strangers: count(strangers),
+            immature: count(of.arms.iter().map(|(assigned, _)| assigned).sum::<i128>() - total(Place::Units)),
+            crossovers: count(of.crossovers),
+            strangers: count(of.strangers),
             unconverted_orders: count(total(Place::Unconverted)),
             erased_units: 0,
-            arms: (experiment.variants.iter().zip(&arms))
+            arms: (experiment.variants.iter().zip(&of.arms))
                 .map(|(variant, (assigned, sums))| ArmObservations {
                     variant: variant.name.clone(),
                     assigned: count(*assigned),
@@ -436,6 +477,26 @@ impl Cells {
                     funnel: funnel(sums),
                 })
                 .collect(),
+        }
+    }
+}
+
+/// The sums of one market at some age.
+#[derive(Debug, Clone)]
+struct Gathered {
+    /// Of each variant: the units assigned, and the sums of those that are old enough.
+    arms: Vec<(i128, Vec<i128>)>,
+    crossovers: i128,
+    strangers: i128,
+}
+
+impl Gathered {
+    fn merge(&mut self, other: &Self) {
+        self.crossovers += other.crossovers;
+        self.strangers += other.strangers;
+        for ((assigned, sums), (other_assigned, other_sums)) in self.arms.iter_mut().zip(&other.arms) {
+            *assigned += other_assigned;
+            sums.iter_mut().zip(other_sums).for_each(|(sum, number)| *sum = sum.wrapping_add(*number));
         }
     }
 }

@@ -269,12 +269,26 @@ fn corrected_cells_equal_cells_counted_anew() {
             );
             let observed = |cells: &Cells| cells.observe(&experiment, &Cut::default(), at(6 * 24 * 60));
             assert_eq!(observed(&cells), observed(&expect), "seed {seed}");
+            check_markets(&cells, &experiment);
         }
         // Everybody leaves, and nothing is left of anybody.
         (0..CONTACTS).filter_map(|contact| unit(&world, contact)).for_each(|unit| cells.take(&unit.unit()));
         assert!(cells.is_empty(), "seed {seed}: {:?}", cells.cells);
     }
     assert!(changed > 5_000 && left > 200 && erased > 100, "the histories are too tame: {changed} {left} {erased}");
+}
+
+/// What is observed of all markets at once is what is observed of each.
+fn check_markets(cells: &Cells, experiment: &Experiment) {
+    for (age_hours, as_of) in [(None, at(6 * 24 * 60)), (Some(4), at(26 * 60))] {
+        let of = |market: Option<String>| cells.observe(experiment, &Cut { market, age_hours }, as_of);
+        let all = cells.observe_by_market(experiment, age_hours, as_of);
+        assert_eq!(all.overall, of(None));
+        assert_eq!(all.markets.keys().cloned().map(Some).collect::<Vec<_>>(), {
+            cells.markets().into_iter().filter(Option::is_some).collect::<Vec<_>>()
+        });
+        all.markets.iter().for_each(|(market, observations)| assert_eq!(*observations, of(Some(market.clone()))));
+    }
 }
 
 /// The value of a metric by the events within some hours.

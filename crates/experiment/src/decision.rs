@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use stats::Interval;
 use vocabulary::{Experiment, Metric, VariantName};
 
-use crate::observe::Observations;
+use crate::observe::{ByMarket, Observations};
 use crate::readout::{Doubt, GuardrailState};
 
 use boundary::Rule;
@@ -36,6 +36,9 @@ pub struct Look<'a> {
     /// The recipients of each market, at the same moment and age. Empty where markets are not told apart; recipients of `overall` who
     /// are in none of them get what is best overall.
     pub markets: &'a BTreeMap<String, Observations>,
+    /// How far messages came of recipients who are not as old, so that a fault is doubted soon after it happened; as of the recipients
+    /// above where absent.
+    pub arrivals: Option<&'a ByMarket>,
     /// How many recipients the test is to have, where a list makes that known beforehand; `None` in a triggered flow.
     pub planned_units: Option<u64>,
     /// The [`Information::fraction`] of each earlier look that could have decided, in order. Only for planned recipients.
@@ -262,6 +265,7 @@ pub struct GuardrailStanding {
 #[must_use]
 pub fn decide(experiment: &Experiment, look: &Look<'_>) -> Decision {
     let control = experiment.control().clone();
+    let (arrived, arrived_by_market) = look.arrivals.map_or((look.overall, look.markets), |of| (&of.overall, &of.markets));
     let mut decision = Decision {
         action: Action::CannotJudge,
         sentence: String::new(),
@@ -275,7 +279,7 @@ pub fn decide(experiment: &Experiment, look: &Look<'_>) -> Decision {
         markets: Vec::new(),
         information: boundary::information(look),
         guardrails: Vec::new(),
-        doubts: funnel(experiment, look.overall, look.markets),
+        doubts: funnel(experiment, arrived, arrived_by_market),
     };
     let primary = experiment.metrics.iter().find(|metric| metric.name == experiment.primary);
     let is_mismatch = funnel::is_mismatch(experiment, look.overall, 1);

@@ -39,8 +39,14 @@ fn observed(arms: [(u64, u64, u64); 3]) -> Observations {
 
 fn at(arms: [(u64, u64, u64); 3], planned_units: Option<u64>) -> Decision {
     let (overall, markets) = (observed(arms), BTreeMap::new());
-    let look =
-        Look { overall: &overall, markets: &markets, planned_units, earlier_fractions: &[], settings: Settings::default() };
+    let look = Look {
+        overall: &overall,
+        markets: &markets,
+        arrivals: None,
+        planned_units,
+        earlier_fractions: &[],
+        settings: Settings::default(),
+    };
     decide(&spec(), &look)
 }
 
@@ -54,6 +60,7 @@ fn hillstrom_is_shipped_early_and_at_the_end() {
     let mut look = Look {
         overall: &overall,
         markets: &markets,
+        arrivals: None,
         planned_units: Some(64_000),
         earlier_fractions: &[0.5],
         settings: Settings::default(),
@@ -138,6 +145,7 @@ fn where_less_is_better_the_least_is_sent() {
     let look = Look {
         overall: &overall,
         markets: &markets,
+        arrivals: None,
         planned_units: Some(60_000),
         earlier_fractions: &[],
         settings: Settings::default(),
@@ -168,6 +176,7 @@ fn each_market_gets_its_own_and_an_unsound_one_what_the_others_say() {
     let look = Look {
         overall: &overall,
         markets: &markets,
+        arrivals: None,
         planned_units: Some(96_000),
         earlier_fractions: &[],
         settings: Settings::default(),
@@ -179,6 +188,26 @@ fn each_market_gets_its_own_and_an_unsound_one_what_the_others_say() {
     assert!(sent[2].1 != "A" && decision.markets[2].best.as_ref().unwrap().pooled == 1.0, "{:?}", decision.markets[2]);
     assert!(decision.doubts.iter().any(|doubt| doubt.code == SRM_BY_MARKET && doubt.sentence.contains("void")));
     assert!(decision.best.unwrap().pooled < 0.5);
+}
+
+#[test]
+fn messages_lost_lately_are_doubted_before_their_recipients_count() {
+    let (overall, markets) = (observed([(2_000, 100, 5); 3]), BTreeMap::new());
+    let mut arrived = observed([(10_000, 0, 0); 3]);
+    let mut look = Look {
+        overall: &overall,
+        markets: &markets,
+        arrivals: None,
+        planned_units: Some(30_000),
+        earlier_fractions: &[],
+        settings: Settings::default(),
+    };
+    let codes = |look: &Look<'_>| decide(&spec(), look).doubts.into_iter().map(|doubt| doubt.code).collect::<Vec<_>>();
+    assert_eq!(codes(&look), Vec::<String>::new());
+    arrived.arms[1].funnel.accepted = 8_500;
+    let arrivals = ByMarket { overall: arrived, markets: BTreeMap::new() };
+    look.arrivals = Some(&arrivals);
+    assert_eq!(codes(&look), [FUNNEL_MISMATCH]);
 }
 
 #[test]
@@ -214,6 +243,7 @@ fn with_the_setting_a_shown_variant_waits_until_it_is_settled_which_is_best() {
     let mut look = Look {
         overall: &overall,
         markets: &markets,
+        arrivals: None,
         planned_units: Some(120_000),
         earlier_fractions: &[],
         settings: Settings::default(),
@@ -247,7 +277,7 @@ proptest! {
     fn no_look_gives_nan(counts in prop::collection::vec((0_u64..50_000, 0.0..1.0_f64, 0.0..0.1_f64), 3), planned in prop::option::of(0_u64..200_000), earlier in prop::collection::vec(any::<f64>(), 0..4)) {
         let arms = std::array::from_fn(|i| { let (n, p, q) = counts[i]; (n, (n as f64 * p * p * p) as u64, (n as f64 * q) as u64) });
         let (overall, markets) = (observed(arms), BTreeMap::from([("north".to_owned(), observed(arms))]));
-        let look = Look { overall: &overall, markets: &markets, planned_units: planned, earlier_fractions: &earlier, settings: Settings::default() };
+        let look = Look { overall: &overall, markets: &markets, arrivals: None, planned_units: planned, earlier_fractions: &earlier, settings: Settings::default() };
         let decision = decide(&spec(), &look);
         let again: Result<Decision, _> = serde_json::from_str(&serde_json::to_string(&decision).unwrap());
         prop_assert!(again.is_ok(), "{:?}", decision);

@@ -1,11 +1,9 @@
 //! A look that may decide: what is known, and what to do about it.
 
-use std::collections::BTreeMap;
-
 use vocabulary::Experiment;
 
 use crate::decision::{Decision, Look, Settings, decide};
-use crate::observe::Observations;
+use crate::observe::Observed;
 use crate::readout::{Readout, readout};
 
 /// A look with all that follows from it.
@@ -26,24 +24,20 @@ pub struct Before {
     pub fractions: Vec<f64>,
 }
 
-/// Looks at an experiment, of which everything was observed at one moment: overall, and by market. The experiment must have been checked.
+/// Looks at an experiment, of which everything was observed at one moment. The experiment must have been checked.
 #[must_use]
-pub fn judge(
-    experiment: &Experiment,
-    overall: &Observations,
-    markets: &BTreeMap<String, Observations>,
-    before: &Before,
-    readout_id: &str,
-) -> Judged {
+pub fn judge(experiment: &Experiment, observed: &Observed, before: &Before, readout_id: &str) -> Judged {
+    let Observed { outcomes, arrivals } = observed;
     // Whoever is on the list was assigned when it was planned.
-    let planned = || overall.arms.iter().map(|arm| arm.assigned).sum();
+    let planned = || outcomes.overall.arms.iter().map(|arm| arm.assigned).sum();
     let look = Look {
-        overall,
-        markets,
+        overall: &outcomes.overall,
+        markets: &outcomes.markets,
+        arrivals: Some(arrivals),
         planned_units: before.is_list.then(planned),
         earlier_fractions: &before.fractions,
         // A variant that beats control early need not be the best of every market.
         settings: Settings { waits_until_settled: true, ..Settings::default() },
     };
-    Judged { readout: readout(experiment, overall, readout_id), decision: decide(experiment, &look) }
+    Judged { readout: readout(experiment, &outcomes.overall, readout_id), decision: decide(experiment, &look) }
 }

@@ -33,7 +33,7 @@ pub use decision::{Action, Decision, Look, decide};
 pub use error::{ExperimentError, Problem};
 pub use guidance::{Advice, Fallback, Guidance};
 pub use judge::{Judged, judge};
-pub use observe::{ArmObservations, Funnel, Observations};
+pub use observe::{ArmObservations, ByMarket, Funnel, Observations, Observed};
 pub use page::{PageInput, Rest, page};
 pub use readout::{
     Answer, ArmSummary, Doubt, Estimate, GuardrailCheck, GuardrailState, Readout, Role, SampleRatio, Verdict, VerdictKind,

@@ -80,6 +80,37 @@ impl Observations {
     }
 }
 
+/// What was observed of all recipients and of those of each market, at one moment and age. Recipients without a market are in none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ByMarket {
+    /// All recipients.
+    pub overall: Observations,
+    /// The recipients of each market that has any, by its name.
+    pub markets: BTreeMap<String, Observations>,
+}
+
+/// What a look that may decide is taken from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// What recipients did whose window is over.
+    pub outcomes: ByMarket,
+    /// What became of the messages of recipients who are [`ARRIVAL_HOURS`] old: whether they came as far as they should is known long
+    /// before what they brought.
+    pub arrivals: ByMarket,
+}
+
+impl Observed {
+    /// What is known where markets are not told apart, and messages are as old as outcomes.
+    #[must_use]
+    pub fn overall(overall: Observations) -> Self {
+        let outcomes = ByMarket { overall, markets: BTreeMap::new() };
+        Self { arrivals: outcomes.clone(), outcomes }
+    }
+}
+
+/// So old recipients are when it is asked how far their messages came.
+pub const ARRIVAL_HOURS: u32 = 24;
+
 /// One variant as observed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArmObservations {

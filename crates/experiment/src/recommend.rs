@@ -65,15 +65,13 @@ fn market_sentence(market: &MarketDecision, control: &VariantName) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::judge::{Before, judge};
-    use crate::observe::Observations;
+    use crate::observe::{Observations, Observed};
     use crate::readout::hillstrom::{no_effect_observed, observations, spec};
 
     fn judged(observations: &Observations) -> Judged {
-        judge(&spec(), observations, &BTreeMap::new(), &Before { is_list: true, fractions: Vec::new() }, "ro-1")
+        judge(&spec(), &Observed::overall(observations.clone()), &Before { is_list: true, fractions: Vec::new() }, "ro-1")
     }
 
     fn names() -> impl FnMut() -> RecommendationId {

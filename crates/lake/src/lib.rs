@@ -29,6 +29,7 @@ mod error;
 pub mod faults;
 mod few_groups;
 mod files;
+mod first;
 mod group;
 mod group_join;
 pub mod index;
@@ -484,15 +485,11 @@ impl Lake {
         observe::observe(self, experiment, cut, as_of).await
     }
 
-    /// [`Lake::observe`] of all recipients and of those of each market that has any, of one moment.
+    /// What a look that may decide is taken from: as [`Lake::observe`], of all recipients and of those of each market that has any.
     ///
     /// # Errors
     /// As [`Lake::observe`].
-    pub async fn observe_by_market(
-        &self,
-        experiment: &Experiment,
-        as_of: Timestamp,
-    ) -> Result<(experiment::Observations, BTreeMap<String, experiment::Observations>), LakeError> {
+    pub async fn observe_by_market(&self, experiment: &Experiment, as_of: Timestamp) -> Result<experiment::Observed, LakeError> {
         observe::observe_by_market(self, experiment, as_of).await
     }
 

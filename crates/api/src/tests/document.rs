@@ -119,8 +119,10 @@ fn mirrors_are_true() {
     for (count, conversions) in [(0, 0), (1_000, 100)] {
         let observed = observations(&written, count, conversions);
         let markets = [("DE".to_owned(), observed.clone())].into();
+        let outcomes = experiment::ByMarket { overall: observed, markets };
+        let observed = experiment::Observed { arrivals: outcomes.clone(), outcomes };
         let before = experiment::judge::Before { is_list: true, fractions: vec![0.5] };
-        let judged = experiment::judge(&written, &observed, &markets, &before, "r1");
+        let judged = experiment::judge(&written, &observed, &before, "r1");
         check::<ReadoutDocument>(&serde_json::to_value(judged.readout).unwrap());
         check::<DecisionDocument>(&serde_json::to_value(judged.decision).unwrap());
     }

@@ -31,8 +31,7 @@ const CHANCE_MAX: f64 = 1e-7;
 /// recipients to see, the small for gross ones among few. The mean of their Bayes factors keeps the promise as each of them does.
 const CONCENTRATIONS: [f64; 3] = [100.0, 1_000.0, 10_000.0];
 
-/// What was lost on the way, of the recipients assigned and of the messages of mature recipients. For a fault to be seen the day it
-/// happens, ask with observations at an age of some hours.
+/// What was lost on the way, of the recipients assigned and of the messages of those who are old enough for the observations.
 #[must_use]
 pub fn funnel(experiment: &Experiment, overall: &Observations, markets: &BTreeMap<String, Observations>) -> Vec<Doubt> {
     let mut doubts = Vec::new();

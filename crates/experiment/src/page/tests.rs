@@ -460,6 +460,7 @@ fn a_real_decision_is_a_page() {
     let look = Look {
         overall: &overall,
         markets: &Default::default(),
+        arrivals: None,
         planned_units: Some(64_000),
         earlier_fractions: &[],
         settings: Settings::default(),

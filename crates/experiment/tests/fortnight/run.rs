@@ -1,9 +1,10 @@
 //! One run of two weeks: the test's looks, the decision, and what the rest of the list brings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::thread;
 
 use experiment::decision::{Action, BoundaryMethod, Decision, Look, Settings, Shown, decide};
+use experiment::observe::ARRIVAL_HOURS;
 use experiment::{Cells, Cut};
 use stats::numeric::Draws;
 use vocabulary::{Experiment, Timestamp};
@@ -94,15 +95,18 @@ pub(crate) fn season(course: Course, seed: u64) -> Season {
 
 fn look(experiment: &Experiment, cells: &Cells, day: i64, planned: u64, fractions: &[f64], course: Course) -> Decision {
     let as_of = Timestamp::from_second(day * 86_400).expect("a day of 1970");
-    let observe = |market: Option<String>| cells.observe(experiment, &Cut { market, ..Cut::default() }, as_of);
-    let overall = observe(None);
-    let markets: BTreeMap<String, _> =
-        MARKETS.iter().map(|(name, ..)| ((*name).to_owned(), observe(Some((*name).to_owned())))).collect();
+    let outcomes = cells.observe_by_market(experiment, None, as_of);
+    let arrivals = cells.observe_by_market(experiment, Some(ARRIVAL_HOURS), as_of);
     let settings = Settings { waits_until_settled: course.waits_until_settled, ..Settings::default() };
-    decide(
-        experiment,
-        &Look { overall: &overall, markets: &markets, planned_units: Some(planned), earlier_fractions: fractions, settings },
-    )
+    let look = Look {
+        overall: &outcomes.overall,
+        markets: &outcomes.markets,
+        arrivals: Some(&arrivals),
+        planned_units: Some(planned),
+        earlier_fractions: fractions,
+        settings,
+    };
+    decide(experiment, &look)
 }
 
 /// The rest of the list is sent what was decided for its market.

@@ -12,47 +12,48 @@
 -- 8 by a human, 16 clicked, 32 by a human, 64 ordered, 128 without a rate, 256 unsubscribed, 512 complained, 1024 bounced or refused,
 -- 2048 replied.
 --
--- The words that begin with a dollar sign are filled in before it runs. `$whom` narrows it to some contacts.
+-- The words that begin with a dollar sign are filled in before it runs. `$whom` narrows it to some contacts, and `$within` to the time in
+-- which anything can count for any of them.
 WITH units AS (
     SELECT
         contact_key,
-        first_value(variant ORDER BY event_time, received_at, event_id) AS variant,
-        first_value(market ORDER BY event_time, received_at, event_id) AS market,
-        first_value(coalesce(planned_at, event_time) ORDER BY event_time, received_at, event_id) AS begins,
-        coalesce(min(variant) <> max(variant), false) AS crossed
+        first_assignment(event_time, received_at, event_id, variant, market, coalesce(planned_at, event_time)) AS first
     FROM assignments
     WHERE experiment_id = $experiment AND $whom
     GROUP BY contact_key
 ),
 windows AS (
-    SELECT contact_key, variant, market, crossed, begins, begins + $window AS ends FROM units
+    SELECT
+        contact_key, first['variant'] AS variant, first['market'] AS market, first['crossed'] AS crossed, first['begins'] AS begins,
+        first['begins'] + $window AS ends
+    FROM units
 ),
 outcomes AS (
     SELECT contact_key, event_time, 1 AS what, CAST(0 AS BIGINT) AS amount_minor
-    FROM messages WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $whom
+    FROM messages WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $within AND $whom
     UNION ALL
     SELECT contact_key, event_time, CASE WHEN status IN ('accepted', 'delivered') THEN 2 ELSE 1024 END, CAST(0 AS BIGINT)
     FROM deliveries
     WHERE (experiment_id = $experiment OR experiment_id IS NULL)
-        AND status IN ('accepted', 'delivered', 'refused', 'bounced') AND $whom
+        AND status IN ('accepted', 'delivered', 'refused', 'bounced') AND $within AND $whom
     UNION ALL
     SELECT contact_key, event_time, CASE WHEN machine THEN 4 ELSE 12 END, CAST(0 AS BIGINT)
-    FROM opens WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $whom
+    FROM opens WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $within AND $whom
     UNION ALL
     SELECT contact_key, event_time, CASE WHEN machine THEN 16 ELSE 48 END, CAST(0 AS BIGINT)
-    FROM clicks WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $whom
+    FROM clicks WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $within AND $whom
     UNION ALL
     SELECT contact_key, event_time,
         CASE WHEN refund_of IS NULL THEN 64 ELSE 0 END + CASE WHEN amount_base_minor IS NULL THEN 128 ELSE 0 END,
         coalesce(amount_base_minor, 0)
-    FROM orders WHERE $whom
+    FROM orders WHERE $within AND $whom
     UNION ALL
     SELECT contact_key, event_time,
         CASE feedback WHEN 'unsubscribe' THEN 256 WHEN 'complaint' THEN 512 ELSE 2048 END,
         CAST(0 AS BIGINT)
     FROM feedback
     WHERE (experiment_id = $experiment OR experiment_id IS NULL)
-        AND feedback IN ('unsubscribe', 'complaint', 'reply') AND $whom
+        AND feedback IN ('unsubscribe', 'complaint', 'reply') AND $within AND $whom
 )
 SELECT
     windows.variant, windows.market, windows.begins, windows.crossed,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use content::LinkKind;
 use experiment::judge::Before;
-use experiment::{ArmObservations, Assigner, Funnel, Judged, Observations, Readout, in_share, judge};
+use experiment::{ArmObservations, Assigner, Funnel, Judged, Observations, Observed, Readout, in_share, judge};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -250,7 +250,7 @@ impl StandIn {
             erased_units: 0,
         };
         let before = Before { is_list: true, fractions: Vec::new() };
-        judge(&experiment(), &observations, &BTreeMap::new(), &before, "stand-in")
+        judge(&experiment(), &Observed::overall(observations), &before, "stand-in")
     }
 }
 
