@@ -16,7 +16,9 @@ const PERCENT: Unit = { factor: 100, value: "%", difference: "%" };
 export function unitOf(metric: Metric | undefined, currency: string): Unit {
   if (metric?.measure === "occurred") return { factor: 100, value: "%", difference: " pp" };
   if (metric?.measure === "hours_to_first") return { factor: 1, value: " h", difference: " h" };
-  if (metric?.measure === "amount" || metric?.measure === "profit") return { factor: 1, value: ` ${currency}`, difference: ` ${currency}` };
+  if (metric?.unit) return { factor: 1, value: ` ${metric.unit}`, difference: ` ${metric.unit}` };
+  if (metric?.measure === "amount" || metric?.measure === "profit")
+    return { factor: 1, value: ` ${currency}`, difference: ` ${currency}` };
   return { factor: 1, value: "", difference: "" };
 }
 

@@ -227,7 +227,7 @@ fn commit(world: &mut World, random: &mut Random) -> Vec<u64> {
 fn corrected_cells_equal_cells_counted_anew() {
     let experiment = experiment();
     let (mut changed, mut left, mut erased) = (0, 0, 0);
-    for seed in 0..1_500 {
+    for seed in 0..1_000 {
         let mut random = Random(seed);
         let mut world = World::new();
         let mut cells = Cells::new(&experiment, MINOR);
@@ -275,7 +275,7 @@ fn corrected_cells_equal_cells_counted_anew() {
         (0..CONTACTS).filter_map(|contact| unit(&world, contact)).for_each(|unit| cells.take(&unit.unit()));
         assert!(cells.is_empty(), "seed {seed}: {:?}", cells.cells);
     }
-    assert!(changed > 5_000 && left > 200 && erased > 100, "the histories are too tame: {changed} {left} {erased}");
+    assert!(changed > 3_000 && left > 150 && erased > 50, "the histories are too tame: {changed} {left} {erased}");
 }
 
 /// What is observed of all markets at once is what is observed of each.

@@ -166,7 +166,11 @@ fn explain(error: &YamlError, field: &str) -> Problem {
         YamlError::Unexpected { expected, .. } => Problem::new(field, format!("must be {}", plain_type(expected))),
         other => {
             let message = other.to_string();
-            Problem::new(field, message.rsplit_once(" at line ").map_or(message.as_str(), |(reason, _)| reason))
+            let reason = message.rsplit_once(" at line ").map_or(message.as_str(), |(reason, _)| reason);
+            match reason.strip_prefix("invalid type: ").and_then(|reason| reason.split_once(", expected ")) {
+                Some((_, expected)) => Problem::new(field, format!("must be {expected}")),
+                None => Problem::new(field, reason),
+            }
         }
     }
 }

@@ -139,6 +139,50 @@ fn mistakes_in_metrics_and_settings_are_named() {
 }
 
 #[test]
+fn metrics_are_named_or_written_out() {
+    let named = |spend: &str| EXPERIMENT.replace("{name: spend, outcome: order, measure: amount}", spend);
+    let written = parse(&named("revenue")).unwrap();
+    assert_eq!(written.metrics[1], Metric::built_in("revenue").unwrap());
+    assert_eq!(parse(&to_yaml(&written)).unwrap(), written);
+    assert_eq!(parse(&serde_json::to_string(&written).unwrap()).unwrap(), written);
+    let mut json: serde_json::Value = serde_json::to_value(&written).unwrap();
+    json["metrics"] = serde_json::json!(["clicked", "unsubscribed"]);
+    json["primary"] = serde_json::json!("clicked");
+    json["guardrails"][0]["metric"] = serde_json::json!("unsubscribed");
+    let read = parse(&json.to_string()).unwrap();
+    assert_eq!(read.metrics, ["clicked", "unsubscribed"].map(|name| Metric::built_in(name).unwrap()));
+    let check = |spend: &str, expect: &str| {
+        assert_eq!(parse(&named(spend)).unwrap_err().to_string(), format!("line 14: `metrics[1]{expect}"));
+    };
+    check(
+        "reveneu",
+        "` is `reveneu`, which is not one of delivered, bounced, opened, clicked, replied, ordered, orders, revenue, unsubscribed, \
+         complained, time_to_open; the nearest is `revenue`",
+    );
+    check(
+        "profit",
+        "` is `profit`, which needs its costs; write `{name: profit, outcome: order, measure: profit, costs: {margin: 0.4}}`",
+    );
+    check(
+        "{name: spend, outcome: order, mesure: amount}",
+        ".mesure` is not a known key; known are name, outcome, measure, lower_is_better, human_only, costs, cap, per, unit, owner; the \
+         nearest is `measure`",
+    );
+    check(
+        "{name: spend, outcome: order, measure: amont}",
+        ".measure` is `amont`, which is not one of occurred, count, amount, profit, hours_to_first; the nearest is `amount`",
+    );
+    check("{name: spend, outcome: order}", ".measure` is missing; add it");
+    check(
+        "{name: spend, outcome: order, measure: occurred, unit: EUR}",
+        ".unit` is for counts and money, and the measure is occurred; leave it out",
+    );
+    check("{name: spend, outcome: order, measure: amount, owner: ''}", ".owner` is empty; leave it out or fill it in");
+    check("{name: visit, outcome: order, measure: amount}", ".name` is `visit`, which is there already; names must differ");
+    check("[5]", "` must be a block of `key: value` pairs, or the name of a built-in metric");
+}
+
+#[test]
 fn mistakes_in_costs_are_named() {
     let check = |metric: &str, expect: &str| {
         let from = "{name: spend, outcome: order, measure: amount}";

@@ -9,25 +9,29 @@ const DIGITS: i32 = 3;
 /// More decimals than this are not readable; smaller numbers are shown as powers of ten.
 const DECIMALS_MAX: i32 = 6;
 
-/// A mean of a metric: rates as percent, amounts and counts as they are.
+/// A mean of a metric: rates as percent, amounts and counts as they are, with their unit where it is known.
 pub(crate) fn level(metric: &Metric, value: f64) -> String {
     match metric.measure {
         Measure::Occurred => format!("{} %", number(100.0 * value)),
         Measure::HoursToFirst => format!("{} hours", number(value)),
-        Measure::Count | Measure::Amount | Measure::Profit => number(value),
+        Measure::Count | Measure::Amount | Measure::Profit => format!("{}{}", number(value), unit(metric)),
     }
 }
 
 /// A difference of two means, with its sign and, where given, its interval.
 pub(crate) fn difference(metric: &Metric, value: f64, interval: &Interval) -> String {
     let (scale, unit) = match metric.measure {
-        Measure::Occurred => (100.0, " percentage points"),
-        Measure::HoursToFirst => (1.0, " hours"),
-        Measure::Count | Measure::Amount | Measure::Profit => (1.0, ""),
+        Measure::Occurred => (100.0, " percentage points".to_owned()),
+        Measure::HoursToFirst => (1.0, " hours".to_owned()),
+        Measure::Count | Measure::Amount | Measure::Profit => (1.0, unit(metric)),
     };
     let signed = |value: f64| format!("{}{}", if value > 0.0 { "+" } else { "" }, number(scale * value));
     let ends = interval.lower.zip(interval.upper).map(|(lower, upper)| format!(" [{}, {}]", signed(lower), signed(upper)));
     format!("{}{}{unit}", signed(value), ends.unwrap_or_default())
+}
+
+fn unit(metric: &Metric) -> String {
+    metric.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default()
 }
 
 /// A share of one as percent, without needless zeros.
@@ -63,6 +67,19 @@ pub(crate) fn count(how_many: u64, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_metrics_have_their_unit() {
+        let check = |measure, unit: Option<&str>, expect: [&str; 2]| {
+            let metric = Metric { unit: unit.map(str::to_owned), ..Metric::new("m", vocabulary::Outcome::Order, measure) };
+            let interval = Interval::closed(-0.25, 1.0);
+            assert_eq!([level(&metric, 0.5), difference(&metric, 0.5, &interval)], expect);
+        };
+        check(Measure::Occurred, None, ["50.0 %", "+50.0 [-25.0, +100] percentage points"]);
+        check(Measure::HoursToFirst, None, ["0.500 hours", "+0.500 [-0.250, +1.00] hours"]);
+        check(Measure::Profit, Some("EUR"), ["0.500 EUR", "+0.500 [-0.250, +1.00] EUR"]);
+        check(Measure::Count, None, ["0.500", "+0.500 [-0.250, +1.00]"]);
+    }
 
     #[test]
     fn numbers_are_short() {

@@ -39,7 +39,7 @@ pub use label::{
     CampaignId, CouponPool, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, Step, VariantName,
 };
 pub use message_template::MessageTemplate;
-pub use metric::{Costs, Measure, Metric, Outcome};
+pub use metric::{BUILT_IN, Costs, Measure, Metric, Outcome};
 pub use money::{Currency, Money, MoneyError};
 pub use product::{Offer, Product, ProductTranslation, Slot, SlotQuery};
 pub use rates::{Rate, RateSource, RateSpan, Rates, Ratio};

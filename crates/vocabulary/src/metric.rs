@@ -1,13 +1,33 @@
 //! What an experiment measures: one number per intended recipient, made of their events.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::EventKind;
 use crate::words::words;
 
-/// One number per intended recipient.
+/// The names that can stand in the place of a metric: see [`Metric::built_in`].
+pub const BUILT_IN: &[&str] = &[
+    "delivered",
+    "bounced",
+    "opened",
+    "clicked",
+    "replied",
+    "ordered",
+    "orders",
+    "revenue",
+    "unsubscribed",
+    "complained",
+    "time_to_open",
+];
+
+/// One number per intended recipient. It is read from its fields, or from the name of a built-in one, and written with its fields.
+// `remote` makes serde's reader and writer functions of the type, of which the ones below are made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Metric {
     /// Its name.
     pub name: String,
@@ -31,6 +51,12 @@ pub struct Metric {
     /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per: Option<String>,
+    /// What its numbers are in, such as `EUR`, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Who answers for it, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 fn human_only_default() -> bool {
@@ -50,7 +76,64 @@ impl Metric {
             costs: None,
             cap: None,
             per: None,
+            unit: None,
+            owner: None,
         }
+    }
+
+    /// The metric that one of [`BUILT_IN`] stands for. Opens and clicks are those of humans.
+    #[must_use]
+    pub fn built_in(name: &str) -> Option<Self> {
+        let (outcome, measure, lower_is_better) = match name {
+            "delivered" => (Outcome::Delivery, Measure::Occurred, false),
+            "bounced" => (Outcome::Bounce, Measure::Occurred, true),
+            "opened" => (Outcome::Open, Measure::Occurred, false),
+            "clicked" => (Outcome::Click, Measure::Occurred, false),
+            "replied" => (Outcome::Reply, Measure::Occurred, false),
+            "ordered" => (Outcome::Order, Measure::Occurred, false),
+            "orders" => (Outcome::Order, Measure::Count, false),
+            "revenue" => (Outcome::Order, Measure::Amount, false),
+            "unsubscribed" => (Outcome::Unsubscribe, Measure::Occurred, true),
+            "complained" => (Outcome::Complaint, Measure::Occurred, true),
+            "time_to_open" => (Outcome::Open, Measure::HoursToFirst, true),
+            _ => return None,
+        };
+        Some(Self { lower_is_better, ..Self::new(name, outcome, measure) })
+    }
+}
+
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Metric {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+
+        impl<'de> Visitor<'de> for Written {
+            type Value = Metric;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a block of `key: value` pairs, or the name of a built-in metric")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Metric, E> {
+                if name == "profit" {
+                    return Err(E::custom(
+                        "is `profit`, which needs its costs; write `{name: profit, outcome: order, measure: profit, costs: {margin: 0.4}}`",
+                    ));
+                }
+                Metric::built_in(name).ok_or_else(|| E::unknown_variant(name, BUILT_IN))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Metric, A::Error> {
+                Metric::deserialize(MapAccessDeserializer::new(fields))
+            }
+        }
+
+        deserializer.deserialize_any(Written)
     }
 }
 
@@ -121,5 +204,29 @@ impl Outcome {
             Self::Order => EventKind::Order,
             Self::Reply | Self::Unsubscribe | Self::Complaint => EventKind::Feedback,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_its_fields_or_a_name() {
+        for name in BUILT_IN {
+            let read: Metric = serde_json::from_str(&format!("\"{name}\"")).unwrap();
+            assert_eq!((read.name.as_str(), Some(&read)), (*name, Metric::built_in(name).as_ref()));
+            let written = serde_json::to_string(&read).unwrap();
+            assert!(written.starts_with(&format!("{{\"name\":\"{name}\",\"outcome\":")), "{written}");
+            assert_eq!(serde_json::from_str::<Metric>(&written).unwrap(), read);
+        }
+        let worse = BUILT_IN.iter().filter(|name| Metric::built_in(name).unwrap().lower_is_better);
+        assert_eq!(worse.copied().collect::<Vec<_>>(), ["bounced", "unsubscribed", "complained", "time_to_open"]);
+        let fails = |text: &str| serde_json::from_str::<Metric>(text).unwrap_err().to_string();
+        assert!(fails("\"order\"").starts_with("unknown variant `order`, expected one of `delivered`"));
+        assert!(fails("\"profit\"").contains("needs its costs"));
+        assert!(
+            fails("{\"name\": \"a\", \"outcome\": \"open\", \"measure\": \"count\", \"own\": 1}").contains("unknown field `own`")
+        );
     }
 }

@@ -81,7 +81,7 @@ fn mirrors_are_true() {
     full["factors"] = json!(["copy", "timing"]);
     full["audience"] = json!("SELECT contact_key FROM contacts");
     let costs = json!({"margin": 0.45, "message": 0.004, "unsubscribe": 1.5, "complaint": 10.0});
-    full["metrics"][0] = json!({"name": "bought", "outcome": "order", "measure": "profit", "lower_is_better": false, "human_only": true, "costs": costs, "cap": 500.0, "per": "unsubscribed"});
+    full["metrics"][0] = json!({"name": "bought", "outcome": "order", "measure": "profit", "lower_is_better": false, "human_only": true, "costs": costs, "cap": 500.0, "per": "unsubscribed", "unit": "EUR", "owner": "crm"});
     full["control"] = json!("plain");
     full["variants"][0]["send_hour"] = json!("learned");
     full["balance"] = json!({"covariates": vocabulary::Covariate::ALL, "days": 30, "acceptance": 0.25});

@@ -239,6 +239,12 @@ document!(
         /// where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         per: Option<String>,
+        /// What its numbers are in, such as `EUR`, for people; for counts, amounts and profit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unit: Option<String>,
+        /// Who answers for it, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
     }
 );
 document!(
@@ -336,7 +342,8 @@ document!(
         control: Option<String>,
         /// The metric the winner is picked by.
         primary: String,
-        /// What is measured, per intended recipient.
+        /// What is measured, per intended recipient. Where an experiment is told, the name of a built-in metric can stand for it: `delivered`,
+        /// `bounced`, `opened`, `clicked`, `replied`, `ordered`, `orders`, `revenue`, `unsubscribed`, `complained` or `time_to_open`.
         metrics: Vec<MetricDocument>,
         /// What must not get worse.
         #[schema(required = false)]

@@ -166,7 +166,7 @@ document!(
         assigned: u64,
         /// Those of them whose window is over; only they count.
         mature: u64,
-        /// The mean of each metric per mature recipient.
+        /// The mean of each metric per mature recipient, or its ratio.
         means: BTreeMap<String, f64>,
         /// How far its mature recipients came.
         funnel: FunnelDocument,
@@ -198,7 +198,7 @@ document!(
         mean_baseline: Option<f64>,
         /// The variant's mean.
         mean_variant: Option<f64>,
-        /// Variant minus baseline, by Welch.
+        /// Variant minus baseline, by Welch; of a ratio with the error of the delta method.
         absolute: EffectAnswer,
         /// Variant over baseline minus one, by Fieller.
         relative: LiftAnswer,

@@ -2,7 +2,7 @@
 
 use vocabulary::{Measure, Metric, Outcome};
 
-use super::{Check, label, unique, within};
+use super::{Check, label, line, unique, within};
 use crate::cells::{PARTS, millionths};
 use crate::error::Problem;
 
@@ -30,6 +30,11 @@ pub(super) fn check(metrics: &[Metric]) -> Check {
         costs(&field("costs"), metric)?;
         cap(&field("cap"), metric)?;
         per(&field("per"), metric, metrics)?;
+        within(&field("unit"), metric.unit.is_none() || !has_own_unit(metric.measure), || {
+            format!("is for counts and money, and the measure is {}; leave it out", metric.measure)
+        })?;
+        line(&field("unit"), metric.unit.as_ref())?;
+        line(&field("owner"), metric.owner.as_ref())?;
     }
     Ok(())
 }
@@ -46,10 +51,15 @@ fn measure(field: &str, metric: &Metric) -> Check {
     })
 }
 
+/// Whether numbers of a measure are in percent or hours.
+fn has_own_unit(measure: Measure) -> bool {
+    matches!(measure, Measure::Occurred | Measure::HoursToFirst)
+}
+
 fn cap(field: &str, metric: &Metric) -> Check {
     let Some(cap) = metric.cap else { return Ok(()) };
     let measure = metric.measure;
-    within(field, matches!(measure, Measure::Count | Measure::Amount | Measure::Profit), || {
+    within(field, !has_own_unit(measure), || {
         format!("is for values without an end, and the measure is {measure}; leave it out")
     })?;
     within(field, cap > 0.0 && cap <= CAP_MAX, || {
