@@ -215,24 +215,14 @@ impl Cells {
     /// No units yet. Amounts are in minor units of the base currency, of which `minor_per_major` make a major one.
     #[must_use]
     pub fn new(experiment: &Experiment, minor_per_major: i64) -> Self {
-        Self::of_plan(Arc::new(Plan::new(experiment, minor_per_major)))
-    }
-
-    fn of_plan(plan: Arc<Plan>) -> Self {
         Self {
-            plan,
+            plan: Arc::new(Plan::new(experiment, minor_per_major)),
             markets: Vec::new(),
             market_numbers: HashMap::new(),
             no_market: None,
             cells: HashMap::new(),
             scratch: Scratch::default(),
         }
-    }
-
-    /// No units, of the same experiment.
-    #[must_use]
-    pub fn emptied(&self) -> Self {
-        Self::of_plan(self.plan.clone())
     }
 
     /// Whether they are made for the experiment as it is written.
@@ -325,10 +315,13 @@ impl Cells {
     fn change(&mut self, key: Key, sign: i128, changes: impl IntoIterator<Item = (usize, i128)>) {
         let width = self.plan.width();
         let cell = self.cells.entry(key).or_insert_with(|| vec![0; width].into());
+        let mut is_any = false;
         for (place, number) in changes {
             cell[place] = cell[place].wrapping_add(number.wrapping_mul(sign));
+            is_any |= cell[place] != 0;
         }
-        if cell.iter().all(|sum| *sum == 0) {
+        // Nearly always one of those that changed is not zero, so that the others need not be looked at.
+        if !is_any && cell.iter().all(|sum| *sum == 0) {
             self.cells.remove(&key);
         }
     }

@@ -23,7 +23,7 @@ use vocabulary::{EventKind, Experiment, ExperimentId};
 use crate::changes::added_by;
 use crate::delta::{Table, commit_path};
 use crate::landing::off_thread;
-use crate::observe::{Counted, count};
+use crate::observe::{ASSIGNED, Counted, count};
 use crate::session::{Asked, Group};
 use crate::tables::Snapshot;
 use crate::{Lake, LakeError, literal};
@@ -168,7 +168,7 @@ pub(crate) async fn counted(lake: &Lake, experiment: &Experiment) -> Result<Arc<
             }
         }
     }
-    let counted = Arc::new(Counted { cells: Arc::new(count(lake, experiment, &snapshot, None).await?), snapshot });
+    let counted = Arc::new(Counted { cells: Arc::new(count(lake, experiment, &snapshot, ASSIGNED, None).await?), snapshot });
     lake.kept.keep(id, &counted, erasures);
     write(lake, id, &counted, erasures).await;
     Ok(counted)
@@ -178,7 +178,7 @@ pub(crate) async fn counted(lake: &Lake, experiment: &Experiment) -> Result<Arc<
 pub(crate) async fn recount(lake: &Lake, experiment: &Experiment) -> Result<Recounted, LakeError> {
     let erasures = lake.kept.state().erasures;
     let kept = counted(lake, experiment).await?;
-    let cells = count(lake, experiment, &kept.snapshot, None).await?;
+    let cells = count(lake, experiment, &kept.snapshot, ASSIGNED, None).await?;
     let same = cells.to_bytes() == kept.cells.to_bytes();
     let anew = Arc::new(Counted { snapshot: kept.snapshot.clone(), cells: Arc::new(cells) });
     if !same {
@@ -221,8 +221,8 @@ pub(crate) async fn corrected(
         return Ok(None);
     }
     let mut cells = before.cells.as_ref().clone();
-    cells.subtract(&count(lake, experiment, &before.snapshot, Some(&touched)).await?);
-    cells.merge(&count(lake, experiment, snapshot, Some(&touched)).await?);
+    cells.subtract(&count(lake, experiment, &before.snapshot, ASSIGNED, Some(&touched)).await?);
+    cells.merge(&count(lake, experiment, snapshot, ASSIGNED, Some(&touched)).await?);
     Ok(Some(Arc::new(cells)))
 }
 

@@ -493,6 +493,20 @@ impl Lake {
         observe::observe_by_market(self, experiment, as_of).await
     }
 
+    /// What those did who were sent what was recommended, by the recommendation that was followed: of recipients who are at least so
+    /// many hours old, within that age; of everybody how many there are. Units begin with their message.
+    ///
+    /// # Errors
+    /// As [`Lake::observe`].
+    pub async fn observe_followers(
+        &self,
+        experiment: &Experiment,
+        age_hours: u32,
+        as_of: Timestamp,
+    ) -> Result<BTreeMap<String, experiment::Observations>, LakeError> {
+        observe::observe_followers(self, experiment, age_hours, as_of).await
+    }
+
     /// What was known of an experiment at these versions of the tables, counted from all rows.
     ///
     /// # Errors

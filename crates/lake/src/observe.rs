@@ -4,6 +4,7 @@
 //! readout is made of the same whole numbers.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -25,10 +26,44 @@ use crate::session::{Asked, Group};
 use crate::tables::{AsOf, Snapshot};
 use crate::{Lake, LakeError, first, literal, tally};
 
-/// The query, with `$experiment`, `$window`, `$within` and `$whom` to be filled in.
+/// The query, with `$told`, `$market`, `$begins`, `$experiment`, `$window`, `$within` and `$whom` to be filled in.
 const OBSERVE: &str = include_str!("sql/observe.sql");
-/// The query for whom it is about, with `$experiment` and `$whom`.
-const ASSIGNED: &str = include_str!("sql/assigned.sql");
+/// The query for whom it is about, with `$told`, `$begins`, `$experiment` and `$whom`.
+const RECIPIENTS: &str = include_str!("sql/recipients.sql");
+
+/// Whose outcomes are counted, and by what: the SQL of where it is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recipients {
+    /// The rows that make units.
+    told: &'static str,
+    /// What cells know as a unit's market.
+    market: &'static str,
+    /// When outcomes begin to count.
+    begins: &'static str,
+}
+
+/// Those who were assigned, by market.
+pub(crate) const ASSIGNED: Recipients =
+    Recipients { told: "assignments", market: "market", begins: "coalesce(planned_at, event_time)" };
+
+/// Those who were sent what was recommended, by the recommendation that was followed.
+const FOLLOWING: Recipients = Recipients {
+    told: "(SELECT * FROM messages WHERE recommendation_id IS NOT NULL)",
+    market: "recommendation_id",
+    begins: "event_time",
+};
+
+/// See [`Lake::observe_followers`].
+pub(crate) async fn observe_followers(
+    lake: &Lake,
+    experiment: &Experiment,
+    age_hours: u32,
+    as_of: Timestamp,
+) -> Result<BTreeMap<String, Observations>, LakeError> {
+    lake.land().await?;
+    let cells = count(lake, experiment, &lake.tables.landed(), FOLLOWING, None).await?;
+    Ok(cells.observe_by_market(experiment, Some(age_hours), as_of).markets)
+}
 
 /// See [`Lake::observe`].
 pub(crate) async fn observe(
@@ -62,7 +97,7 @@ pub(crate) async fn observe_at(
     versions: &BTreeMap<String, i64>,
 ) -> Result<Observations, LakeError> {
     let snapshot = lake.tables.as_of(&AsOf::Versions(versions.clone()), &lake.tail).await?;
-    let cells = count(lake, experiment, &snapshot, None).await?;
+    let cells = count(lake, experiment, &snapshot, ASSIGNED, None).await?;
     Ok(observed(experiment, &cells, &Cut::default(), as_of, versions.clone()))
 }
 
@@ -87,36 +122,56 @@ fn name(observations: &mut Observations, versions: BTreeMap<String, i64>) {
 /// The cells of all units of an experiment, or of those of some contacts, as the tables of `snapshot` tell them.
 ///
 /// Units are counted in slices by key, which is also the order of rows within a day: each row is read once, and only the events of one
-/// slice are in memory. A slice that needs more memory than a query may have is counted in smaller ones.
+/// slice are in memory. Where a slice needs more memory than a query may have, smaller ones are taken.
 pub(crate) async fn count(
     lake: &Lake,
     experiment: &Experiment,
     snapshot: &Snapshot,
+    recipients: Recipients,
     contacts: Option<&[i64]>,
 ) -> Result<Cells, LakeError> {
-    let mut cells = Cells::new(experiment, lake.config.rates.base().minor_per_major());
+    let none = Cells::new(experiment, lake.config.rates.base().minor_per_major());
     let whom = contacts.map_or("true".to_owned(), among);
-    let Some(assigned) = assigned(lake, experiment, snapshot, &whom).await? else { return Ok(cells) };
-    let mut left = match contacts {
-        Some(_) => vec![Slice { from: assigned.from, to: assigned.to }],
-        None => assigned.slices(),
-    };
-    while let Some(slice) = left.pop() {
-        let whom = contacts.map_or_else(|| slice.condition(), among);
-        match count_slice(lake, experiment, snapshot, query(experiment, &assigned, &whom), &cells).await {
-            Ok(counted) => cells.merge(&counted),
-            Err(error) if is_out_of_memory(&error) && contacts.is_none() && slice.from < slice.to => left.extend(slice.halves()),
-            Err(error) => return Err(error),
+    let Some(told) = told(lake, experiment, snapshot, recipients, &whom).await? else { return Ok(none) };
+    let mut slice_recipients = SLICE_RECIPIENTS;
+    loop {
+        let slices: Vec<String> = match contacts {
+            Some(_) => vec![whom.clone()],
+            None => told.slices(slice_recipients).iter().map(between).collect(),
+        };
+        let is_least = contacts.is_some() || slice_recipients == 1;
+        let queries = slices.iter().map(|whom| query(experiment, recipients, &told, whom));
+        match count_slices(lake, experiment, snapshot, queries, &none).await {
+            Err(error) if is_out_of_memory(&error) && !is_least => {
+                slice_recipients = (slice_recipients / 4).max(1);
+            }
+            counted => return counted,
         }
     }
-    Ok(cells)
 }
 
-/// So many assignments are counted at once: their events take some hundred megabytes.
-const SLICE_ASSIGNMENTS: i128 = 500_000;
+/// Counts one slice after the other, each in parts side by side, whose sums are put together in the end.
+async fn count_slices(
+    lake: &Lake,
+    experiment: &Experiment,
+    snapshot: &Snapshot,
+    queries: impl Iterator<Item = String>,
+    none: &Cells,
+) -> Result<Cells, LakeError> {
+    let mut parts = Vec::new();
+    for query in queries {
+        parts = count_slice(lake, experiment, snapshot, query, parts, none).await?;
+    }
+    let mut all = none.clone();
+    parts.iter().for_each(|part| all.merge(part));
+    Ok(all)
+}
 
-/// The assignments of an experiment.
-struct Assigned {
+/// So many recipients are counted at once: their events take some hundred megabytes.
+const SLICE_RECIPIENTS: i128 = 500_000;
+
+/// The rows that make units.
+struct Told {
     count: i128,
     /// The least and the greatest key.
     from: i64,
@@ -126,38 +181,27 @@ struct Assigned {
     last: Timestamp,
 }
 
-/// The contacts of these keys, both ends included.
-struct Slice {
-    from: i64,
-    to: i64,
-}
-
-impl Assigned {
-    /// As if keys were spread evenly, as drawn ones are. In falling order, so that the last is the first.
-    fn slices(&self) -> Vec<Slice> {
-        let count = (self.count / SLICE_ASSIGNMENTS + 1).min(i128::from(self.to) - i128::from(self.from) + 1);
+impl Told {
+    /// The keys in ranges of so many recipients, as if they were spread evenly, as drawn ones are.
+    fn slices(&self, recipients: i128) -> Vec<RangeInclusive<i64>> {
         let width = i128::from(self.to) - i128::from(self.from) + 1;
-        let begin = |slice: i128| i64::try_from(i128::from(self.from) + width * slice / count).unwrap_or(i64::MAX);
-        let slice = |at: i128| Slice { from: begin(at), to: if at + 1 == count { self.to } else { begin(at + 1) - 1 } };
-        (0..count).rev().map(slice).collect()
+        let count = (self.count / recipients + 1).min(width);
+        // Between the least and the greatest key.
+        let key = |slice: i128| i128::from(self.from) + width * slice / count;
+        (0..count).map(|at| key(at) as i64..=(key(at + 1) - 1) as i64).collect()
     }
 }
 
-impl Slice {
-    fn condition(&self) -> String {
-        format!("contact_key BETWEEN {} AND {}", self.from, self.to)
-    }
-
-    fn halves(&self) -> [Self; 2] {
-        let middle = i64::midpoint(self.from, self.to).min(self.to - 1);
-        [Self { from: middle + 1, to: self.to }, Self { from: self.from, to: middle }]
-    }
-}
-
-/// `None` without assignments.
-async fn assigned(lake: &Lake, experiment: &Experiment, snapshot: &Snapshot, whom: &str) -> Result<Option<Assigned>, LakeError> {
-    let query = ASSIGNED.replace("$experiment", &literal::text(experiment.experiment.as_str())).replace("$whom", whom);
-    let text = format!("assignments of {}", experiment.experiment);
+/// `None` where nobody is told of.
+async fn told(
+    lake: &Lake,
+    experiment: &Experiment,
+    snapshot: &Snapshot,
+    recipients: Recipients,
+    whom: &str,
+) -> Result<Option<Told>, LakeError> {
+    let query = recipients.fill_in(RECIPIENTS, experiment, whom);
+    let text = format!("recipients of {}", experiment.experiment);
     let asked = Asked { group: Group::Readouts, text: &text, limits: lake.config.limits };
     let rows = lake.queries.rows(snapshot, asked, query, "look for the recipients of an experiment").await?;
     let row = rows.first().filter(|row| row.num_rows() == 1 && row.column(1).is_valid(0));
@@ -167,34 +211,48 @@ async fn assigned(lake: &Lake, experiment: &Experiment, snapshot: &Snapshot, who
         Timestamp::from_microsecond(column.as_primitive::<TimestampMicrosecondType>().value(0)).unwrap_or_default()
     };
     let (first, last) = (time(first), time(last));
-    Ok(Some(Assigned { count: number(count).into(), from: number(from), to: number(to), first, last }))
+    Ok(Some(Told { count: number(count).into(), from: number(from), to: number(to), first, last }))
 }
 
+/// Adds a slice to the sums of parts, of which there may be too few yet.
 async fn count_slice(
     lake: &Lake,
     experiment: &Experiment,
     snapshot: &Snapshot,
     query: String,
-    like: &Cells,
-) -> Result<Cells, LakeError> {
+    mut sums: Vec<Cells>,
+    none: &Cells,
+) -> Result<Vec<Cells>, LakeError> {
     let text = format!("readout of {}", experiment.experiment);
     let asked = Asked { group: Group::Readouts, text: &text, limits: lake.config.limits };
-    let none = like.emptied();
+    let none = none.clone();
     let work = move |context: SessionContext| async move {
-        let failed = || LakeError::internal("observe the experiment");
-        context.register_udaf(tally::tally());
-        context.register_udaf(first::first_assignment());
+        prepare(&context);
         let parts = async { context.sql(&query).await?.execute_stream_partitioned().await };
-        // Side by side: the sums of a part of the units are put together in the end.
-        let tasks: Vec<_> =
-            parts.await.map_err(failed())?.into_iter().map(|part| SpawnedTask::spawn(count_part(part, none.clone()))).collect();
-        let mut all = none;
+        let parts = parts.await.map_err(LakeError::internal("observe the experiment"))?;
+        sums.resize(sums.len().max(parts.len()), none);
+        let rest = sums.split_off(parts.len());
+        let tasks: Vec<_> = parts.into_iter().zip(sums).map(|(part, sums)| SpawnedTask::spawn(count_part(part, sums))).collect();
+        let mut sums = rest;
         for task in tasks {
-            all.merge(&task.await.map_err(LakeError::internal("finish a query"))??);
+            sums.push(task.await.map_err(LakeError::internal("finish a query"))??);
         }
-        Ok(all)
+        Ok(sums)
     };
     lake.queries.run(snapshot, asked, work).await
+}
+
+/// Makes a session know what the query uses, and join as it is written: events on the left, to be kept by key, so that units and their
+/// events are grouped in one step ([`crate::group_join`]) whatever the sizes of tables seem to be.
+fn prepare(context: &SessionContext) {
+    context.register_udaf(tally::tally());
+    context.register_udaf(first::first_assignment());
+    let state = context.state_ref();
+    let mut state = state.write();
+    let optimizer = &mut state.config_mut().options_mut().optimizer;
+    optimizer.join_reordering = false;
+    optimizer.hash_join_single_partition_threshold = 0;
+    optimizer.hash_join_single_partition_threshold_rows = 0;
 }
 
 fn is_out_of_memory(error: &LakeError) -> bool {
@@ -234,15 +292,27 @@ fn add(cells: &mut Cells, batch: &RecordBatch) -> Result<(), ArrowError> {
 }
 
 /// The query as it runs, for some of the experiment's recipients.
-fn query(experiment: &Experiment, assigned: &Assigned, whom: &str) -> String {
+fn query(experiment: &Experiment, recipients: Recipients, told: &Told, whom: &str) -> String {
     let window = SignedDuration::from_hours(experiment.window_hours.into());
-    let end = assigned.last.checked_add(window).unwrap_or(Timestamp::MAX);
-    let within = format!("event_time >= {} AND event_time < {}", literal::time(assigned.first), literal::time(end));
-    OBSERVE
-        .replace("$experiment", &literal::text(experiment.experiment.as_str()))
-        .replace("$window", &format!("INTERVAL '{} hours'", experiment.window_hours))
-        .replace("$within", &within)
-        .replace("$whom", whom)
+    let end = told.last.checked_add(window).unwrap_or(Timestamp::MAX);
+    let within = format!("event_time >= {} AND event_time < {}", literal::time(told.first), literal::time(end));
+    let window = format!("INTERVAL '{} hours'", experiment.window_hours);
+    recipients.fill_in(OBSERVE, experiment, whom).replace("$window", &window).replace("$within", &within)
+}
+
+impl Recipients {
+    fn fill_in(self, query: &str, experiment: &Experiment, whom: &str) -> String {
+        query
+            .replace("$told", self.told)
+            .replace("$market", self.market)
+            .replace("$begins", self.begins)
+            .replace("$experiment", &literal::text(experiment.experiment.as_str()))
+            .replace("$whom", whom)
+    }
+}
+
+fn between(keys: &RangeInclusive<i64>) -> String {
+    format!("contact_key BETWEEN {} AND {}", keys.start(), keys.end())
 }
 
 fn among(contacts: &[i64]) -> String {
@@ -255,4 +325,36 @@ pub(crate) struct Counted {
     /// The tables that were counted.
     pub(crate) snapshot: Snapshot,
     pub(crate) cells: Arc<Cells>,
+}
+
+/// The plan of the query over all recipients.
+#[cfg(test)]
+pub(crate) async fn plan(lake: &Lake, experiment: &Experiment, snapshot: &Snapshot) -> String {
+    let told = told(lake, experiment, snapshot, ASSIGNED, "true").await.unwrap().unwrap();
+    let query = query(experiment, ASSIGNED, &told, "true");
+    let asked = Asked { group: Group::Readouts, text: "plan", limits: lake.config.limits };
+    let work = move |context: SessionContext| async move {
+        prepare(&context);
+        let plan = context.sql(&query).await.unwrap().create_physical_plan().await.unwrap();
+        Ok(datafusion::physical_plan::displayable(plan.as_ref()).indent(true).to_string())
+    };
+    lake.queries.run(snapshot, asked, work).await.unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_hold_every_key_once() {
+        let widest = (i64::MIN, i64::MAX, 10_000_000, 500_000);
+        for (from, to, count, recipients) in [(7, 7, 3, 1), (-5, 1_000, 400, 100), (1, 3, 900, 2), (0, 9, 10, 100), widest] {
+            let told = Told { count, from, to, first: Timestamp::MIN, last: Timestamp::MIN };
+            let slices = told.slices(recipients);
+            assert_eq!((*slices[0].start(), *slices[slices.len() - 1].end()), (from, to));
+            assert!(slices.windows(2).all(|pair| pair[0].end() + 1 == *pair[1].start()), "{slices:?}");
+            assert!(slices.iter().all(|keys| keys.start() <= keys.end()), "{slices:?}");
+            assert_eq!(slices.len() as i128, (count / recipients + 1).min(i128::from(to) - i128::from(from) + 1));
+        }
+    }
 }

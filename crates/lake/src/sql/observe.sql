@@ -12,21 +12,16 @@
 -- 8 by a human, 16 clicked, 32 by a human, 64 ordered, 128 without a rate, 256 unsubscribed, 512 complained, 1024 bounced or refused,
 -- 2048 replied.
 --
--- The words that begin with a dollar sign are filled in before it runs. `$whom` narrows it to some contacts, and `$within` to the time in
--- which anything can count for any of them.
+-- The words that begin with a dollar sign are filled in before it runs. `$told` is where assignments are told, or for those who were sent what
+-- was recommended their messages. `$whom` narrows it to some contacts, and `$within` to the time in which anything can count for any of
+-- them.
 WITH units AS (
     SELECT
         contact_key,
-        first_assignment(event_time, received_at, event_id, variant, market, coalesce(planned_at, event_time)) AS first
-    FROM assignments
+        first_assignment(event_time, received_at, event_id, variant, $market, $begins) AS first
+    FROM $told
     WHERE experiment_id = $experiment AND $whom
     GROUP BY contact_key
-),
-windows AS (
-    SELECT
-        contact_key, first['variant'] AS variant, first['market'] AS market, first['crossed'] AS crossed, first['begins'] AS begins,
-        first['begins'] + $window AS ends
-    FROM units
 ),
 outcomes AS (
     SELECT contact_key, event_time, 1 AS what, CAST(0 AS BIGINT) AS amount_minor
@@ -55,12 +50,13 @@ outcomes AS (
     WHERE (experiment_id = $experiment OR experiment_id IS NULL)
         AND feedback IN ('unsubscribe', 'complaint', 'reply') AND $within AND $whom
 )
-SELECT
-    windows.variant, windows.market, windows.begins, windows.crossed,
-    tally(outcomes.event_time, windows.begins, outcomes.what, outcomes.amount_minor) AS tallies
-FROM windows
-LEFT JOIN outcomes
-    ON outcomes.contact_key = windows.contact_key
-    AND outcomes.event_time >= windows.begins
-    AND outcomes.event_time < windows.ends
-GROUP BY windows.contact_key, windows.variant, windows.market, windows.begins, windows.crossed
+SELECT first['variant'], first['market'], first['begins'], first['crossed'], tallies
+FROM (
+    SELECT units.contact_key, units.first, tally(outcomes.event_time, first['begins'], outcomes.what, outcomes.amount_minor) AS tallies
+    FROM outcomes
+    RIGHT JOIN units
+        ON outcomes.contact_key = units.contact_key
+        AND outcomes.event_time >= first['begins']
+        AND outcomes.event_time < first['begins'] + $window
+    GROUP BY units.contact_key, units.first
+)

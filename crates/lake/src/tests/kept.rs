@@ -7,14 +7,14 @@ use experiment::{Cells, Cut};
 use super::observe::{Random, experiment, world};
 use super::*;
 use crate::kept::corrected;
-use crate::observe::{Counted, count};
+use crate::observe::{ASSIGNED, Counted, count};
 use crate::{Pins, Recounted};
 
 const ERASURES: u64 = 0;
 
 /// The sums of all rows, in writing.
 async fn anew(lake: &Lake) -> String {
-    let cells = count(lake, &experiment(), &lake.tables.landed(), None).await.unwrap();
+    let cells = count(lake, &experiment(), &lake.tables.landed(), ASSIGNED, None).await.unwrap();
     String::from_utf8(cells.to_bytes()).unwrap()
 }
 

@@ -122,6 +122,17 @@ fn outcome(random: &mut Random) -> Body {
     }
 }
 
+/// Events are never put together with units, which is what a readout of many spends its time on otherwise.
+#[tokio::test]
+async fn units_and_their_events_are_grouped_in_one_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = Lake::open(config(dir.path())).await.unwrap();
+    lake.append(world(1)).await.unwrap();
+    lake.land().await.unwrap();
+    let plan = crate::observe::plan(&lake, &experiment(), &lake.tables.landed()).await;
+    assert_eq!(plan.matches("GroupJoinExec: ").count(), 1, "{plan}");
+}
+
 struct Unit {
     variant: Option<VariantName>,
     begins: Timestamp,
