@@ -46,14 +46,16 @@ pub(crate) fn guard(router: OpenApiRouter<Arc<Parts>>, access: Access, parts: &A
 type Guard = (Arc<Parts>, &'static [Scope]);
 
 async fn require(State((parts, scopes)): State<Guard>, request: Request, next: Next) -> Result<Response, Problem> {
-    let wanted = scopes.iter().map(|scope| format!("`{scope}`")).collect::<Vec<_>>().join(" or ");
-    let hint = format!("send `Authorization: Bearer KEY` with a key of scope {wanted}; `sendlab keys create` makes one");
-    let secret =
-        secret(request.headers()).ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "no_key", "this needs a key", &hint))?;
+    let wanted = || scopes.iter().map(|scope| format!("`{scope}`")).collect::<Vec<_>>().join(" or ");
+    let refused = |kind, message| {
+        let hint = format!("send `Authorization: Bearer KEY` with a key of scope {}; `sendlab keys create` makes one", wanted());
+        Problem::new(StatusCode::UNAUTHORIZED, kind, message, hint)
+    };
+    let secret = secret(request.headers()).ok_or_else(|| refused("no_key", "this needs a key"))?;
     let known = parts.control.authenticate(&secret).await?;
-    let info =
-        known.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "unknown_key", "the key is unknown or was revoked", &hint))?;
+    let info = known.ok_or_else(|| refused("unknown_key", "the key is unknown or was revoked"))?;
     if !scopes.iter().any(|scope| info.scopes.contains(scope)) {
+        let wanted = wanted();
         let message = format!("the key `{}` does not have the scope {wanted}", info.name);
         let hint = format!("use a key of scope {wanted}; `sendlab keys create` makes one");
         return Err(Problem::new(StatusCode::FORBIDDEN, "missing_scope", message, hint));

@@ -198,9 +198,16 @@ fn tag(advice: &Advice<'_>) -> HeaderValue {
 /// The prefix and the text in quotes; what a header or the quotes cannot hold is percent-encoded in the text.
 fn etag(prefix: &str, text: &str) -> HeaderValue {
     let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'%' && byte != b',';
-    let text: String =
-        text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect();
-    HeaderValue::from_str(&format!("\"{prefix}{text}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+    let mut tag = format!("\"{prefix}");
+    for byte in text.bytes() {
+        if plain(byte) {
+            tag.push(char::from(byte));
+        } else {
+            tag.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    tag.push('"');
+    HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// Whether `If-None-Match` names the tag.
