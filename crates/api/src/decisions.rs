@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Html;
 use control::ControlError;
+use experiment::rollout::{ScopeStanding, observed_hours};
 use experiment::{Judged, PageInput, Rest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,7 +23,7 @@ use crate::views::{Decided, DecisionAnswer, ErrorBody, RecommendationView};
 const DECIDE_TRIES_MAX: usize = 3;
 
 pub(crate) fn reading() -> OpenApiRouter<Arc<Parts>> {
-    OpenApiRouter::new().routes(routes!(decision)).routes(routes!(page))
+    OpenApiRouter::new().routes(routes!(decision)).routes(routes!(page)).routes(routes!(rollout))
 }
 
 pub(crate) fn managing() -> OpenApiRouter<Arc<Parts>> {
@@ -51,7 +52,7 @@ async fn judged(parts: &Parts, experiment: &Experiment) -> Result<Judged, Proble
     )
 )]
 async fn decision(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<DecisionAnswer>, Problem> {
-    let Judged { readout, decision } = judged(&parts, &known(&parts, &id).await?).await?;
+    let Judged { readout, decision, .. } = judged(&parts, &known(&parts, &id).await?).await?;
     Ok(Json(DecisionAnswer { decision, as_of: readout.as_of, versions: readout.versions }))
 }
 
@@ -71,10 +72,33 @@ async fn decision(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> 
 )]
 async fn page(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Html<String>, Problem> {
     let experiment = known(&parts, &id).await?;
-    let Judged { readout, decision } = judged(&parts, &experiment).await?;
+    let Judged { readout, decision, .. } = judged(&parts, &experiment).await?;
     let recipients = parts.control.still_to_follow(&id).await?;
     let rest = Some(Rest { recipients, currency: parts.lake.base_currency() });
     Ok(Html(experiment::page(&PageInput { experiment: &experiment, readout: &readout, decision: &decision, rest })))
+}
+
+/// Where the rollout of a decision stands.
+///
+/// Every scope that is rolled out in steps: its share, who followed each step, whether harm is shown, and what comes next. Empty where the
+/// experiment has no `rollout` or nothing was decided yet. Asking takes no step.
+#[utoipa::path(
+    get,
+    path = "/v1/experiments/{id}/rollout",
+    tag = "experiments",
+    operation_id = "rollout",
+    params(("id" = String, Path, description = "The experiment's id.")),
+    responses(
+        (status = 200, description = "The scopes.", body = Vec<crate::views::rollouts::ScopeStandingDocument>),
+        (status = 404, description = "There is no such experiment.", body = ErrorBody),
+    )
+)]
+async fn rollout(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<Vec<ScopeStanding>>, Problem> {
+    let experiment = known(&parts, &id).await?;
+    let Some(age_hours) = observed_hours(&experiment) else { return Ok(Json(Vec::new())) };
+    let now = to_micros(parts.clock.now());
+    let observed = parts.lake.observe_followers(&experiment, age_hours, now).await?;
+    Ok(Json(parts.control.rollout(&experiment, &observed, now).await?))
 }
 
 /// Decide by what is known now.
@@ -101,7 +125,7 @@ async fn decide(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Re
         let current: Vec<_> =
             parts.control.current_recommendations(Some(&id)).await?.into_iter().map(|one| one.recommendation).collect();
         let fresh = || RecommendationId::new(&parts.ids.token()).expect("a token is a valid id");
-        for made in experiment::recommend(&judged, &current, fresh, to_micros(parts.clock.now())) {
+        for made in experiment::recommend(&experiment, &judged, &current, fresh, to_micros(parts.clock.now())) {
             match parts.control.recommend(&made).await {
                 Ok(()) => recommendations.push(RecommendationView::from(made)),
                 Err(ControlError::Conflict { current }) => {
@@ -112,7 +136,7 @@ async fn decide(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Re
             }
         }
         let recommendation = parts.control.current(&id).await?.map(RecommendationView::from);
-        let Judged { readout, decision } = judged;
+        let Judged { readout, decision, .. } = judged;
         let changed = !recommendations.is_empty();
         return Ok(Json(Decided { readout, decision, recommendation, recommendations, changed }));
     }

@@ -35,6 +35,7 @@ mod intake;
 mod items;
 mod keeping;
 mod keys;
+mod library;
 pub mod line;
 mod looks;
 mod machine;
@@ -171,6 +172,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
         let groups = [
             experiments::reading().merge(decisions::reading()),
             looks::reading(),
+            library::reading(),
             recommendations::reading(),
             campaigns::reading(),
             coupons::reading(),

@@ -5,9 +5,11 @@
 
 pub mod decisions;
 pub mod documents;
+pub mod library;
 pub mod looks;
 pub mod readouts;
 pub mod recommending;
+pub mod rollouts;
 pub mod statistics;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@ use experiment::{Decision, Judged, Observed, judge};
 use vocabulary::{Experiment, ExperimentId};
 
 use crate::experiments::{from_json, to_json};
+use crate::lessons::put_lessons;
 use crate::store::{begin, commit};
 use crate::{Control, ControlError};
 
@@ -21,12 +22,12 @@ impl Control {
         Ok(judge(experiment, &observed, &before, readout_id))
     }
 
-    /// Keeps a look that could decide: its readout and its decision. The same again is harmless.
+    /// Keeps a look that could decide: its readout, its decision and what it teaches. The same again is harmless.
     ///
     /// # Errors
     /// [`ControlError::NotFound`] where its experiment is unknown.
     pub async fn put_judged(&self, judged: &Judged) -> Result<(), ControlError> {
-        let Judged { readout, decision } = judged;
+        let Judged { readout, decision, lessons } = judged;
         self.put_readout(readout).await?;
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
@@ -42,6 +43,7 @@ impl Control {
         .execute(&mut *transaction)
         .await
         .map_err(ControlError::query("storing a decision"))?;
+        put_lessons(&mut transaction, &readout.experiment_id, lessons).await?;
         commit(transaction).await
     }
 

@@ -64,6 +64,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (19, include_str!("../migrations/0019_recommendations.sql")),
     (20, include_str!("../migrations/0020_looks.sql")),
     (21, include_str!("../migrations/0021_decisions.sql")),
+    (22, include_str!("../migrations/0022_lessons.sql")),
 ];
 
 /// What control needs to open.
@@ -444,7 +445,7 @@ mod tests {
         let control = world.open().await;
         sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
         let error = Control::open(world.config()).await.err().unwrap();
-        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 21 }), "{error}");
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 22 }), "{error}");
     }
 
     #[tokio::test]

@@ -27,7 +27,7 @@ pub use self::plan::plan_of;
 pub(crate) use self::plan::{PARTS, millionths};
 use crate::observe::{ArmObservations, ByMarket, Funnel, Observations};
 
-const HOUR_MICROS: i64 = 60 * 60 * 1_000_000;
+pub(crate) const HOUR_MICROS: i64 = 60 * 60 * 1_000_000;
 /// Time zones are apart by whole quarters of an hour, and so are planned hours.
 const COHORT_MICROS: i64 = HOUR_MICROS / 4;
 /// Where the steps of the first day end, in hours: where early looks are taken. Later steps are days.

@@ -5,9 +5,11 @@ mod metrics;
 
 use std::collections::BTreeSet;
 
-use vocabulary::label::may_be_mailbox;
+use vocabulary::label::{self, may_be_mailbox};
 use vocabulary::product::{SLOTS_MAX, is_slot_name};
-use vocabulary::{Balance, Campaign, Channel, Experiment, Factor, Guardrail, LabelError, SendHour, Utm, Variant, VariantName};
+use vocabulary::{
+    Balance, Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Rollout, SendHour, Utm, Variant, VariantName,
+};
 
 use crate::error::Problem;
 
@@ -36,6 +38,21 @@ const ACCEPTANCE_MIN: f64 = 0.01;
 /// With more, hardly anything is balanced.
 const ACCEPTANCE_MAX: f64 = 0.5;
 
+/// More labels than anyone reads.
+const TAGS_MAX: usize = 20;
+
+/// The longest label in bytes: some words, no sentence.
+const TAG_BYTES_MAX: usize = 64;
+
+/// More steps tell little more, and each keeps the better variant from most people for another while.
+const ROLLOUT_STEPS_MAX: usize = 10;
+
+/// The share of the last step, in percent: everybody.
+const ROLLOUT_LAST: u8 = 100;
+
+/// Thirty days; whoever wants to wait longer than that between two steps tests.
+const ROLLOUT_HOURS_MAX: u32 = 30 * 24;
+
 /// A check passes or stops at the first problem.
 type Check = Result<(), Problem>;
 
@@ -53,6 +70,8 @@ pub(crate) fn problem_of_experiment(experiment: &Experiment) -> Option<Problem> 
             format!("is {}; it must be more than 0 and at most {ALPHA_MAX}, and is usually 0.05", experiment.alpha)
         })?;
         balance(experiment.balance.as_ref())?;
+        tags(&experiment.tags)?;
+        rollout(experiment.rollout.as_ref())?;
         line("question", Some(&experiment.question).filter(|question| !question.is_empty()))?;
         line("audience", experiment.audience.as_ref())
     };
@@ -251,6 +270,36 @@ fn balance(balance: Option<&Balance>) -> Check {
             "is {acceptance}; it must be from {ACCEPTANCE_MIN} to {ACCEPTANCE_MAX}: 0.1 takes the first of about ten draws that is \
              balanced enough"
         )
+    })
+}
+
+fn tags(tags: &[String]) -> Check {
+    within("tags", tags.len() <= TAGS_MAX, || format!("has {}; an experiment has at most {TAGS_MAX}", tags.len()))?;
+    for (index, tag) in tags.iter().enumerate() {
+        let field = format!("tags[{index}]");
+        label::check(tag, TAG_BYTES_MAX).map_err(|error| Problem::new(&field, error.to_string()))?;
+        within(&field, tag.trim() == tag, || format!("is `{tag}`, which has spaces around it; write `{}`", tag.trim()))?;
+    }
+    unique(tags, |index| format!("tags[{index}]"), |tag| tag)
+}
+
+fn rollout(rollout: Option<&Rollout>) -> Check {
+    let Some(Rollout { steps, hours }) = rollout else { return Ok(()) };
+    within("rollout.steps", (1..=ROLLOUT_STEPS_MAX).contains(&steps.len()), || {
+        format!("has {}; a rollout has from 1 to {ROLLOUT_STEPS_MAX} steps", steps.len())
+    })?;
+    let mut before = 0;
+    for (index, step) in steps.iter().enumerate() {
+        within(&format!("rollout.steps[{index}]"), (before + 1..=ROLLOUT_LAST).contains(step), || {
+            format!("is {step}; steps are percent that rise, from 1 to {ROLLOUT_LAST}")
+        })?;
+        before = *step;
+    }
+    within("rollout.steps", before == ROLLOUT_LAST, || {
+        format!("ends with {before}; the last step is everybody: {ROLLOUT_LAST}")
+    })?;
+    within("rollout.hours", (1..=ROLLOUT_HOURS_MAX).contains(hours), || {
+        format!("is {hours}; it must be from 1 to {ROLLOUT_HOURS_MAX}, and is usually 24")
     })
 }
 

@@ -22,7 +22,9 @@ use crate::observe::{ByMarket, Observations};
 use crate::readout::{Doubt, GuardrailState};
 
 use boundary::Rule;
+pub(crate) use boundary::statistic;
 use forecast::{Forecasts, best};
+pub(crate) use funnel::mismatched_markets;
 pub use funnel::{FUNNEL_MISMATCH, SRM_BY_MARKET, funnel};
 
 /// Below this share of what the best bets bring, going on is not worth its while.

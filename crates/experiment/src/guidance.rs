@@ -11,7 +11,7 @@ use vocabulary::{Asker, ContactKey, Experiment, Recommendation, RecommendationId
 use crate::assign::{Assigned, Assigner};
 
 /// Into so many parts weights are cut before they are dealt out: what is lost of a weight is less than a billionth.
-const WEIGHT_PARTS: f64 = 1e9;
+pub(crate) const WEIGHT_PARTS: f64 = 1e9;
 
 /// An experiment with its current recommendations.
 #[derive(Debug, Clone)]

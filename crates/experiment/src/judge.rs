@@ -3,6 +3,7 @@
 use vocabulary::Experiment;
 
 use crate::decision::{Decision, Look, Settings, decide};
+use crate::library::{Lesson, lessons};
 use crate::observe::Observed;
 use crate::readout::{Readout, readout};
 
@@ -13,6 +14,8 @@ pub struct Judged {
     pub readout: Readout,
     /// What to do.
     pub decision: Decision,
+    /// What it teaches, where it ends the experiment.
+    pub lessons: Vec<Lesson>,
 }
 
 /// What a look must know of those before it.
@@ -39,5 +42,6 @@ pub fn judge(experiment: &Experiment, observed: &Observed, before: &Before, read
         // A variant that beats control early need not be the best of every market.
         settings: Settings { waits_until_settled: true, ..Settings::default() },
     };
-    Judged { readout: readout(experiment, &outcomes.overall, readout_id), decision: decide(experiment, &look) }
+    let (readout, decision) = (readout(experiment, &outcomes.overall, readout_id), decide(experiment, &look));
+    Judged { lessons: lessons(experiment, &readout, &decision, outcomes), readout, decision }
 }

@@ -5,7 +5,7 @@
 //! *Invariant:* it knows what units did, not events; `lake` makes [`cells::Unit`]s of events.
 //!
 //! Reading order: [`spec`], [`assign`], [`balance`], [`cells`], [`observe`], [`readout`], [`decision`], [`mod@judge`],
-//! [`mod@page`], [`mod@recommend`], [`guidance`].
+//! [`mod@page`], [`mod@recommend`], [`rollout`], [`guidance`], [`library`].
 
 pub mod assign;
 pub mod balance;
@@ -17,11 +17,13 @@ mod error;
 mod estimate;
 pub mod guidance;
 pub mod judge;
+pub mod library;
 pub mod observe;
 pub mod page;
 mod places;
 pub mod readout;
 pub mod recommend;
+pub mod rollout;
 pub mod spec;
 mod verdict;
 mod words;
@@ -33,6 +35,7 @@ pub use decision::{Action, Decision, Look, decide};
 pub use error::{ExperimentError, Problem};
 pub use guidance::{Advice, Fallback, Guidance};
 pub use judge::{Judged, judge};
+pub use library::{Lesson, Library, Like, Prior, Programme, lessons, programme};
 pub use observe::{ArmObservations, ByMarket, Funnel, Observations, Observed};
 pub use page::{PageInput, Rest, page};
 pub use readout::{
@@ -40,6 +43,7 @@ pub use readout::{
     digest, readout,
 };
 pub use recommend::recommend;
+pub use rollout::{Followed, HarmCheck, ScopeStanding, StepStanding, next_step, observed_hours, standing};
 pub use spec::{
     check, check_campaign, parse, parse_campaign, parse_forms, parse_products, parse_segments, parse_snippets, parse_templates,
     parse_triggers, to_yaml,

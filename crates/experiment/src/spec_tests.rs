@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use vocabulary::{
-    Balance, Costs, Covariate, ExperimentId, Factor, Guardrail, Measure, Metric, Outcome, SendHour, Variant, VariantName,
+    Balance, Costs, Covariate, ExperimentId, Factor, Guardrail, Measure, Metric, Outcome, Rollout, SendHour, Variant, VariantName,
 };
 
 use super::*;
@@ -67,7 +67,7 @@ fn mistakes_in_the_shape_and_the_variants_are_named() {
         "primary:",
         "primray:",
         "line 11: `primray` is not a known key; known are experiment, question, factors, variants, control, primary, metrics, guardrails, \
-         window_hours, audience, alpha, balance; the nearest is `primary`",
+         window_hours, audience, alpha, balance, tags, rollout; the nearest is `primary`",
     );
     check(
         "    weight: 2",
@@ -297,6 +297,46 @@ fn mistakes_in_the_balance_are_named() {
 }
 
 #[test]
+fn mistakes_in_the_tags_are_named() {
+    let check = |tags: &str, expect: &str| complaint("control: plain", &format!("tags: {tags}"), expect);
+    check("[scarcity, '']", "line 10: `tags[1]` is empty; give it at least one visible character");
+    check("[scarcity, scarcity]", "line 10: `tags[1]` is `scarcity`, which is there already; names must differ");
+    check("[\"a\\tb\"]", "line 10: `tags[0]` holds a control character; use printable text only");
+    check("[' scarcity']", "line 10: `tags[0]` is ` scarcity`, which has spaces around it; write `scarcity`");
+    check(&format!("[{}]", "x".repeat(65)), "line 10: `tags[0]` is 65 bytes long; the limit is 64");
+    let many: Vec<String> = (0..21).map(|tag| format!("t{tag}")).collect();
+    check(&format!("[{}]", many.join(", ")), "line 10: `tags` has 21; an experiment has at most 20");
+    let written = parse(&format!("{EXPERIMENT}tags: [scarcity, 双十一]\n")).unwrap();
+    assert_eq!(written.tags, ["scarcity", "双十一"]);
+    assert_eq!(parse(&to_yaml(&written)).unwrap(), written);
+    let json = serde_json::to_string(&parse(EXPERIMENT).unwrap()).unwrap();
+    assert!(!json.contains("tags"), "an experiment without tags keeps its bytes, and so the hashes of its plans: {json}");
+}
+
+#[test]
+fn mistakes_in_the_rollout_are_named() {
+    let check = |rollout: &str, expect: &str| complaint("control: plain", &format!("rollout:\n  {rollout}"), expect);
+    check("steps: []", "line 11: `rollout.steps` has 0; a rollout has from 1 to 10 steps");
+    check("steps: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 100]", "line 11: `rollout.steps` has 11; a rollout has from 1 to 10 steps");
+    check("steps: [0, 100]", "line 11: `rollout.steps[0]` is 0; steps are percent that rise, from 1 to 100");
+    check("steps: [5, 5, 100]", "line 11: `rollout.steps[1]` is 5; steps are percent that rise, from 1 to 100");
+    check("steps: [50, 101]", "line 11: `rollout.steps[1]` is 101; steps are percent that rise, from 1 to 100");
+    check("steps: [100, 100]", "line 11: `rollout.steps[1]` is 100; steps are percent that rise, from 1 to 100");
+    check("steps: [5, 50]", "line 11: `rollout.steps` ends with 50; the last step is everybody: 100");
+    check("steps: [5.5, 100]", "line 11: `rollout.steps[0]` must be a whole number from 0 to 255");
+    check("hours: 0", "line 11: `rollout.hours` is 0; it must be from 1 to 720, and is usually 24");
+    check("hours: 721", "line 11: `rollout.hours` is 721; it must be from 1 to 720, and is usually 24");
+    check(
+        "steps: [100]\n  hour: 1",
+        "line 12: `rollout.hour` is not a known key; known are steps, hours; the nearest is `hours`",
+    );
+    let written = parse(&format!("{EXPERIMENT}rollout: {{}}\n")).unwrap();
+    assert_eq!(written.rollout, Some(Rollout { steps: vec![5, 25, 50, 100], hours: 24 }));
+    assert_eq!(parse(&to_yaml(&written)).unwrap(), written);
+    assert_eq!(parse(EXPERIMENT).unwrap().rollout, None);
+}
+
+#[test]
 fn too_few_variants_are_refused() {
     let one = "experiment: e\nfactors: [copy]\nvariants: [{name: A}]\nprimary: v\nmetrics: [{name: v, outcome: open, measure: count}]\n";
     assert_eq!(parse(one).unwrap_err().to_string(), "line 3: `variants` has 1; an experiment needs from 2 to 50");
@@ -423,6 +463,8 @@ fn any_experiment() -> impl Strategy<Value = Experiment> {
             audience: Some("SELECT contact_key FROM contacts\nWHERE country = 'DE' -- x: y".to_owned()),
             alpha,
             balance: Some(Balance { covariates: Covariate::ALL.to_vec(), days: window, acceptance: alpha.max(0.01) }),
+            tags: if window.is_multiple_of(2) { vec!["double-eleven".to_owned(), "a: b # c".to_owned()] } else { Vec::new() },
+            rollout: (window > 24).then(|| Rollout { steps: vec![1, 99, 100], hours: window }),
         }
     })
 }

@@ -59,6 +59,13 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
+/// A whole number with its thousands set apart.
+pub(crate) fn thousands(whole: u64) -> String {
+    let digits = whole.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or("")).collect();
+    groups.join(",")
+}
+
 /// How many of something, in the right number.
 pub(crate) fn count(how_many: u64, one: &str, many: &str) -> String {
     format!("{how_many} {}", if how_many == 1 { one } else { many })

@@ -81,7 +81,7 @@ use experiment::Cut;
 use futures::FutureExt;
 use serde::Serialize;
 use tokio::sync::Mutex;
-use vocabulary::{Channel, ContactKey, Covariate, Event, EventId, Experiment, Rates, Slot, Timestamp};
+use vocabulary::{Channel, ContactKey, Covariate, Event, EventId, Experiment, Rates, RecommendationId, Slot, Timestamp};
 
 pub use acts::{Act, Acts};
 pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
@@ -503,7 +503,7 @@ impl Lake {
         experiment: &Experiment,
         age_hours: u32,
         as_of: Timestamp,
-    ) -> Result<BTreeMap<String, experiment::Observations>, LakeError> {
+    ) -> Result<BTreeMap<RecommendationId, experiment::Observations>, LakeError> {
         observe::observe_followers(self, experiment, age_hours, as_of).await
     }
 

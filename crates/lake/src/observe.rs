@@ -20,7 +20,7 @@ use experiment::observe::ARRIVAL_HOURS;
 use experiment::{Observations, Observed};
 use futures::TryStreamExt;
 use jiff::SignedDuration;
-use vocabulary::{Experiment, Timestamp};
+use vocabulary::{Experiment, RecommendationId, Timestamp};
 
 use crate::session::{Asked, Group};
 use crate::tables::{AsOf, Snapshot};
@@ -59,10 +59,12 @@ pub(crate) async fn observe_followers(
     experiment: &Experiment,
     age_hours: u32,
     as_of: Timestamp,
-) -> Result<BTreeMap<String, Observations>, LakeError> {
+) -> Result<BTreeMap<RecommendationId, Observations>, LakeError> {
     lake.land().await?;
     let cells = count(lake, experiment, &lake.tables.landed(), FOLLOWING, None).await?;
-    Ok(cells.observe_by_market(experiment, Some(age_hours), as_of).markets)
+    let followed = cells.observe_by_market(experiment, Some(age_hours), as_of).markets.into_iter();
+    // Other people's events may name what is no id of ours.
+    Ok(followed.filter_map(|(id, observations)| Some((RecommendationId::new(&id).ok()?, observations))).collect())
 }
 
 /// See [`Lake::observe`].

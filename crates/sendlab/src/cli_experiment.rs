@@ -55,6 +55,35 @@ pub(crate) enum ExperimentCommand {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Where the rollout of a decision stands, scope by scope: its share, who followed each step, what comes next, and why.
+    #[command(
+        after_help = "With\n\n  rollout:\n    steps: [5, 25, 50, 100]\n    hours: 24\n\nin the experiment, what is decided goes to 5 % of \
+                            those who follow first, and on after at least a day a step, as long as neither the primary\nmetric nor a \
+                            guardrail is shown to come to harm; else everybody gets the control again."
+    )]
+    Rollout {
+        /// The experiment.
+        experiment: String,
+        /// Print all of it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What all finished experiments taught: each variant's lift as observed and as it is to be believed, and what works by tag, factor, channel, market
+    /// and quarter of the year.
+    Library {
+        /// Print all of it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Which winners of all finished experiments stand when all are taken together, and what they are expected to bring.
+    Programme {
+        /// The expected share of false winners among those that stand [default: 0.05].
+        #[arg(long)]
+        alpha: Option<f64>,
+        /// Print all of it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Decide by what is known now: where that is to ship or to stop, the senders follow, by market where markets differ.
     Decide {
         /// The experiment.

@@ -38,6 +38,19 @@ pub(crate) async fn run(client: &Client, command: ExperimentCommand) -> anyhow::
                 .with_context(|| format!("cannot write {}; name another file with --output", file.display()))?;
             say(&format!("The page is in {}; open it in a browser, print it or send it.", file.display()));
         }
+        ExperimentCommand::Rollout { experiment, json } => {
+            let standing = client.get(&path(&experiment, "/rollout")).await?;
+            if json { say(&serde_json::to_string_pretty(&standing)?) } else { rollout(&standing) }
+        }
+        ExperimentCommand::Library { json } => {
+            let taught = client.get("/v1/library").await?;
+            if json { say(&serde_json::to_string_pretty(&taught)?) } else { library(&taught) }
+        }
+        ExperimentCommand::Programme { alpha, json } => {
+            let asked = alpha.map(|alpha| format!("?alpha={alpha}")).unwrap_or_default();
+            let together = client.get(&format!("/v1/programme{asked}")).await?;
+            if json { say(&serde_json::to_string_pretty(&together)?) } else { programme(&together) }
+        }
         ExperimentCommand::Decide { experiment } => {
             let answer = client.send(Method::POST, &path(&experiment, "/decide"), "application/json", b"{}".to_vec()).await?;
             decided(&answer);
@@ -79,14 +92,102 @@ fn show(decision: &Value) {
     }
 }
 
+/// Where a rollout stands, scope by scope.
+fn rollout(standing: &Value) {
+    let scopes = items(standing);
+    if scopes.is_empty() {
+        say("Nothing is rolled out in steps: the experiment has no `rollout`, or nothing is decided yet.");
+    }
+    for scope in scopes {
+        let parts = ["market", "locale", "segment"].map(|part| &scope["scope"][part]);
+        let named: Vec<String> = parts.into_iter().filter(|part| !part.is_null()).map(word).collect();
+        say(&format!(
+            "{}: {}",
+            if named.is_empty() { "everybody".to_owned() } else { named.join(", ") },
+            word(&scope["sentence"])
+        ));
+        let of = |step: &Value, what: &str, variant: &str| word(&step[what][scope[variant].as_str().unwrap_or_default()]);
+        let row = |step: &Value| {
+            let share = format!("{:.0} %", 100.0 * step["share"].as_f64().unwrap_or_default());
+            vec![share, word(&step["since"]), of(step, "followers", "variant"), of(step, "followers", "control")]
+        };
+        let rows: Vec<_> = items(&scope["steps"]).iter().map(row).collect();
+        table(&["step", "since", &format!("got {}", word(&scope["variant"])), "got the control"], &rows);
+    }
+}
+
+fn library(taught: &Value) {
+    let entries = items(&taught["entries"]);
+    if entries.is_empty() {
+        say("No experiment has come to a decision yet; each that does is in the library from then on.");
+        return;
+    }
+    let row = |entry: &Value| {
+        let lesson = &entry["lesson"];
+        let tags: Vec<String> = items(&lesson["tags"]).iter().map(word).collect();
+        let sure = percent(&entry["certainty"], "");
+        vec![
+            word(&lesson["experiment"]),
+            word(&lesson["variant"]),
+            word(&lesson["metric"]),
+            percent(&lesson["lift"], "+"),
+            percent(&entry["lift"], "+"),
+            sure,
+            tags.join(", "),
+        ]
+    };
+    table(
+        &["experiment", "variant", "metric", "raw lift", "believed", "better with", "tags"],
+        &entries.iter().map(row).collect::<Vec<_>>(),
+    );
+    let row = |pattern: &&Value| {
+        let (theme, pooled) = (&pattern["theme"], &pattern["pooled"]);
+        let ends = ["lower", "upper"].map(|end| percent(&pooled["interval"][end], "+"));
+        vec![
+            format!("{} {}", word(&theme["by"]), word(&theme["value"])),
+            word(&pattern["measure"]),
+            word(&pattern["experiments"]),
+            percent(&pooled["mean"], "+"),
+            ends.join(" to "),
+        ]
+    };
+    let rows: Vec<_> =
+        items(&taught["patterns"]).iter().filter(|pattern| !pattern["pooled"].is_null()).map(|pattern| row(&pattern)).collect();
+    if !rows.is_empty() {
+        say("\nWhat works, as a hint for the next test and no proof:");
+        table(&["pattern", "measure", "experiments", "mean lift", "at 95 %"], &rows);
+    }
+}
+
+fn programme(together: &Value) {
+    for way in ["by_p_value", "by_e_value"] {
+        say(&word(&together[way]["sentence"]));
+    }
+    let row = |winner: &Value| {
+        let stands = if winner["stands"].as_bool() == Some(true) { "stands" } else { "may be chance" };
+        vec![
+            word(&winner["experiment"]),
+            word(&winner["variant"]),
+            percent(&winner["raw_lift"], "+"),
+            percent(&winner["lift"], "+"),
+            stands.to_owned(),
+        ]
+    };
+    let rows: Vec<_> = items(&together["by_p_value"]["winners"]).iter().map(row).collect();
+    if !rows.is_empty() {
+        table(&["experiment", "winner", "raw lift", "believed", "together"], &rows);
+    }
+}
+
+fn percent(value: &Value, sign: &str) -> String {
+    value.as_f64().map_or("-".to_owned(), |share| match sign {
+        "+" => format!("{:+.1} %", 100.0 * share),
+        _ => format!("{:.0} %", 100.0 * share),
+    })
+}
+
 /// The lift as observed and as expected, how probably it is the best, and what it costs where it is not.
 fn forecast(of: &Value) -> Vec<String> {
-    let percent = |value: &Value, sign: &str| {
-        value.as_f64().map_or("-".to_owned(), |share| match sign {
-            "+" => format!("{:+.1} %", 100.0 * share),
-            _ => format!("{:.0} %", 100.0 * share),
-        })
-    };
     let loss = of["expected_loss"].as_f64().map_or("-".to_owned(), |loss| format!("{loss:.4}"));
     vec![percent(&of["raw_lift"], "+"), percent(&of["lift"], "+"), percent(&of["probability_best"], ""), loss]
 }

@@ -196,6 +196,8 @@ pub fn experiment() -> Experiment {
         audience: None,
         alpha: 0.05,
         balance: None,
+        tags: Vec::new(),
+        rollout: None,
     }
 }
 

@@ -40,6 +40,12 @@ pub struct Experiment {
     /// What its groups are to agree in before anything is sent; they are as chance makes them where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<Balance>,
+    /// What it belongs to, in short labels such as `scarcity` or `double-eleven`: by them it is found, and learnt from with others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// How a variant that is shipped goes to everybody in steps; at once where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
 }
 
 fn window_hours_default() -> u32 {
@@ -126,6 +132,26 @@ fn balance_days_default() -> u32 {
 
 fn acceptance_default() -> f64 {
     0.1
+}
+
+/// How a variant that is shipped goes to everybody: to a part of those who follow first, and on as long as no harm is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollout {
+    /// The share of each step in percent of those who follow: rising, 100 last. The others get control.
+    #[serde(default = "steps_default")]
+    pub steps: Vec<u8>,
+    /// How many hours a step lasts at least.
+    #[serde(default = "step_hours_default")]
+    pub hours: u32,
+}
+
+fn steps_default() -> Vec<u8> {
+    vec![5, 25, 50, 100]
+}
+
+fn step_hours_default() -> u32 {
+    24
 }
 
 words!(

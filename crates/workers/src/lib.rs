@@ -20,6 +20,7 @@ mod name;
 mod outbox;
 mod planner;
 mod receipts;
+mod rollout;
 mod scorer;
 mod sender;
 mod told;

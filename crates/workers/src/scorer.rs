@@ -4,7 +4,8 @@
 //! Before the end only what clears a boundary that knows of all looks decides; at the end the best bet does. What people read
 //! out in between is no look.
 //!
-//! It also counts an experiment from all rows now and then, and compares with the sums that looks are made of.
+//! It also takes the steps of rollouts that are due, counts an experiment from all rows now and then, and compares with the sums that looks
+//! are made of.
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use lake::Recounted;
 use tokio_util::sync::CancellationToken;
 use vocabulary::{Experiment, ExperimentId, RecommendationId, Timestamp};
 
+use crate::rollout::Rollouts;
 use crate::{Parts, WorkerError, pause_after};
 
 /// How often finished experiments are looked for.
@@ -26,13 +28,16 @@ const LOOK_EVERY: SignedDuration = SignedDuration::from_hours(24);
 /// within a day of fifty experiments, and seldom enough to cost nothing.
 const RECOUNT_POLLS: u32 = 20 * 60;
 
+/// After so many polls, five seconds, rollouts are looked for.
+const ROLLOUT_POLLS: u32 = 10;
+
 enum Wake {
     Tick,
     Shutdown,
 }
 
 pub(crate) async fn run(parts: Parts, stop: CancellationToken) {
-    let (mut polls, mut recounted) = (0_u32, None);
+    let (mut polls, mut recounted, mut rollouts) = (0_u32, None, Rollouts::default());
     loop {
         let wake = tokio::select! {
             () = stop.cancelled() => Wake::Shutdown,
@@ -45,6 +50,11 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) {
                     pause_after("scoring", &error, &stop).await;
                 }
                 polls = polls.wrapping_add(1);
+                if polls.is_multiple_of(ROLLOUT_POLLS)
+                    && let Err(error) = rollouts.step(&parts).await
+                {
+                    pause_after("rolling out", &error, &stop).await;
+                }
                 if polls.is_multiple_of(RECOUNT_POLLS)
                     && let Err(error) = recount(&parts, &mut recounted).await
                 {
@@ -113,7 +123,7 @@ async fn decide(parts: &Parts, experiment: &Experiment, look: DueLook) -> Result
     let current: Vec<_> =
         parts.control.current_recommendations(Some(id)).await?.into_iter().map(|one| one.recommendation).collect();
     let fresh = || RecommendationId::new(&parts.ids.token()).expect("a token is a valid id");
-    for recommendation in experiment::recommend(&judged, &current, fresh, now) {
+    for recommendation in experiment::recommend(experiment, &judged, &current, fresh, now) {
         match parts.control.recommend(&recommendation).await {
             Ok(()) => {
                 let market = recommendation.scope.market.as_deref().unwrap_or("all");

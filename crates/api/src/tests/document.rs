@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::views::decisions::DecisionDocument;
 use crate::views::documents::{BalancedDocument, CampaignDocument, ExperimentDocument, ProductDocument, SnippetDocument};
+use crate::views::library::{EntryDocument, LessonDocument, PatternDocument, ProgrammeDocument};
 use crate::views::readouts::ReadoutDocument;
+use crate::views::rollouts::ScopeStandingDocument;
 
 #[test]
 fn the_committed_document_is_fresh() {
@@ -67,13 +69,14 @@ fn every_reference_leads_somewhere() {
     }
 }
 
+fn check<Mirror: serde::Serialize + serde::de::DeserializeOwned>(real: &Value) {
+    let mirror: Mirror = serde_json::from_value(real.clone()).unwrap_or_else(|error| panic!("{error}: {real}"));
+    assert_eq!(serde_json::to_value(mirror).unwrap(), *real);
+}
+
 /// The mirrors of the document hold all that is sent, and nothing else.
 #[test]
 fn mirrors_are_true() {
-    fn check<Mirror: serde::Serialize + serde::de::DeserializeOwned>(real: &Value) {
-        let mirror: Mirror = serde_json::from_value(real.clone()).unwrap_or_else(|error| panic!("{error}: {real}"));
-        assert_eq!(serde_json::to_value(mirror).unwrap(), *real);
-    }
     let written = experiment::parse(&experiment().to_string()).unwrap();
     check::<ExperimentDocument>(&serde_json::to_value(&written).unwrap());
     let mut full = experiment();
@@ -85,6 +88,8 @@ fn mirrors_are_true() {
     full["control"] = json!("plain");
     full["variants"][0]["send_hour"] = json!("learned");
     full["balance"] = json!({"covariates": vocabulary::Covariate::ALL, "days": 30, "acceptance": 0.25});
+    full["tags"] = json!(["scarcity"]);
+    full["rollout"] = json!({"steps": [5, 100], "hours": 12});
     let full: vocabulary::Experiment = serde_json::from_value(full).unwrap();
     check::<ExperimentDocument>(&serde_json::to_value(full).unwrap());
     let covariate = json!({"covariate": "revenue", "first": 0.5, "chosen": 0.0625});
@@ -123,9 +128,33 @@ fn mirrors_are_true() {
         let observed = experiment::Observed { arrivals: outcomes.clone(), outcomes };
         let before = experiment::judge::Before { is_list: true, fractions: vec![0.5] };
         let judged = experiment::judge(&written, &observed, &before, "r1");
+        check_what_follows(&written, &judged);
         check::<ReadoutDocument>(&serde_json::to_value(judged.readout).unwrap());
         check::<DecisionDocument>(&serde_json::to_value(judged.decision).unwrap());
     }
+}
+
+/// What a look leads to: lessons, and a rollout in steps.
+fn check_what_follows(written: &vocabulary::Experiment, judged: &experiment::Judged) {
+    let library = experiment::Library::new(judged.lessons.clone());
+    library.lessons().iter().for_each(|lesson| check::<LessonDocument>(&serde_json::to_value(lesson).unwrap()));
+    library.entries().iter().for_each(|entry| check::<EntryDocument>(&serde_json::to_value(entry).unwrap()));
+    library.patterns().iter().for_each(|pattern| check::<PatternDocument>(&serde_json::to_value(pattern).unwrap()));
+    let programme = experiment::programme(library.lessons(), 0.05).unwrap();
+    check::<ProgrammeDocument>(&serde_json::to_value(programme).unwrap());
+
+    let mut judged = judged.clone();
+    judged.decision.action = experiment::Action::Ship;
+    judged.decision.variant = written.variants[1].name.clone();
+    let written =
+        vocabulary::Experiment { rollout: Some(vocabulary::Rollout { steps: vec![5, 100], hours: 1 }), ..written.clone() };
+    let fresh = || vocabulary::RecommendationId::new("step").unwrap();
+    let made = experiment::recommend(&written, &judged, &[], fresh, judged.readout.as_of);
+    let observed = Default::default();
+    let followed = experiment::rollout::Followed { current: &made[..1], history: &made[..1], observed: &observed };
+    let standing = experiment::rollout::standing(&written, &followed, judged.readout.as_of);
+    assert_eq!(standing.len(), 1);
+    check::<ScopeStandingDocument>(&serde_json::to_value(&standing[0]).unwrap());
 }
 
 /// Made-up observations: empty, so that answers are missing, or full.

@@ -326,6 +326,17 @@ document!(
     }
 );
 document!(
+    /// How a variant that is shipped goes to everybody: to a part of those who follow first, and on as long as no harm is shown.
+    RolloutDocument as Rollout {
+        /// The share of each step in percent of those who follow, the others get control: rising, 100 last; 5, 25, 50 and 100 where absent.
+        #[schema(required = false)]
+        steps: Vec<u8>,
+        /// How many hours a step lasts at least, 1 to 720; 24 where absent.
+        #[schema(required = false)]
+        hours: u32,
+    }
+);
+document!(
     /// An experiment. YAML is read too.
     ExperimentDocument as Experiment {
         /// Its id, also the salt of its assignment.
@@ -360,6 +371,12 @@ document!(
         /// What its groups are to agree in before anything is sent; they are as chance makes them where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         balance: Option<BalanceDocument>,
+        /// By what it is found in the learning library, such as `scarcity` or `double-eleven`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tags: Vec<String>,
+        /// How a variant that is shipped goes to everybody in steps; at once where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rollout: Option<RolloutDocument>,
     }
 );
 document!(

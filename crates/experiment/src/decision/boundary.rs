@@ -68,7 +68,7 @@ pub(super) fn information(look: &Look<'_>) -> Information {
 }
 
 /// The difference in standard errors, on the scale of the normal distribution: positive is better.
-pub(super) fn statistic(control: &Moments, variant: &Moments, lower_is_better: bool) -> Result<f64, Degenerate> {
+pub(crate) fn statistic(control: &Moments, variant: &Moments, lower_is_better: bool) -> Result<f64, Degenerate> {
     let effect = welch(control, variant, 0.5)?;
     let normal = normal_quantile_upper(effect.p_value / 2.0);
     // So far out that the p-value is no number any more, t is normal or certain.

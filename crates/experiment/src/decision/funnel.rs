@@ -55,7 +55,7 @@ pub fn funnel(experiment: &Experiment, overall: &Observations, markets: &BTreeMa
 }
 
 /// The markets whose variants do not have the sizes they were meant to have.
-pub(super) fn mismatched_markets<'a>(experiment: &Experiment, markets: &'a BTreeMap<String, Observations>) -> Vec<&'a str> {
+pub(crate) fn mismatched_markets<'a>(experiment: &Experiment, markets: &'a BTreeMap<String, Observations>) -> Vec<&'a str> {
     let of_market = |(_, observations): &(&String, &Observations)| is_mismatch(experiment, observations, markets.len());
     markets.iter().filter(of_market).map(|(market, _)| market.as_str()).collect()
 }

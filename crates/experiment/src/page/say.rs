@@ -4,6 +4,7 @@
 use stats::Interval;
 use vocabulary::{Currency, Measure, Metric, Outcome};
 
+pub(super) use crate::words::thousands;
 use crate::words::{number, percent};
 
 /// What is out of how many. Probabilities are said with the first of these that is close enough.
@@ -21,13 +22,6 @@ const READABLE_MAX: f64 = 1e15;
 /// Small numbers as words.
 const WORDS: [&str; 13] =
     ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
-
-/// A whole number with its thousands set apart.
-pub(super) fn thousands(whole: u64) -> String {
-    let digits = whole.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or("")).collect();
-    groups.join(",")
-}
 
 /// So many people, in the right number.
 pub(super) fn people(how_many: u64) -> String {

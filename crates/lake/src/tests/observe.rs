@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use experiment::{ArmObservations, Funnel, Observations};
 use stats::{CoMoments, Moments};
-use vocabulary::{Costs, Experiment, ExperimentId, Factor, Measure, Metric, Outcome, Variant, VariantName};
+use vocabulary::{Costs, Experiment, ExperimentId, Factor, Measure, Metric, Outcome, RecommendationId, Variant, VariantName};
 
 use super::*;
 
@@ -45,6 +45,8 @@ pub(super) fn experiment() -> Experiment {
         audience: None,
         alpha: 0.05,
         balance: None,
+        tags: Vec::new(),
+        rollout: None,
     }
 }
 
@@ -376,4 +378,38 @@ async fn refunds_lower_the_amount_and_are_no_orders() {
     assert!((arm.metrics["spend"].mean - (70.0 + 0.0 - 20.0 + 10.0) / 4.0).abs() < 1e-12, "{:?}", arm.metrics["spend"]);
     let query = "SELECT order_id, refund_of, amount_base_minor FROM orders WHERE refund_of IS NOT NULL ORDER BY 1 LIMIT 1";
     assert_eq!(ask(&lake, query, SqlFormat::Csv).await.unwrap().lines().nth(1), Some("r1,o,-3000"));
+}
+
+/// Who was sent something by a recommendation counts by it, from the message on and once in the first; nobody else counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn followers_count_by_the_recommendation_they_were_sent() {
+    let root = tempfile::tempdir().unwrap();
+    let lake = Lake::open(config(root.path())).await.unwrap();
+    let experiment = experiment();
+    let id = |text: &str| RecommendationId::new(text).unwrap();
+    let message = |key, hours: i64, variant: &str, followed: Option<&str>| {
+        let body = Body::Message { class: MessageClass::Marketing, cost: None };
+        let mut message = event(&format!("m{key}-{hours}"), key, at(hours * HOUR), body);
+        message.context.experiment_id = Some(experiment.experiment.clone());
+        message.context.variant = Some(VariantName::new(variant).unwrap());
+        message.context.recommendation_id = followed.map(id);
+        message
+    };
+    let mut events = vec![message(1, 10, "A", Some("first")), message(2, 10, "B", Some("first")), message(3, 10, "B", None)];
+    events.extend([
+        message(4, 30, "B", Some("second")),
+        message(2, 30, "B", Some("second")),
+        message(5, 60, "A", Some("second")),
+    ]);
+    // Before the message; within the age; after it.
+    events.extend([order("o1", 1, at(9 * HOUR), 100), order("o2", 2, at(12 * HOUR), 100), order("o4", 4, at(47 * HOUR), 100)]);
+    lake.append(events).await.unwrap();
+
+    let followed = lake.observe_followers(&experiment, 4, at(40 * HOUR)).await.unwrap();
+    let counts = |made: &str| -> Vec<(u64, u64, u64)> {
+        followed[&id(made)].arms.iter().map(|arm| (arm.assigned, arm.mature, arm.funnel.ordered)).collect()
+    };
+    assert_eq!(followed.len(), 2);
+    assert_eq!(counts("first")[..2], [(1, 1, 0), (1, 1, 1)]);
+    assert_eq!(counts("second")[..2], [(1, 0, 0), (1, 1, 0)], "one is too young, and one was sent something before");
 }

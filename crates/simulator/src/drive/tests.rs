@@ -194,8 +194,8 @@ impl StandIn {
     fn decide(&self) -> (u16, String) {
         let judged = self.judge();
         let id = || vocabulary::RecommendationId::new("first").unwrap();
-        let recommendation = experiment::recommend(&judged, &[], id, self.clock.now()).into_iter().next();
-        let Judged { readout, decision } = judged;
+        let recommendation = experiment::recommend(&experiment(), &judged, &[], id, self.clock.now()).into_iter().next();
+        let Judged { readout, decision, .. } = judged;
         self.state().winner = recommendation.as_ref().map(|recommendation| recommendation.variant.clone());
         let changed = recommendation.is_some();
         (200, json!({"readout": readout, "decision": decision, "recommendation": recommendation, "changed": changed}).to_string())
