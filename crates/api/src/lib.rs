@@ -170,9 +170,8 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
     let system = || OpenApiRouter::new().routes(routes!(healthz));
     let read = || {
         let groups = [
-            experiments::reading().merge(decisions::reading()),
+            experiments::reading().merge(decisions::reading()).merge(library::reading()),
             looks::reading(),
-            library::reading(),
             recommendations::reading(),
             campaigns::reading(),
             coupons::reading(),

@@ -52,7 +52,7 @@ pub struct Entry {
 
 impl Library {
     /// Puts lessons together. Of several about the same variant in the same market the one that was decided last counts; those whose
-    /// lift is no finite number or has no standard error are left out.
+    /// lift or standard error is no number that an experiment can give are left out.
     #[must_use]
     pub fn new(lessons: Vec<Lesson>) -> Self {
         let mut lessons: Vec<Lesson> = lessons.into_iter().filter(is_usable).collect();
@@ -87,9 +87,14 @@ impl Library {
     }
 }
 
+/// A lift of more than a thousandfold is of a control that is next to nothing.
+const LIFT_MAX: f64 = 1_000.0;
+/// No experiment has as many recipients as a smaller standard error takes.
+const STANDARD_ERROR_MIN: f64 = 1e-6;
+
 fn is_usable(lesson: &Lesson) -> bool {
-    let has_error = lesson.standard_error.is_finite() && lesson.standard_error > 0.0;
-    has_error && [lesson.lift, lesson.statistic, lesson.log_e_value].into_iter().all(f64::is_finite)
+    let is_told = lesson.lift.abs() <= LIFT_MAX && (STANDARD_ERROR_MIN..=LIFT_MAX).contains(&lesson.standard_error);
+    is_told && lesson.statistic.is_finite() && lesson.log_e_value.is_finite()
 }
 
 /// What a lesson is about, in the order of the library.

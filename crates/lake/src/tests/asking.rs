@@ -88,7 +88,7 @@ async fn slow_queries_are_noted_with_how_they_ended() {
                   ,analysts,failed,false,true,SELECT failed\n\
                   ,internal,stopped,true,true,\"SELECT value FROM generate_series(1, 1000000000000)\"\n\
                   ,analysts,too long,false,true,\"SELECT value FROM generate_series(1, 1000000000000)\"\n\
-                  ,readouts,done,false,true,readout of it's a test\n";
+                  ,readouts,done,false,true,recipients of it's a test\n";
     assert_eq!(ask(&lake, noted, SqlFormat::Csv).await.unwrap(), expect);
 }
 
