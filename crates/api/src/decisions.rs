@@ -122,8 +122,7 @@ async fn decide(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Re
     parts.control.put_judged(&judged).await?;
     let (mut superseded, mut recommendations) = (None, Vec::new());
     'tries: for _ in 0..DECIDE_TRIES_MAX {
-        let current: Vec<_> =
-            parts.control.current_recommendations(Some(&id)).await?.into_iter().map(|one| one.recommendation).collect();
+        let current = parts.control.recommended(&id).await?;
         let fresh = || RecommendationId::new(&parts.ids.token()).expect("a token is a valid id");
         for made in experiment::recommend(&experiment, &judged, &current, fresh, to_micros(parts.clock.now())) {
             match parts.control.recommend(&made).await {

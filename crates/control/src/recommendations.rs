@@ -145,6 +145,15 @@ impl Control {
         rows.into_iter().map(Row::read).collect()
     }
 
+    /// What is recommended for an experiment now, for whichever scope, in the order in which it was made.
+    ///
+    /// # Errors
+    /// [`ControlError`] where the file cannot be read.
+    pub async fn recommended(&self, experiment: &ExperimentId) -> Result<Vec<Recommendation>, ControlError> {
+        let current = self.current_recommendations(Some(experiment)).await?;
+        Ok(current.into_iter().map(|one| one.recommendation).collect())
+    }
+
     /// The number of the newest recommendation of all; 0 before the first.
     ///
     /// # Errors

@@ -57,8 +57,7 @@ impl Control {
     }
 
     async fn steps(&self, id: &ExperimentId) -> Result<(Vec<Recommendation>, Vec<Recommendation>), ControlError> {
-        let current = self.current_recommendations(Some(id)).await?.into_iter().map(|one| one.recommendation).collect();
-        Ok((current, self.recommendations(id).await?))
+        Ok((self.recommended(id).await?, self.recommendations(id).await?))
     }
 }
 

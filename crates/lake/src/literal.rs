@@ -1,6 +1,8 @@
 //! Values as SQL writes them, for queries that are put together here.
 
-use vocabulary::{ContactKey, Timestamp};
+use std::fmt::Display;
+
+use vocabulary::Timestamp;
 
 /// A text.
 pub(crate) fn text(value: &str) -> String {
@@ -13,7 +15,7 @@ pub(crate) fn time(at: Timestamp) -> String {
 }
 
 /// The condition that a row is about one of these contacts, of whom there is at least one.
-pub(crate) fn among(contacts: &[ContactKey]) -> String {
+pub(crate) fn among(contacts: &[impl Display]) -> String {
     let keys: Vec<String> = contacts.iter().map(ToString::to_string).collect();
     format!("contact_key IN ({})", keys.join(", "))
 }

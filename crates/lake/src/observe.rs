@@ -133,7 +133,7 @@ pub(crate) async fn count(
     contacts: Option<&[i64]>,
 ) -> Result<Cells, LakeError> {
     let none = Cells::new(experiment, lake.config.rates.base().minor_per_major());
-    let whom = contacts.map_or("true".to_owned(), among);
+    let whom = contacts.map_or("true".to_owned(), literal::among);
     let Some(told) = told(lake, experiment, snapshot, recipients, &whom).await? else { return Ok(none) };
     let mut slice_recipients = SLICE_RECIPIENTS;
     loop {
@@ -315,11 +315,6 @@ impl Recipients {
 
 fn between(keys: &RangeInclusive<i64>) -> String {
     format!("contact_key BETWEEN {} AND {}", keys.start(), keys.end())
-}
-
-fn among(contacts: &[i64]) -> String {
-    let keys: Vec<String> = contacts.iter().map(ToString::to_string).collect();
-    format!("contact_key IN ({})", keys.join(", "))
 }
 
 /// What was counted up to certain versions of the tables.

@@ -25,11 +25,11 @@ pub(crate) async fn run(client: &Client, command: ExperimentCommand) -> anyhow::
             let market = market.map(|market| format!("market={}", segment(&market)));
             let cut: Vec<String> = market.into_iter().chain(age_hours.map(|hours| format!("age_hours={hours}"))).collect();
             let readout = client.get(&format!("{}?{}", path(&experiment, "/readout"), cut.join("&"))).await?;
-            if json { say(&serde_json::to_string_pretty(&readout)?) } else { print::readout(&readout) }
+            tell(json, &readout, print::readout)?;
         }
         ExperimentCommand::Decision { experiment, json } => {
             let decision = client.get(&path(&experiment, "/decision")).await?;
-            if json { say(&serde_json::to_string_pretty(&decision)?) } else { show(&decision) }
+            tell(json, &decision, show)?;
         }
         ExperimentCommand::Page { experiment, output } => {
             let page = client.bytes(Method::GET, &path(&experiment, "/page"), "application/json", Vec::new()).await?;
@@ -40,21 +40,31 @@ pub(crate) async fn run(client: &Client, command: ExperimentCommand) -> anyhow::
         }
         ExperimentCommand::Rollout { experiment, json } => {
             let standing = client.get(&path(&experiment, "/rollout")).await?;
-            if json { say(&serde_json::to_string_pretty(&standing)?) } else { rollout(&standing) }
+            tell(json, &standing, rollout)?;
         }
         ExperimentCommand::Library { json } => {
             let taught = client.get("/v1/library").await?;
-            if json { say(&serde_json::to_string_pretty(&taught)?) } else { library(&taught) }
+            tell(json, &taught, library)?;
         }
         ExperimentCommand::Programme { alpha, json } => {
             let asked = alpha.map(|alpha| format!("?alpha={alpha}")).unwrap_or_default();
             let together = client.get(&format!("/v1/programme{asked}")).await?;
-            if json { say(&serde_json::to_string_pretty(&together)?) } else { programme(&together) }
+            tell(json, &together, programme)?;
         }
         ExperimentCommand::Decide { experiment } => {
             let answer = client.send(Method::POST, &path(&experiment, "/decide"), "application/json", b"{}".to_vec()).await?;
             decided(&answer);
         }
+    }
+    Ok(())
+}
+
+/// All of an answer as JSON, or what people read of it.
+fn tell(json: bool, answer: &Value, print: fn(&Value)) -> anyhow::Result<()> {
+    if json {
+        say(&serde_json::to_string_pretty(answer)?);
+    } else {
+        print(answer);
     }
     Ok(())
 }

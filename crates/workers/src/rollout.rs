@@ -24,21 +24,21 @@ impl Rollouts {
             if self.0.get(&id).is_some_and(|looked| now < *looked + LOOK_EVERY) {
                 continue;
             }
-            self.look(parts, &id, now).await?;
+            look(parts, &id, now).await?;
             self.0.insert(id, now);
         }
         Ok(())
     }
+}
 
-    async fn look(&self, parts: &Parts, id: &ExperimentId, now: Timestamp) -> Result<(), WorkerError> {
-        let Some(experiment) = parts.control.experiment(id).await? else { return Ok(()) };
-        let Some(age_hours) = experiment::rollout::observed_hours(&experiment) else { return Ok(()) };
-        let observed = parts.lake.observe_followers(&experiment, age_hours, now).await?;
-        let fresh = || RecommendationId::new(&parts.ids.token()).expect("a token is a valid id");
-        for step in parts.control.roll_out(&experiment, &observed, fresh, now).await? {
-            let market = step.scope.market.as_deref().unwrap_or("all");
-            tracing::info!(experiment = %id, market, variant = %step.variant, reason = step.reason, "a rollout took a step");
-        }
-        Ok(())
+async fn look(parts: &Parts, id: &ExperimentId, now: Timestamp) -> Result<(), WorkerError> {
+    let Some(experiment) = parts.control.experiment(id).await? else { return Ok(()) };
+    let Some(age_hours) = experiment::rollout::observed_hours(&experiment) else { return Ok(()) };
+    let observed = parts.lake.observe_followers(&experiment, age_hours, now).await?;
+    let fresh = || RecommendationId::new(&parts.ids.token()).expect("a token is a valid id");
+    for step in parts.control.roll_out(&experiment, &observed, fresh, now).await? {
+        let market = step.scope.market.as_deref().unwrap_or("all");
+        tracing::info!(experiment = %id, market, variant = %step.variant, reason = step.reason, "a rollout took a step");
     }
+    Ok(())
 }

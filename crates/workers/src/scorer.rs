@@ -120,8 +120,7 @@ async fn decide(parts: &Parts, experiment: &Experiment, look: DueLook) -> Result
     let observed = parts.lake.observe_by_market(experiment, now).await?;
     let judged = parts.control.judge(experiment, observed, &parts.ids.token()).await?;
     parts.control.put_judged(&judged).await?;
-    let current: Vec<_> =
-        parts.control.current_recommendations(Some(id)).await?.into_iter().map(|one| one.recommendation).collect();
+    let current = parts.control.recommended(id).await?;
     let fresh = || RecommendationId::new(&parts.ids.token()).expect("a token is a valid id");
     for recommendation in experiment::recommend(experiment, &judged, &current, fresh, now) {
         match parts.control.recommend(&recommendation).await {
