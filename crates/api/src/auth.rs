@@ -5,15 +5,19 @@
 //! does not hold.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use control::Scope;
+use control::{KeyInfo, Scope};
+use futures::future::{BoxFuture, Either};
+use tower::Service;
+use tower::layer::layer_fn;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::Ref;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -39,28 +43,78 @@ pub(crate) enum Access {
 pub(crate) fn guard(router: OpenApiRouter<Arc<Parts>>, access: Access, parts: &Arc<Parts>) -> OpenApiRouter<Arc<Parts>> {
     match access {
         Access::Open => router,
-        Access::AnyOf(scopes) => router.route_layer(from_fn_with_state((Arc::clone(parts), scopes), require)),
+        Access::AnyOf(scopes) => {
+            let parts = Arc::clone(parts);
+            router.route_layer(layer_fn(move |route| Guarded { route, door: Door { parts: Arc::clone(&parts), scopes } }))
+        }
     }
 }
 
-type Guard = (Arc<Parts>, &'static [Scope]);
+/// A route with a guard before it. A key that is known goes on at once, without a future of its own: senders ask often.
+#[derive(Clone)]
+struct Guarded<S> {
+    route: S,
+    door: Door,
+}
 
-async fn require(State((parts, scopes)): State<Guard>, request: Request, next: Next) -> Result<Response, Problem> {
-    let wanted = || scopes.iter().map(|scope| format!("`{scope}`")).collect::<Vec<_>>().join(" or ");
-    let refused = |kind, message| {
-        let hint = format!("send `Authorization: Bearer KEY` with a key of scope {}; `sendlab keys create` makes one", wanted());
-        Problem::new(StatusCode::UNAUTHORIZED, kind, message, hint)
-    };
-    let secret = secret(request.headers()).ok_or_else(|| refused("no_key", "this needs a key"))?;
-    let known = parts.control.authenticate(&secret).await?;
-    let info = known.ok_or_else(|| refused("unknown_key", "the key is unknown or was revoked"))?;
-    if !scopes.iter().any(|scope| info.scopes.contains(scope)) {
+impl<S> Service<Request> for Guarded<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Response, Infallible>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.route.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let known = secret(request.headers()).and_then(|secret| self.door.parts.control.authenticated(&secret));
+        if known.is_some_and(|info| self.door.admits(&info)) {
+            return Either::Left(self.route.call(request));
+        }
+        let Self { mut route, door } = self.clone();
+        Either::Right(Box::pin(async move {
+            match door.open(request.headers()).await {
+                Ok(()) => route.call(request).await,
+                Err(problem) => Ok(problem.into_response()),
+            }
+        }))
+    }
+}
+
+/// Who may come in.
+#[derive(Clone)]
+struct Door {
+    parts: Arc<Parts>,
+    scopes: &'static [Scope],
+}
+
+impl Door {
+    fn admits(&self, info: &KeyInfo) -> bool {
+        self.scopes.iter().any(|scope| info.scopes.contains(scope))
+    }
+
+    async fn open(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let wanted = || self.scopes.iter().map(|scope| format!("`{scope}`")).collect::<Vec<_>>().join(" or ");
+        let refused = |kind, message| {
+            let hint =
+                format!("send `Authorization: Bearer KEY` with a key of scope {}; `sendlab keys create` makes one", wanted());
+            Problem::new(StatusCode::UNAUTHORIZED, kind, message, hint)
+        };
+        let secret = secret(headers).ok_or_else(|| refused("no_key", "this needs a key"))?;
+        let known = self.parts.control.authenticate(&secret).await?;
+        let info = known.ok_or_else(|| refused("unknown_key", "the key is unknown or was revoked"))?;
+        if self.admits(&info) {
+            return Ok(());
+        }
         let wanted = wanted();
         let message = format!("the key `{}` does not have the scope {wanted}", info.name);
         let hint = format!("use a key of scope {wanted}; `sendlab keys create` makes one");
-        return Err(Problem::new(StatusCode::FORBIDDEN, "missing_scope", message, hint));
+        Err(Problem::new(StatusCode::FORBIDDEN, "missing_scope", message, hint))
     }
-    Ok(next.run(request).await)
 }
 
 /// The secret of `Authorization: Bearer SECRET`, the user name of `Authorization: Basic`, or `X-API-Key` where there is neither.

@@ -80,6 +80,7 @@ use gateways::{SmsConfig, WarmUps};
 use lake::{Lake, SqlLimits};
 use policy::InForce;
 use tower_http::trace::TraceLayer;
+use tracing::level_filters::LevelFilter;
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Tag};
 use utoipa::{PartialSchema, ToSchema};
@@ -143,7 +144,11 @@ pub fn router(parts: Parts) -> axum::Router {
     let guarded = groups().into_iter().map(|(access, routes)| auth::guard(routes, access, &parts));
     let routes = guarded.fold(OpenApiRouter::default(), OpenApiRouter::merge);
     let router: axum::Router<Arc<Parts>> = routes.into();
-    router.method_not_allowed_fallback(wrong_method).fallback(console::serve).layer(TraceLayer::new_for_http()).with_state(parts)
+    let router = router.method_not_allowed_fallback(wrong_method).fallback(console::serve);
+    // What it tells is of level debug; where nobody hears it, no request pays for it. Failures are logged where they become a problem.
+    let is_traced = LevelFilter::current() >= LevelFilter::DEBUG;
+    let router = if is_traced { router.layer(TraceLayer::new_for_http()) } else { router };
+    router.with_state(parts)
 }
 
 /// The OpenAPI 3.1 document of the server.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use experiment::{Advice, Guidance};
 use serde::Serialize;
@@ -23,7 +23,7 @@ use vocabulary::{Asker, ExperimentId};
 use crate::Parts;
 use crate::picks::{People, Person};
 use crate::problem::Problem;
-use crate::recommendations::is_known;
+use crate::recommendations::KnownTags;
 use crate::request::{DOCUMENT_BYTES_MAX, PathText, Payload};
 
 pub(crate) fn sending() -> OpenApiRouter<Arc<Parts>> {
@@ -202,7 +202,7 @@ async fn one(
 )]
 async fn all(
     State(parts): State<Arc<Parts>>,
-    headers: HeaderMap,
+    known: KnownTags,
     body: Result<Payload<DOCUMENT_BYTES_MAX>, Problem>,
 ) -> Result<Response, Failure> {
     let context = Context::read(&body?.0)?;
@@ -217,7 +217,7 @@ async fn all(
     let tag = format!("\"{}\"", &blake3::hash(&body).to_hex()[..32]);
     let tag = HeaderValue::from_str(&tag).map_err(|error| Problem::internal(&error))?;
     let common = [(header::ETAG, tag.clone()), (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"))];
-    if is_known(&headers, &tag) {
+    if known.have(&tag) {
         return Ok((StatusCode::NOT_MODIFIED, common).into_response());
     }
     Ok((common, [(header::CONTENT_TYPE, "application/json")], body).into_response())

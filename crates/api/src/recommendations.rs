@@ -3,11 +3,14 @@
 //!
 //! What is asked most is answered from memory: `control` keeps what senders go by and hears of every change.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::body::Bytes;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts as HttpParts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use experiment::{Advice, Fallback, Guidance};
@@ -103,14 +106,14 @@ async fn current(
     State(parts): State<Arc<Parts>>,
     Id(id): Id<ExperimentId>,
     Ask(asked): Ask<Asked>,
-    headers: HeaderMap,
+    known: KnownTags,
 ) -> Result<Response, Problem> {
     if asked.wait_seconds > WAIT_SECONDS_MAX {
         let message = format!("wait_seconds is {}; the limit is {WAIT_SECONDS_MAX}", asked.wait_seconds);
         return Err(Problem::unprocessable("wait_too_long", message, "ask again when the answer is 304"));
     }
     let guidance = guidance(&parts, &id).await?;
-    let call = Call { parts: &parts, asked: &asked, headers: &headers };
+    let call = Call { parts: &parts, asked: &asked, known: &known };
     if asked.wait_seconds == 0 || call.is_news(&guidance) {
         return Ok(call.answer(&id, &guidance));
     }
@@ -127,7 +130,7 @@ async fn current(
 struct Call<'a> {
     parts: &'a Parts,
     asked: &'a Asked,
-    headers: &'a HeaderMap,
+    known: &'a KnownTags,
 }
 
 impl Call<'_> {
@@ -138,7 +141,7 @@ impl Call<'_> {
     /// Whether there is something that the caller does not know.
     fn is_news(&self, guidance: &Guidance) -> bool {
         let advice = self.advice(guidance);
-        let knows_something = self.asked.after.is_some() || self.headers.contains_key(header::IF_NONE_MATCH);
+        let knows_something = self.asked.after.is_some() || !self.known.0.is_empty();
         (advice.followed().is_some() || knows_something) && !self.is_known(&tag(&advice))
     }
 
@@ -146,7 +149,7 @@ impl Call<'_> {
         let bare = |text: &[u8]| text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).map(<[u8]>::to_vec);
         let named = self.asked.after.as_deref().map(str::as_bytes);
         named.is_some_and(|named| named == tag.as_bytes() || Some(named) == bare(tag.as_bytes()).as_deref())
-            || is_known(self.headers, tag)
+            || self.known.have(tag)
     }
 
     /// Completes when there is something that the caller does not know: by a change, or because what held does not hold any more. Also
@@ -179,7 +182,9 @@ impl Call<'_> {
         if is_known {
             return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
-        (headers, Json(AdviceView::new(id, &advice))).into_response()
+        let write = || serde_json::to_vec(&AdviceView::new(id, &advice)).expect("an answer is plain data").into();
+        let told = advice.told(write).unwrap_or_else(write);
+        (headers, [(header::CONTENT_TYPE, "application/json")], Bytes::from_owner(told)).into_response()
     }
 }
 
@@ -210,11 +215,28 @@ fn etag(prefix: &str, text: &str) -> HeaderValue {
     HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
-/// Whether `If-None-Match` names the tag.
-pub(crate) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
-    let named = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let mut tags = named.flat_map(|value| value.split(',')).map(|named| named.trim().trim_start_matches("W/"));
-    tags.any(|named| named == "*" || named.as_bytes() == tag.as_bytes())
+/// What the caller knows: the values of `If-None-Match`.
+pub(crate) struct KnownTags(Vec<HeaderValue>);
+
+impl KnownTags {
+    fn of(headers: &HeaderMap) -> Self {
+        Self(headers.get_all(header::IF_NONE_MATCH).iter().cloned().collect())
+    }
+
+    /// Whether the tag is among them.
+    pub(crate) fn have(&self, tag: &HeaderValue) -> bool {
+        let named = self.0.iter().filter_map(|value| value.to_str().ok());
+        let mut tags = named.flat_map(|value| value.split(',')).map(|named| named.trim().trim_start_matches("W/"));
+        tags.any(|named| named == "*" || named.as_bytes() == tag.as_bytes())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for KnownTags {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut HttpParts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.headers))
+    }
 }
 
 /// Everything that was ever recommended.
@@ -312,7 +334,7 @@ mod tests {
         assert_eq!(tag, "\"abc\"");
         let check = |value: &'static str, expect: bool| {
             let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static(value))]);
-            assert_eq!(is_known(&headers, &tag), expect, "{value}");
+            assert_eq!(KnownTags::of(&headers).have(&tag), expect, "{value}");
         };
         check("\"abc\"", true);
         check("W/\"abc\"", true);

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::str::FromStr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -73,7 +73,10 @@ pub struct KeyRow {
 
 /// Authentications of the last moment, by the hash of the secret.
 #[derive(Default)]
-pub(crate) struct Authentications(Mutex<HashMap<[u8; 32], (KeyInfo, Instant)>>);
+pub(crate) struct Authentications(Mutex<Known>);
+
+/// Who it was, and when that was asked.
+type Known = HashMap<[u8; 32], (Arc<KeyInfo>, Instant)>;
 
 impl Control {
     /// Makes a key. Scopes are kept once and in order.
@@ -113,7 +116,7 @@ impl Control {
     ///
     /// # Errors
     /// [`ControlError`] where the file cannot be read.
-    pub async fn authenticate(&self, secret: &str) -> Result<Option<KeyInfo>, ControlError> {
+    pub async fn authenticate(&self, secret: &str) -> Result<Option<Arc<KeyInfo>>, ControlError> {
         let hash = hash(secret);
         // Taken before reading, so that the answer is never believed for longer than it is old.
         let asked_at = Instant::now();
@@ -126,9 +129,16 @@ impl Control {
                 .fetch_optional(&mut *self.reader().await)
                 .await
                 .map_err(ControlError::query("looking up a key"))?;
-        let info = row.map(|(id, name, scopes)| read_info(id, name, &scopes)).transpose()?;
+        let info = row.map(|(id, name, scopes)| read_info(id, name, &scopes)).transpose()?.map(Arc::new);
         self.authentications.remember(hash, info.as_ref(), asked_at);
         Ok(info)
+    }
+
+    /// Whom `secret` belonged to when that was last asked, where that is not too long ago: an answer of [`Control::authenticate`] without
+    /// waiting for anything. `None` says nothing of the secret.
+    #[must_use]
+    pub fn authenticated(&self, secret: &str) -> Option<Arc<KeyInfo>> {
+        self.authentications.recent(&hash(secret), Instant::now())
     }
 
     /// All keys, oldest first.
@@ -175,13 +185,13 @@ impl Control {
 }
 
 impl Authentications {
-    fn recent(&self, hash: &[u8; 32], now: Instant) -> Option<KeyInfo> {
+    fn recent(&self, hash: &[u8; 32], now: Instant) -> Option<Arc<KeyInfo>> {
         let known = self.lock();
         let (info, asked_at) = known.get(hash)?;
-        (now.saturating_duration_since(*asked_at) < AUTHENTICATION_AGE_MAX).then(|| info.clone())
+        (now.saturating_duration_since(*asked_at) < AUTHENTICATION_AGE_MAX).then(|| Arc::clone(info))
     }
 
-    fn remember(&self, hash: [u8; 32], info: Option<&KeyInfo>, asked_at: Instant) {
+    fn remember(&self, hash: [u8; 32], info: Option<&Arc<KeyInfo>>, asked_at: Instant) {
         let mut known = self.lock();
         match info {
             None => drop(known.remove(&hash)),
@@ -189,7 +199,7 @@ impl Authentications {
                 if known.len() >= AUTHENTICATIONS_MAX {
                     known.clear();
                 }
-                known.insert(hash, (info.clone(), asked_at));
+                known.insert(hash, (Arc::clone(info), asked_at));
             }
         }
     }
@@ -198,7 +208,7 @@ impl Authentications {
         self.lock().retain(|_, (info, _)| info.id != id);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], (KeyInfo, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -273,11 +283,14 @@ mod tests {
         let key = control.create_key("shop", &[Scope::Send, Scope::Collect, Scope::Send]).await.unwrap();
         assert!(key.secret.starts_with("sl_") && key.secret.len() == 46, "{}", key.secret);
         let info = KeyInfo { id: key.id.clone(), name: "shop".into(), scopes: vec![Scope::Collect, Scope::Send] };
-        assert_eq!(control.authenticate(&key.secret).await.unwrap(), Some(info.clone()));
+        assert_eq!(control.authenticated(&key.secret), None, "nobody asked yet");
+        assert_eq!(control.authenticate(&key.secret).await.unwrap().as_deref(), Some(&info));
+        assert_eq!(control.authenticated(&key.secret).as_deref(), Some(&info));
         assert_eq!(control.authenticate("sl_wrong").await.unwrap(), None);
         assert_eq!(control.keys().await.unwrap(), [KeyRow { info: info.clone(), created_at: at(0), revoked_at: None }]);
         world.clock.set(at(5));
         assert!(control.revoke_key(&key.id).await.unwrap());
+        assert_eq!(control.authenticated(&key.secret), None);
         assert_eq!(control.authenticate(&key.secret).await.unwrap(), None);
         assert!(!control.revoke_key(&key.id).await.unwrap());
         assert_eq!(control.keys().await.unwrap(), [KeyRow { info, created_at: at(0), revoked_at: Some(at(5)) }]);

@@ -4,7 +4,7 @@
 //! is told so, and why.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use vocabulary::{Asker, ContactKey, Experiment, Recommendation, RecommendationId, Timestamp, VariantName};
 
@@ -27,6 +27,8 @@ struct Rule {
     recommendation: Arc<Recommendation>,
     /// `None` where it names variants the experiment does not have.
     assigner: Option<Assigner>,
+    /// See [`Advice::told`].
+    told: OnceLock<Arc<[u8]>>,
 }
 
 /// What somebody is to be sent.
@@ -94,8 +96,7 @@ impl Guidance {
     /// Puts the current recommendations of an experiment in the order in which they are asked.
     #[must_use]
     pub fn new(experiment: Experiment, recommendations: Vec<Recommendation>) -> Self {
-        let rule =
-            |recommendation| Rule { assigner: assigner(&experiment, &recommendation), recommendation: Arc::new(recommendation) };
+        let rule = |made| Rule { assigner: assigner(&experiment, &made), recommendation: Arc::new(made), told: OnceLock::new() };
         let mut rules: Vec<Rule> = recommendations.into_iter().map(rule).collect();
         rules.sort_by_key(|rule| std::cmp::Reverse(rule.recommendation.scope.specificity()));
         Self { experiment, rules }
@@ -152,6 +153,12 @@ impl<'a> Advice<'a> {
     #[must_use]
     pub fn fallback(&self) -> Option<&Fallback> {
         self.answer.as_ref().err()
+    }
+
+    /// What a server answers where a recommendation is followed: written when that is asked first, and then kept, because a recommendation
+    /// never changes. `None` where the control is sent instead.
+    pub fn told(&self, write: impl FnOnce() -> Arc<[u8]>) -> Option<Arc<[u8]>> {
+        self.answer.as_ref().ok().map(|rule| Arc::clone(rule.told.get_or_init(write)))
     }
 
     /// The one variant to send, where all get the same.
