@@ -7,6 +7,7 @@
 //! over. Before the end only the first decides; at the end the second does, and says so where nothing was shown.
 
 mod boundary;
+mod factors;
 mod forecast;
 mod funnel;
 mod guardrail;
@@ -23,7 +24,8 @@ use crate::readout::{Doubt, GuardrailState};
 
 use boundary::Rule;
 pub(crate) use boundary::statistic;
-use forecast::{Forecasts, best};
+pub use factors::FactorEffect;
+pub(crate) use forecast::{Forecasts, Numbers, best, forecasts, rest};
 pub(crate) use funnel::mismatched_markets;
 pub use funnel::{FUNNEL_MISMATCH, SRM_BY_MARKET, funnel};
 
@@ -94,6 +96,10 @@ pub struct Decision {
     pub information: Information,
     /// The guardrails of every variant but control, in the experiment's order.
     pub guardrails: Vec<GuardrailStanding>,
+    /// What each factor makes by itself, and each pair of them together: where every combination of at least two factors' levels is a
+    /// variant, else empty.
+    #[serde(default)]
+    pub factors: Vec<FactorEffect>,
     /// What a careful reader should know: whether recipients or messages were lost on the way, overall and by market.
     pub doubts: Vec<Doubt>,
 }
@@ -281,6 +287,7 @@ pub fn decide(experiment: &Experiment, look: &Look<'_>) -> Decision {
         markets: Vec::new(),
         information: boundary::information(look),
         guardrails: Vec::new(),
+        factors: Vec::new(),
         doubts: funnel(experiment, arrived, arrived_by_market),
     };
     let primary = experiment.metrics.iter().find(|metric| metric.name == experiment.primary);
@@ -298,6 +305,7 @@ fn judge(experiment: &Experiment, look: &Look<'_>, primary: &Metric, decision: &
     let rule = Rule::new(look, &decision.information);
     decision.information.tests = boundary::tests(experiment, look, &rule, primary);
     decision.guardrails = guardrail::guardrails(experiment, look, &rule);
+    decision.factors = factors::effects(experiment, look, &rule, primary);
     let is_worse = |name: &VariantName| {
         decision.information.tests.iter().any(|test| &test.variant == name && test.shown == Shown::Worse)
             || decision.guardrails.iter().any(|rail| &rail.variant == name && rail.state == GuardrailState::Broken)
@@ -306,7 +314,7 @@ fn judge(experiment: &Experiment, look: &Look<'_>, primary: &Metric, decision: &
     decision.stopped = others().filter(|name| is_worse(name)).cloned().collect();
     let arms: Vec<&VariantName> = [control].into_iter().chain(others().filter(|name| !decision.stopped.contains(name))).collect();
     let unsound = funnel::mismatched_markets(experiment, look.markets);
-    let forecasts = forecast::forecasts(experiment, look, primary, &arms, &unsound).ok();
+    let forecasts = forecasts(experiment, &Numbers::of(look, &arms, primary), primary, &arms, &unsound).ok();
     let is_better = |name: &VariantName| {
         decision.information.tests.iter().any(|test| &test.variant == name && test.shown == Shown::Better) && arms.contains(&name)
     };

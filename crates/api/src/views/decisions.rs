@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::documents::{document, words};
+use super::documents::{FactorDocument, document, words};
 use super::readouts::{DoubtDocument, GuardrailStateDocument, IntervalDocument};
 
 words!(
@@ -168,6 +168,30 @@ document!(
     }
 );
 document!(
+    /// What a factor makes of the primary metric, or what two make together beyond what each makes by itself.
+    FactorEffectDocument as FactorEffect {
+        /// The factor; two where it is an interaction.
+        factors: Vec<FactorDocument>,
+        /// The level of each.
+        levels: Vec<String>,
+        /// The level of each that it is compared with: the control's.
+        baseline: Vec<String>,
+        /// In the primary metric's unit per recipient, on average over the other factors: of one factor what its level brings more than
+        /// the baseline; of two how much more the first one's level brings at the second one's level than at its baseline.
+        difference: f64,
+        /// Of `difference`: it holds at all looks and for all effects together.
+        interval: IntervalDocument,
+        /// The difference in standard errors: positive is better, also where less is better.
+        statistic: f64,
+        /// It is shown from here on. `null` where it cannot be computed.
+        boundary: Option<f64>,
+        /// What is shown.
+        shown: ShownDocument,
+        /// For people.
+        sentence: String,
+    }
+);
+document!(
     /// What to do after a look, and why. The same look gives the same bytes; no number in it is NaN or infinite.
     DecisionDocument as Decision {
         /// What to do.
@@ -195,6 +219,9 @@ document!(
         information: InformationDocument,
         /// The guardrails of every variant but control, in the experiment's order.
         guardrails: Vec<GuardrailStandingDocument>,
+        /// What each factor makes by itself, and each pair of them together: where every combination of at least two factors' levels is
+        /// a variant, else empty.
+        factors: Vec<FactorEffectDocument>,
         /// What a careful reader should know: whether recipients or messages were lost on the way, overall and by market.
         doubts: Vec<DoubtDocument>,
     }

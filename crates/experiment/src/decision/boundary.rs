@@ -15,7 +15,7 @@ use super::{BoundaryMethod, BoundaryTest, Information, Look, Shown};
 use crate::observe::Observations;
 
 /// With fewer outcomes in either arm nothing is shown: the normal distribution is no guide there, least of all far out.
-const OUTCOMES_MIN: f64 = 10.0;
+pub(super) const OUTCOMES_MIN: f64 = 10.0;
 
 /// Looks whose fractions differ by less than this are the same look.
 const FRACTION_STEP_MIN: f64 = 1e-6;
@@ -83,36 +83,61 @@ pub(super) fn tests(experiment: &Experiment, look: &Look<'_>, rule: &Rule, prima
     let moments = |variant: &VariantName| look.overall.moments(variant, &primary.name);
     let of_control = moments(control);
     let others = experiment.variants.iter().map(|variant| &variant.name).filter(|name| *name != control);
-    let mut tests: Vec<BoundaryTest> = others
-        .map(|variant| BoundaryTest {
-            variant: variant.clone(),
-            statistic: statistic(&of_control, &moments(variant), primary.lower_is_better).ok(),
-            boundary: None,
-            lift_interval: Interval { lower: None, upper: None },
-            shown: Shown::Neither,
-        })
-        .collect();
-    let mut order: Vec<usize> = (0..tests.len()).collect();
-    let size = |index: &usize| tests[*index].statistic.map_or(0.0, f64::abs);
+    let others: Vec<(&VariantName, Moments)> = others.map(|variant| (variant, moments(variant))).collect();
+    let tested = |(variant, of_variant): &(&VariantName, Moments)| Tested {
+        statistic: statistic(&of_control, of_variant, primary.lower_is_better).ok(),
+        units: of_control.count as f64 + of_variant.count as f64,
+        is_enough: [control, variant].iter().all(|arm| outcomes(look.overall, arm, primary) >= OUTCOMES_MIN),
+    };
+    let tested: Vec<Tested> = others.iter().map(tested).collect();
+    let critical =
+        |test: &Tested, alpha| rule.critical_value(Spending::ObrienFlemingSpending, alpha, Sides::Two, test.units).ok();
+    let shown = step_down(&tested, experiment.alpha, critical);
+    let open = Interval { lower: None, upper: None };
+    let tests = others.iter().zip(&tested).zip(shown).map(|(((variant, of_variant), tested), (boundary, shown))| BoundaryTest {
+        variant: (*variant).clone(),
+        statistic: tested.statistic,
+        boundary,
+        lift_interval: tested.statistic.and(boundary).map_or(open, |boundary| lift_interval(&of_control, of_variant, boundary)),
+        shown,
+    });
+    tests.collect()
+}
+
+/// A test of a family.
+pub(super) struct Tested {
+    /// In standard errors: positive is better. `None` where it cannot be computed.
+    pub(super) statistic: Option<f64>,
+    /// Recipients it rests on.
+    pub(super) units: f64,
+    /// Whether there are outcomes enough for it to show anything.
+    pub(super) is_enough: bool,
+}
+
+/// The boundary of each test of a family and what is shown there, stepped down by Holm: the most extreme is tested first, at alpha over
+/// as many as are left, and once one is not shown no other is. `critical` gives the boundary at an alpha.
+pub(super) fn step_down(
+    family: &[Tested],
+    alpha: f64,
+    critical: impl Fn(&Tested, f64) -> Option<f64>,
+) -> Vec<(Option<f64>, Shown)> {
+    let mut order: Vec<usize> = (0..family.len()).collect();
+    let size = |index: &usize| family[*index].statistic.map_or(0.0, f64::abs);
     order.sort_by(|one, other| size(other).total_cmp(&size(one)));
-    let mut left = tests.len();
-    let mut goes_on = true;
+    let mut results = vec![(None, Shown::Neither); family.len()];
+    let (mut left, mut goes_on) = (family.len(), true);
     for index in order {
-        let test = &mut tests[index];
-        let of_variant = moments(&test.variant);
-        let units = of_control.count as f64 + of_variant.count as f64;
-        let alpha = experiment.alpha / left as f64;
-        test.boundary = rule.critical_value(Spending::ObrienFlemingSpending, alpha, Sides::Two, units).ok();
-        let (Some(statistic), Some(boundary)) = (test.statistic, test.boundary) else { continue };
-        test.lift_interval = lift_interval(&of_control, &of_variant, boundary);
-        let enough = [control, &test.variant].iter().all(|arm| outcomes(look.overall, arm, primary) >= OUTCOMES_MIN);
-        goes_on &= enough && statistic.abs() >= boundary;
+        let test = &family[index];
+        let boundary = critical(test, alpha / left as f64);
+        results[index].0 = boundary;
+        let (Some(statistic), Some(boundary)) = (test.statistic, boundary) else { continue };
+        goes_on &= test.is_enough && statistic.abs() >= boundary;
         if goes_on {
-            test.shown = if statistic > 0.0 { Shown::Better } else { Shown::Worse };
+            results[index].1 = if statistic > 0.0 { Shown::Better } else { Shown::Worse };
             left -= 1;
         }
     }
-    tests
+    results
 }
 
 /// Whether any variant has too few outcomes for its test to show anything.

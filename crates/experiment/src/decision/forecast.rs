@@ -15,6 +15,23 @@ use vocabulary::{Experiment, Metric, Variant, VariantName};
 use super::{Forecast, Look};
 use crate::observe::Observations;
 
+/// What variants did on the primary metric: those that may be sent, control first.
+pub(crate) struct Numbers {
+    /// All recipients.
+    pub(crate) overall: Vec<Moments>,
+    /// The recipients of each market, by its name.
+    pub(crate) markets: Vec<(String, Vec<Moments>)>,
+}
+
+impl Numbers {
+    /// What a look is at.
+    pub(super) fn of(look: &Look<'_>, arms: &[&VariantName], primary: &Metric) -> Self {
+        let moments = |of: &Observations| arms.iter().map(|arm| of.moments(arm, &primary.name)).collect::<Vec<_>>();
+        let markets = look.markets.iter().map(|(market, of)| (market.clone(), moments(of))).collect();
+        Self { overall: moments(look.overall), markets }
+    }
+}
+
 /// How far the spread of an arm may be from that of all: more is chance.
 const SPREAD_RATIO_MAX: f64 = 4.0;
 
@@ -22,12 +39,12 @@ const SPREAD_RATIO_MAX: f64 = 4.0;
 const LEVEL_STANDARD_ERRORS_MIN: f64 = 2.0;
 
 /// What is believed of the variants that may be sent.
-pub(super) struct Forecasts {
-    pub(super) overall: Vec<Forecast>,
+pub(crate) struct Forecasts {
+    pub(crate) overall: Vec<Forecast>,
     /// By market; one that has nothing to forecast from has what the others say.
-    pub(super) markets: BTreeMap<String, Vec<Forecast>>,
+    pub(crate) markets: BTreeMap<String, Vec<Forecast>>,
     /// What perfect knowledge would add on average to the best bet of every market, as a share of what these bring.
-    pub(super) remaining_value: Option<f64>,
+    pub(crate) remaining_value: Option<f64>,
 }
 
 /// One market, or all recipients where no market is known.
@@ -53,24 +70,24 @@ impl Scope<'_> {
 }
 
 /// Forecasts the arms, control first. Markets in `unsound` are told by the others.
-pub(super) fn forecasts(
+///
+/// # Errors
+/// [`Degenerate`] where no recipient's outcome differs from another's.
+pub(crate) fn forecasts(
     experiment: &Experiment,
-    look: &Look<'_>,
+    numbers: &Numbers,
     primary: &Metric,
     arms: &[&VariantName],
     unsound: &[&str],
 ) -> Result<Forecasts, Degenerate> {
-    let moments = |of: &Observations| arms.iter().map(|arm| of.moments(arm, &primary.name)).collect::<Vec<_>>();
-    let of_market = |(market, observations): (&'_ String, &Observations)| (market.clone(), moments(observations));
-    let known: Vec<(String, Vec<Moments>)> = look.markets.iter().map(of_market).collect();
-    let mut scopes: Vec<Scope<'_>> = (known.iter())
+    let mut scopes: Vec<Scope<'_>> = (numbers.markets.iter())
         .map(|(market, moments)| Scope {
             market: Some(market),
             moments: moments.clone(),
             is_sound: !unsound.contains(&market.as_str()),
         })
         .collect();
-    let elsewhere = rest(&moments(look.overall), &scopes);
+    let elsewhere = rest(&numbers.overall, numbers.markets.iter().map(|(_, moments)| moments.as_slice()));
     if elsewhere.iter().any(|moments| moments.count > 0) || scopes.is_empty() {
         scopes.push(Scope { market: None, moments: elsewhere, is_sound: true });
     }
@@ -82,14 +99,14 @@ pub(super) fn forecasts(
         let Some(market) = scope.market else { continue };
         forecasts.markets.insert(market.to_owned(), told(arms, &scope.moments, believed, primary, alpha));
     }
-    forecasts.overall = told(arms, &moments(look.overall), &readout.overall, primary, alpha);
+    forecasts.overall = told(arms, &numbers.overall, &readout.overall, primary, alpha);
     Ok(forecasts)
 }
 
-/// Recipients who are in no market.
-fn rest(overall: &[Moments], markets: &[Scope<'_>]) -> Vec<Moments> {
+/// Recipients who are in no market, by arm.
+pub(crate) fn rest<'a>(overall: &[Moments], markets: impl Iterator<Item = &'a [Moments]> + Clone) -> Vec<Moments> {
     let of_arm = |(arm, all): (usize, &Moments)| {
-        let within = markets.iter().map(|scope| scope.moments[arm]).fold(Moments::default(), |sum, moments| sum.merge(&moments));
+        let within = markets.clone().map(|of| of[arm]).fold(Moments::default(), |sum, moments| sum.merge(&moments));
         let count = all.count.saturating_sub(within.count);
         if count == 0 || within.count == 0 {
             return if count == 0 { Moments::default() } else { *all };
@@ -164,7 +181,7 @@ fn sign(primary: &Metric) -> f64 {
 }
 
 /// The best of several: the first of equals, which is control where it is among them.
-pub(super) fn best(forecasts: &[Forecast]) -> Option<&Forecast> {
+pub(crate) fn best(forecasts: &[Forecast]) -> Option<&Forecast> {
     forecasts.iter().reduce(|best, next| if next.gain > best.gain { next } else { best })
 }
 

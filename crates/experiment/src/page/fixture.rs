@@ -162,6 +162,7 @@ pub(super) fn ship() -> Case {
             tests: vec![test],
         },
         guardrails: vec![guardrail],
+        factors: vec![],
         doubts: vec![],
     };
     let rest = Some(Rest { recipients: 120_000, currency: Currency::new("EUR").unwrap() });

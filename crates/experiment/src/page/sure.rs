@@ -20,6 +20,7 @@ pub(super) fn write(html: &mut Html, story: &Story<'_>) {
     if is_judged {
         html.list(&story.decision.information.tests.iter().map(|test| shown(story, test)).collect::<Vec<_>>());
         promise(html, story);
+        factors(html, story);
     }
     progress(html, story);
     if is_judged {
@@ -75,6 +76,15 @@ fn promise(html: &mut Html, story: &Story<'_>) {
     let Decision { action, shown, variant, .. } = story.decision;
     if *action == Action::Ship && !shown && variant != story.control() {
         html.paragraph(&format!("`{variant}` is sent because it is the best bet, not because it is shown to be better."));
+    }
+}
+
+/// What makes the difference, where variants cross several factors.
+fn factors(html: &mut Html, story: &Story<'_>) {
+    let effects = &story.decision.factors;
+    if !effects.is_empty() {
+        html.paragraph("What makes the difference, on average over the variants that differ in nothing else:");
+        html.list(&effects.iter().map(|effect| effect.sentence.clone()).collect::<Vec<_>>());
     }
 }
 
