@@ -12,6 +12,7 @@ mod story {
     mod coupons;
     mod letters;
     mod mid_campaign;
+    mod moving_shares;
     mod one_person;
     mod own_products;
     mod past_experiment;

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Html;
 use control::ControlError;
 use experiment::rollout::{ScopeStanding, observed_hours};
-use experiment::{Judged, PageInput, Rest};
+use experiment::{BanditStanding, Judged, PageInput, Rest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vocabulary::world::to_micros;
@@ -23,7 +23,7 @@ use crate::views::{Decided, DecisionAnswer, ErrorBody, RecommendationView};
 const DECIDE_TRIES_MAX: usize = 3;
 
 pub(crate) fn reading() -> OpenApiRouter<Arc<Parts>> {
-    OpenApiRouter::new().routes(routes!(decision)).routes(routes!(page)).routes(routes!(rollout))
+    OpenApiRouter::new().routes(routes!(decision)).routes(routes!(page)).routes(routes!(rollout)).routes(routes!(bandit))
 }
 
 pub(crate) fn managing() -> OpenApiRouter<Arc<Parts>> {
@@ -101,10 +101,39 @@ async fn rollout(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> R
     Ok(Json(parts.control.rollout(&experiment, &observed, now).await?))
 }
 
+/// Where a bandit stands.
+///
+/// The shares of everybody and of each market, the chances they follow from, what followers tell whatever the shares were, whether a
+/// variant does harm, and what comes next. Asking deals nothing.
+#[utoipa::path(
+    get,
+    path = "/v1/experiments/{id}/bandit",
+    tag = "experiments",
+    operation_id = "bandit",
+    params(("id" = String, Path, description = "The experiment's id.")),
+    responses(
+        (status = 200, description = "Where it stands.", body = crate::views::bandits::BanditStandingDocument),
+        (status = 404, description = "There is no such experiment, or it has no `bandit`.", body = ErrorBody),
+    )
+)]
+async fn bandit(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<BanditStanding>, Problem> {
+    let experiment = known(&parts, &id).await?;
+    let now = to_micros(parts.clock.now());
+    let none =
+        || Problem::not_found("bandit of the experiment", id.as_str(), "write `bandit: {}` into the experiment to have one");
+    if experiment.bandit.is_none() {
+        return Err(none());
+    }
+    let observed = parts.lake.observe_followers(&experiment, experiment.window_hours, now).await?;
+    let audit = parts.lake.observe_by_market(&experiment, now).await?.outcomes;
+    parts.control.bandit(&experiment, &observed, &audit, now).await?.map(Json).ok_or_else(none)
+}
+
 /// Decide by what is known now.
 ///
 /// The look is stored with its readout and counts: later looks must clear a boundary that knows of it. Where the decision is to ship or to
-/// stop for harm, the senders follow it from now on, by market where markets differ.
+/// stop for harm, the senders follow it from now on, by market where markets differ. Where the experiment has a bandit, a decision to ship
+/// changes nothing for them: the bandit ends by itself.
 #[utoipa::path(
     post,
     path = "/v1/experiments/{id}/decide",

@@ -13,6 +13,7 @@
 
 mod attributes;
 mod balanced;
+mod bandits;
 mod campaigns;
 mod consents;
 mod contact_check;

@@ -36,10 +36,16 @@ impl Control {
         now: Timestamp,
     ) -> Result<Vec<Recommendation>, ControlError> {
         let (current, history) = self.steps(&experiment.experiment).await?;
+        let followed = Followed { current: &current, history: &history, observed };
+        self.recommend_each(next_step(experiment, &followed, fresh, now)).await
+    }
+
+    /// Recommends each of these in whose scope nobody decided in between, and gives those.
+    pub(crate) async fn recommend_each(&self, due: Vec<Recommendation>) -> Result<Vec<Recommendation>, ControlError> {
         let mut taken = Vec::new();
-        for step in next_step(experiment, &Followed { current: &current, history: &history, observed }, fresh, now) {
-            match self.recommend(&step).await {
-                Ok(()) => taken.push(step),
+        for made in due {
+            match self.recommend(&made).await {
+                Ok(()) => taken.push(made),
                 Err(ControlError::Conflict { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -56,7 +62,8 @@ impl Control {
         Ok(current.filter(|made| !made.is_decided()).map(|made| made.experiment_id).collect())
     }
 
-    async fn steps(&self, id: &ExperimentId) -> Result<(Vec<Recommendation>, Vec<Recommendation>), ControlError> {
+    /// What is recommended now, and all that ever was.
+    pub(crate) async fn steps(&self, id: &ExperimentId) -> Result<(Vec<Recommendation>, Vec<Recommendation>), ControlError> {
         Ok((self.recommended(id).await?, self.recommendations(id).await?))
     }
 }

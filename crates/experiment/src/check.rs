@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use vocabulary::label::{self, may_be_mailbox};
 use vocabulary::product::{SLOTS_MAX, is_slot_name};
 use vocabulary::{
-    Balance, Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Rollout, SendHour, Utm, Variant, VariantName,
+    Balance, Bandit, Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Rollout, SendHour, Utm, Variant, VariantName,
 };
 
 use crate::error::Problem;
@@ -53,6 +53,9 @@ const ROLLOUT_LAST: u8 = 100;
 /// Thirty days; whoever wants to wait longer than that between two steps tests.
 const ROLLOUT_HOURS_MAX: u32 = 30 * 24;
 
+/// Thirty days, as for a rollout: a wave that is longer learns nothing while it lasts.
+const WAVE_HOURS_MAX: u32 = 30 * 24;
+
 /// A check passes or stops at the first problem.
 type Check = Result<(), Problem>;
 
@@ -72,6 +75,7 @@ pub(crate) fn problem_of_experiment(experiment: &Experiment) -> Option<Problem> 
         balance(experiment.balance.as_ref())?;
         tags(&experiment.tags)?;
         rollout(experiment.rollout.as_ref())?;
+        bandit(experiment)?;
         line("question", Some(&experiment.question).filter(|question| !question.is_empty()))?;
         line("audience", experiment.audience.as_ref())
     };
@@ -300,6 +304,25 @@ fn rollout(rollout: Option<&Rollout>) -> Check {
     })?;
     within("rollout.hours", (1..=ROLLOUT_HOURS_MAX).contains(hours), || {
         format!("is {hours}; it must be from 1 to {ROLLOUT_HOURS_MAX}, and is usually 24")
+    })
+}
+
+fn bandit(experiment: &Experiment) -> Check {
+    let Some(Bandit { floor, wave_hours, .. }) = &experiment.bandit else { return Ok(()) };
+    let variants = experiment.variants.len();
+    // Beyond an even share there is nothing left to move, and without a floor nothing can be told of what was given up.
+    within("bandit.floor", *floor > 0.0 && floor * (variants as f64) < 1.0, || {
+        format!(
+            "is {floor}; every variant keeps that share, so that with {variants} variants it must be more than 0 and less than {:.3}, and \
+             is usually 0.05",
+            1.0 / variants as f64
+        )
+    })?;
+    within("bandit.wave_hours", (1..=WAVE_HOURS_MAX).contains(wave_hours), || {
+        format!("is {wave_hours}; it must be from 1 to {WAVE_HOURS_MAX}, and is usually 24")
+    })?;
+    within("bandit", experiment.rollout.is_none(), || {
+        "is given beside `rollout`; a bandit moves the shares by itself: leave one of them out".to_owned()
     })
 }
 

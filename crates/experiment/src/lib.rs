@@ -5,10 +5,11 @@
 //! *Invariant:* it knows what units did, not events; `lake` makes [`cells::Unit`]s of events.
 //!
 //! Reading order: [`spec`], [`assign`], [`balance`], [`cells`], [`observe`], [`readout`], [`decision`], [`mod@judge`],
-//! [`mod@page`], [`mod@recommend`], [`rollout`], [`guidance`], [`library`].
+//! [`mod@page`], [`mod@recommend`], [`rollout`], [`bandit`], [`guidance`], [`library`].
 
 pub mod assign;
 pub mod balance;
+pub mod bandit;
 pub mod cells;
 mod check;
 pub mod decision;
@@ -30,6 +31,7 @@ mod words;
 
 pub use assign::{Assigned, Assigner, in_share};
 pub use balance::{Balanced, CovariateBalance};
+pub use bandit::{BanditStanding, Learnt};
 pub use cells::{Cells, Cut};
 pub use decision::{Action, Decision, Look, decide};
 pub use error::{ExperimentError, Problem};

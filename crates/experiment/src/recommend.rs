@@ -14,6 +14,8 @@ use crate::words::signed_percent;
 ///
 /// Where the experiment has a rollout, a variant begins with its first step, whatever was sent in its scope before, and one that
 /// is under way already goes on as it does. Control, as where harm is shown, goes to everybody at once.
+///
+/// Where it has a bandit, nothing is recommended but control where every other variant does harm: [`crate::bandit`] does the rest.
 pub fn recommend(
     experiment: &Experiment,
     judged: &Judged,
@@ -22,7 +24,9 @@ pub fn recommend(
     now: Timestamp,
 ) -> Vec<Recommendation> {
     let Judged { readout, decision, .. } = judged;
-    if !matches!(decision.action, Action::Ship | Action::StopForHarm) {
+    // A bandit moves the shares of those who follow by itself, but for harm.
+    let is_followed = decision.action == Action::StopForHarm || (decision.action == Action::Ship && experiment.bandit.is_none());
+    if !is_followed {
         return Vec::new();
     }
     let in_scope = |scope: &RecommendationScope| current.iter().find(|current| &current.scope == scope);

@@ -24,6 +24,7 @@ use crate::readout::{Doubt, GuardrailState, Role};
 
 use chain::Chain;
 pub(crate) use chain::{dealt, first_percent, is_under_way};
+pub(crate) use harm::{harm_checks, pair};
 use say::Told;
 
 /// How many followers of either variant must count before a step ends with its hours: what would be a disaster, such as a message
@@ -202,7 +203,7 @@ fn scope_standing(
         share: chain.share(),
         since: chain.current.created_at,
         steps,
-        checks: harm::checks(experiment, chain, observed, alpha_each),
+        checks: harm_checks(experiment, |metric| harm::waves(experiment, chain, observed, metric), alpha_each),
         next: Step::Done,
         doubts: chain.steps.iter().flat_map(|step| harm::doubts(experiment, chain, step, observed)).collect(),
         sentence: String::new(),

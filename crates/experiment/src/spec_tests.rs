@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use vocabulary::{
-    Balance, Costs, Covariate, ExperimentId, Factor, Guardrail, Measure, Metric, Outcome, Rollout, SendHour, Variant, VariantName,
+    Balance, Bandit, BanditRule, Costs, Covariate, ExperimentId, Factor, Guardrail, Measure, Metric, Outcome, Rollout, SendHour,
+    Variant, VariantName,
 };
 
 use super::*;
@@ -337,6 +338,25 @@ fn mistakes_in_the_rollout_are_named() {
 }
 
 #[test]
+fn mistakes_in_the_bandit_are_named() {
+    let check = |bandit: &str, expect: &str| complaint("control: plain", &format!("bandit:\n  {bandit}"), expect);
+    let floor =
+        "every variant keeps that share, so that with 2 variants it must be more than 0 and less than 0.500, and is usually 0.05";
+    check("floor: 0", &format!("line 11: `bandit.floor` is 0; {floor}"));
+    check("floor: 0.5", &format!("line 11: `bandit.floor` is 0.5; {floor}"));
+    check("wave_hours: 0", "line 11: `bandit.wave_hours` is 0; it must be from 1 to 720, and is usually 24");
+    check("rule: greedy", "line 11: `bandit.rule` is `greedy`, which is not one of thompson, top_two; the nearest is `thompson`");
+    check(
+        "floor: 0.1\nrollout: {}",
+        "line 10: `bandit` is given beside `rollout`; a bandit moves the shares by itself: leave one of them out",
+    );
+    let written = parse(&format!("{EXPERIMENT}bandit: {{}}\n")).unwrap();
+    assert_eq!(written.bandit, Some(Bandit { rule: BanditRule::Thompson, floor: 0.05, wave_hours: 24 }));
+    assert_eq!(parse(&to_yaml(&written)).unwrap(), written);
+    assert_eq!(parse(EXPERIMENT).unwrap().bandit, None);
+}
+
+#[test]
 fn too_few_variants_are_refused() {
     let one = "experiment: e\nfactors: [copy]\nvariants: [{name: A}]\nprimary: v\nmetrics: [{name: v, outcome: open, measure: count}]\n";
     assert_eq!(parse(one).unwrap_err().to_string(), "line 3: `variants` has 1; an experiment needs from 2 to 50");
@@ -465,6 +485,7 @@ fn any_experiment() -> impl Strategy<Value = Experiment> {
             balance: Some(Balance { covariates: Covariate::ALL.to_vec(), days: window, acceptance: alpha.max(0.01) }),
             tags: if window.is_multiple_of(2) { vec!["double-eleven".to_owned(), "a: b # c".to_owned()] } else { Vec::new() },
             rollout: (window > 24).then(|| Rollout { steps: vec![1, 99, 100], hours: window }),
+            bandit: (window < 24).then_some(Bandit { rule: BanditRule::TopTwo, floor: 0.01, wave_hours: window }),
         }
     })
 }

@@ -68,6 +68,19 @@ pub(crate) enum ExperimentCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Where a bandit stands, scope by scope: the shares, the chances they follow from, what followers tell, and what comes next.
+    #[command(
+        after_help = "With\n\n  bandit:\n    rule: thompson\n    floor: 0.05\n    wave_hours: 24\n\nin the experiment, those who follow its \
+                            recommendation are dealt its variants in waves, more of what looks better in their\nmarket. The experiment's own \
+                            groups stay as they were drawn: their readout is the audit. A campaign in mode `recommended` sends the waves."
+    )]
+    Bandit {
+        /// The experiment.
+        experiment: String,
+        /// Print all of it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// What all finished experiments taught: each variant's lift as observed and as it is to be believed, and what works by tag, factor, channel, market
     /// and quarter of the year.
     Library {

@@ -42,6 +42,10 @@ pub(crate) async fn run(client: &Client, command: ExperimentCommand) -> anyhow::
             let standing = client.get(&path(&experiment, "/rollout")).await?;
             tell(json, &standing, rollout)?;
         }
+        ExperimentCommand::Bandit { experiment, json } => {
+            let standing = client.get(&path(&experiment, "/bandit")).await?;
+            tell(json, &standing, bandit)?;
+        }
         ExperimentCommand::Library { json } => {
             let taught = client.get("/v1/library").await?;
             tell(json, &taught, library)?;
@@ -102,6 +106,39 @@ fn show(decision: &Value) {
     }
 }
 
+/// For whom something is.
+fn whom(scope: &Value) -> String {
+    let parts = ["market", "locale", "segment"].map(|part| &scope[part]);
+    let named: Vec<String> = parts.into_iter().filter(|part| !part.is_null()).map(word).collect();
+    if named.is_empty() { "everybody".to_owned() } else { named.join(", ") }
+}
+
+/// Where a bandit stands: each variant in each scope, and what followers tell of it.
+fn bandit(standing: &Value) {
+    say(&word(&standing["sentence"]));
+    let rows: Vec<Vec<String>> = (items(&standing["scopes"]).iter())
+        .flat_map(|scope| {
+            let names = ["proposed", "shares"].map(|what| scope[what].as_object().filter(|of| !of.is_empty()));
+            let names = names.into_iter().flatten().next().into_iter().flat_map(|of| of.keys());
+            names.map(|name| {
+                let number = |what: &str| percent(&scope[what][name.as_str()], "");
+                vec![whom(&scope["scope"]), name.clone(), number("shares"), number("chances"), number("proposed")]
+            })
+        })
+        .collect();
+    table(&["for", "variant", "share", "best with", "next share"], &rows);
+    let row = |effect: &Value| {
+        let number = |value: &Value| value.as_f64().map_or("-".to_owned(), |number| format!("{number:+.4}"));
+        let ends = ["lower", "upper"].map(|end| number(&effect["interval"][end]));
+        vec![word(&effect["variant"]), number(&effect["difference"]), ends.join(" to ")]
+    };
+    let rows: Vec<_> = items(&standing["effects"]).iter().map(row).collect();
+    if !rows.is_empty() {
+        say("\nWhat followers tell, whatever the shares were:");
+        table(&["variant", "more than the control", "at 95 %"], &rows);
+    }
+}
+
 /// Where a rollout stands, scope by scope.
 fn rollout(standing: &Value) {
     let scopes = items(standing);
@@ -109,13 +146,7 @@ fn rollout(standing: &Value) {
         say("Nothing is rolled out in steps: the experiment has no `rollout`, or nothing is decided yet.");
     }
     for scope in scopes {
-        let parts = ["market", "locale", "segment"].map(|part| &scope["scope"][part]);
-        let named: Vec<String> = parts.into_iter().filter(|part| !part.is_null()).map(word).collect();
-        say(&format!(
-            "{}: {}",
-            if named.is_empty() { "everybody".to_owned() } else { named.join(", ") },
-            word(&scope["sentence"])
-        ));
+        say(&format!("{}: {}", whom(&scope["scope"]), word(&scope["sentence"])));
         let of = |step: &Value, what: &str, variant: &str| word(&step[what][scope[variant].as_str().unwrap_or_default()]);
         let row = |step: &Value| {
             let share = format!("{:.0} %", 100.0 * step["share"].as_f64().unwrap_or_default());

@@ -198,6 +198,7 @@ pub fn experiment() -> Experiment {
         balance: None,
         tags: Vec::new(),
         rollout: None,
+        bandit: None,
     }
 }
 

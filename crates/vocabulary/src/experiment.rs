@@ -46,6 +46,10 @@ pub struct Experiment {
     /// How a variant that is shipped goes to everybody in steps; at once where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// How those who follow its recommendation are dealt its variants while it is learnt which is best; they get control until it is
+    /// decided where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandit: Option<Bandit>,
 }
 
 fn window_hours_default() -> u32 {
@@ -154,6 +158,43 @@ fn step_hours_default() -> u32 {
     24
 }
 
+/// How those who follow an experiment's recommendation are dealt its variants in waves, more of what looks better. The experiment's own
+/// groups are its audit: they stay as they were drawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bandit {
+    /// How shares follow from chances.
+    #[serde(default = "bandit_rule_default")]
+    pub rule: BanditRule,
+    /// The share that every variant keeps, from 0 to 1.
+    #[serde(default = "floor_default")]
+    pub floor: f64,
+    /// How many hours a wave lasts at least.
+    #[serde(default = "wave_hours_default")]
+    pub wave_hours: u32,
+}
+
+fn bandit_rule_default() -> BanditRule {
+    BanditRule::Thompson
+}
+
+fn floor_default() -> f64 {
+    0.05
+}
+
+fn wave_hours_default() -> u32 {
+    24
+}
+
+words!(
+    /// How the shares of a bandit follow from the chances of the variants to be best.
+    BanditRule {
+        /// As the chances are: earns the most while it learns. Thompson 1933.
+        Thompson = "thompson",
+        /// Half to the best and half to its challengers: finds the best sooner. Russo 2016.
+        TopTwo = "top_two",
+    }
+);
 words!(
     /// What is known of a contact before an experiment.
     Covariate {

@@ -4,7 +4,7 @@
 //! Before the end only what clears a boundary that knows of all looks decides; at the end the best bet does. What people read
 //! out in between is no look.
 //!
-//! It also takes the steps of rollouts that are due, counts an experiment from all rows now and then, and compares with the sums that looks
+//! It also takes the steps of rollouts and bandits that are due, counts an experiment from all rows now and then, and compares with the sums that looks
 //! are made of.
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ use lake::Recounted;
 use tokio_util::sync::CancellationToken;
 use vocabulary::{Experiment, ExperimentId, RecommendationId, Timestamp};
 
-use crate::rollout::Rollouts;
+use crate::rollout::Movers;
 use crate::{Parts, WorkerError, pause_after};
 
 /// How often finished experiments are looked for.
@@ -28,8 +28,8 @@ const LOOK_EVERY: SignedDuration = SignedDuration::from_hours(24);
 /// within a day of fifty experiments, and seldom enough to cost nothing.
 const RECOUNT_POLLS: u32 = 20 * 60;
 
-/// After so many polls, five seconds, rollouts are looked for.
-const ROLLOUT_POLLS: u32 = 10;
+/// After so many polls, five seconds, rollouts and bandits are looked for.
+const MOVER_POLLS: u32 = 10;
 
 enum Wake {
     Tick,
@@ -37,7 +37,7 @@ enum Wake {
 }
 
 pub(crate) async fn run(parts: Parts, stop: CancellationToken) {
-    let (mut polls, mut recounted, mut rollouts) = (0_u32, None, Rollouts::default());
+    let (mut polls, mut recounted, mut movers) = (0_u32, None, Movers::default());
     loop {
         let wake = tokio::select! {
             () = stop.cancelled() => Wake::Shutdown,
@@ -50,10 +50,10 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) {
                     pause_after("scoring", &error, &stop).await;
                 }
                 polls = polls.wrapping_add(1);
-                if polls.is_multiple_of(ROLLOUT_POLLS)
-                    && let Err(error) = rollouts.step(&parts).await
+                if polls.is_multiple_of(MOVER_POLLS)
+                    && let Err(error) = movers.step(&parts).await
                 {
-                    pause_after("rolling out", &error, &stop).await;
+                    pause_after("moving those who follow", &error, &stop).await;
                 }
                 if polls.is_multiple_of(RECOUNT_POLLS)
                     && let Err(error) = recount(&parts, &mut recounted).await

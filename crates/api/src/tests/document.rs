@@ -1,8 +1,9 @@
 //! The OpenAPI document: fresh, whole, and true to what is sent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::views::bandits::BanditStandingDocument;
 use crate::views::decisions::DecisionDocument;
 use crate::views::documents::{BalancedDocument, CampaignDocument, ExperimentDocument, ProductDocument, SnippetDocument};
 use crate::views::library::{EntryDocument, LessonDocument, PatternDocument, ProgrammeDocument};
@@ -127,8 +128,12 @@ fn mirrors_are_true() {
         let outcomes = experiment::ByMarket { overall: observed, markets };
         let observed = experiment::Observed { arrivals: outcomes.clone(), outcomes };
         let before = experiment::judge::Before { is_list: true, fractions: vec![0.5] };
-        let judged = experiment::judge(&written, &observed, &before, "r1");
+        let mut judged = experiment::judge(&written, &observed, &before, "r1");
+        let effect = json!({"factors": ["copy", "timing"], "levels": ["warm", "20:00"], "baseline": ["plain", "9:00"], "difference": 0.5,
+            "interval": {"lower": 0.25, "upper": 0.75}, "statistic": 3.0, "boundary": 2.5, "shown": "better", "sentence": "It is."});
+        judged.decision.factors = vec![serde_json::from_value(effect).unwrap()];
         check_what_follows(&written, &judged);
+        check_bandit(&written, &judged, &observed.outcomes);
         check::<ReadoutDocument>(&serde_json::to_value(judged.readout).unwrap());
         check::<DecisionDocument>(&serde_json::to_value(judged.decision).unwrap());
     }
@@ -155,6 +160,23 @@ fn check_what_follows(written: &vocabulary::Experiment, judged: &experiment::Jud
     let standing = experiment::rollout::standing(&written, &followed, judged.readout.as_of);
     assert_eq!(standing.len(), 1);
     check::<ScopeStandingDocument>(&serde_json::to_value(&standing[0]).unwrap());
+}
+
+/// A bandit before its first wave, and after it.
+fn check_bandit(written: &vocabulary::Experiment, judged: &experiment::Judged, audit: &experiment::ByMarket) {
+    let bandit = json!({"rule": "top_two", "floor": 0.1, "wave_hours": 6});
+    let written = vocabulary::Experiment { bandit: Some(serde_json::from_value(bandit).unwrap()), ..written.clone() };
+    check::<ExperimentDocument>(&serde_json::to_value(&written).unwrap());
+    let fresh = || vocabulary::RecommendationId::new("wave").unwrap();
+    let (mut made, mut observed) = (Vec::new(), BTreeMap::new());
+    for _ in 0..2 {
+        let followed = experiment::Followed { current: &made, history: &made, observed: &observed };
+        let learnt = experiment::Learnt { followed, audit };
+        let standing = experiment::bandit::standing(&written, &learnt, judged.readout.as_of).unwrap();
+        check::<BanditStandingDocument>(&serde_json::to_value(&standing).unwrap());
+        made = experiment::bandit::next_wave(&written, &learnt, fresh, judged.readout.as_of);
+        observed = made.iter().map(|made| (made.id.clone(), audit.overall.clone())).collect();
+    }
 }
 
 /// Made-up observations: empty, so that answers are missing, or full.

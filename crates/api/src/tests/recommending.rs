@@ -157,3 +157,11 @@ async fn the_numbers_decide() {
     let list = server.get("/v1/experiments").await.expect(StatusCode::OK).json();
     assert_eq!((&list[0]["assigned"], &list[0]["recommendation"]["variant"]), (&json!(400), &json!("warm")));
 }
+
+#[tokio::test]
+async fn an_experiment_without_a_bandit_says_so() {
+    let server = Server::start().await;
+    server.put_experiment().await;
+    let problem = server.get("/v1/experiments/spring/bandit").await.expect(StatusCode::NOT_FOUND).json();
+    assert_eq!(problem["error"]["hint"], "write `bandit: {}` into the experiment to have one", "{problem}");
+}

@@ -377,6 +377,10 @@ document!(
         /// How a variant that is shipped goes to everybody in steps; at once where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rollout: Option<RolloutDocument>,
+        /// How those who follow its recommendation are dealt its variants while it is learnt which is best; they get control until it is
+        /// decided where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bandit: Option<super::bandits::BanditDocument>,
     }
 );
 document!(

@@ -11,7 +11,7 @@ use stats::adaptive::adaptive_aipw;
 use stats::adaptive::waves::{Wave, WaveArm};
 use stats::sequential::confidence::multiplier_one_sided;
 use stats::{Effect, Moments};
-use vocabulary::{Experiment, Metric, RecommendationId};
+use vocabulary::{Experiment, Metric, RecommendationId, VariantName};
 
 use super::chain::{Chain, Dealing};
 use super::{COMPARED_MIN, HarmCheck};
@@ -21,19 +21,14 @@ use crate::observe::Observations;
 use crate::readout::{Doubt, GuardrailState, Role};
 use crate::words::percent;
 
-/// The primary metric, then the guardrails in the experiment's order, each tested at `alpha_each`.
-pub(super) fn checks(
-    experiment: &Experiment,
-    chain: &Chain<'_>,
-    observed: &BTreeMap<RecommendationId, Observations>,
-    alpha_each: f64,
-) -> Vec<HarmCheck> {
+/// The primary metric, then the guardrails in the experiment's order, each tested at `alpha_each`. `waves` gives the waves that tell
+/// anything of a metric, each with control and the variant.
+pub(crate) fn harm_checks(experiment: &Experiment, waves: impl Fn(&Metric) -> Vec<Wave>, alpha_each: f64) -> Vec<HarmCheck> {
     let guardrails = experiment.guardrails.iter().map(|guardrail| (&guardrail.metric, Role::Guardrail, Some(guardrail.margin)));
     let all = std::iter::once((&experiment.primary, Role::Primary, None)).chain(guardrails);
     let check = |(name, role, margin): (&String, Role, Option<f64>)| {
         let metric = experiment.metrics.iter().find(|metric| &metric.name == name)?;
-        let waves = waves(experiment, chain, observed, metric);
-        Some(check(metric, role, margin, &waves, alpha_each))
+        Some(check(metric, role, margin, &waves(metric), alpha_each))
     };
     all.filter_map(check).collect()
 }
@@ -78,26 +73,37 @@ fn compared(waves: &[Wave], times: f64, alpha: f64) -> Option<Effect> {
 }
 
 /// The steps that tell anything of a metric: control, then the variant.
-///
-/// The few who get the variant first may by luck all do nothing, and would then seem to be known exactly. They vary at least as
-/// control does, which is so where there is no harm; the test needs no more outcomes than its boundary asks for then.
-fn waves(
+pub(super) fn waves(
     experiment: &Experiment,
     chain: &Chain<'_>,
     observed: &BTreeMap<RecommendationId, Observations>,
     metric: &Metric,
 ) -> Vec<Wave> {
     let wave = |step: &Dealing<'_>| {
-        let seen = observed.get(&step.made.id)?;
-        let (control, mut variant) = (seen.comparable(experiment.control(), metric), seen.comparable(chain.variant, metric));
-        if step.share >= 1.0 || control.count.min(variant.count) < COMPARED_MIN {
-            return None;
-        }
-        variant.m2 = variant.m2.max(control.variance()? * (variant.count - 1) as f64);
-        let arm = |propensity, moments| WaveArm { propensity, moments };
-        Some(Wave { arms: vec![arm(1.0 - step.share, control), arm(step.share, variant)] })
+        let seen = observed.get(&step.made.id).filter(|_| step.share < 1.0)?;
+        pair(seen, metric, experiment.control(), chain.variant, step.share)
     };
     chain.steps.iter().filter_map(wave).collect()
+}
+
+/// A wave of control and a variant, which got `share` of those who got one of the two. `None` where it tells nothing of the metric.
+///
+/// The few who get the variant first may by luck all do nothing, and would then seem to be known exactly. They vary at least as
+/// control does, which is so where there is no harm; the test needs no more outcomes than its boundary asks for then.
+pub(crate) fn pair(
+    seen: &Observations,
+    metric: &Metric,
+    control: &VariantName,
+    variant: &VariantName,
+    share: f64,
+) -> Option<Wave> {
+    let (control, mut variant) = (seen.comparable(control, metric), seen.comparable(variant, metric));
+    if control.count.min(variant.count) < COMPARED_MIN {
+        return None;
+    }
+    variant.m2 = variant.m2.max(control.variance()? * (variant.count - 1) as f64);
+    let arm = |propensity, moments| WaveArm { propensity, moments };
+    Some(Wave { arms: vec![arm(1.0 - share, control), arm(share, variant)] })
 }
 
 /// Whether those who followed a step are as many as its weights ask for, and whether their messages got equally far: tests that

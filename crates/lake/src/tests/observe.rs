@@ -47,6 +47,7 @@ pub(super) fn experiment() -> Experiment {
         balance: None,
         tags: Vec::new(),
         rollout: None,
+        bandit: None,
     }
 }
 
