@@ -20,7 +20,7 @@ const VARIANTS_MAX: usize = 50;
 const WINDOW_HOURS_MAX: u32 = 366 * 24;
 
 /// An alpha above one half would call noise a winner more often than not.
-const ALPHA_MAX: f64 = 0.5;
+pub(crate) const ALPHA_MAX: f64 = 0.5;
 
 /// The longest query, question or address line, in bytes.
 const LINE_BYTES_MAX: usize = 64 << 10;
@@ -57,7 +57,7 @@ const ROLLOUT_HOURS_MAX: u32 = 30 * 24;
 const WAVE_HOURS_MAX: u32 = 30 * 24;
 
 /// A check passes or stops at the first problem.
-type Check = Result<(), Problem>;
+pub(crate) type Check = Result<(), Problem>;
 
 pub(crate) fn problem_of_experiment(experiment: &Experiment) -> Option<Problem> {
     let checks = || -> Check {
@@ -335,7 +335,7 @@ fn is_metric(field: &str, name: &str, experiment: &Experiment) -> Check {
     Err(Problem::new(field, format!("is `{name}`, which is none of the metrics {}", known.join(", "))).nearest_of(name, known))
 }
 
-fn within(field: &str, holds: bool, reason: impl FnOnce() -> String) -> Check {
+pub(crate) fn within(field: &str, holds: bool, reason: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(Problem::new(field, reason())) }
 }
 
@@ -357,7 +357,7 @@ fn line(field: &str, text: Option<&String>) -> Check {
     within(field, text.len() <= LINE_BYTES_MAX, || format!("has {} bytes; the limit is {LINE_BYTES_MAX}", text.len()))
 }
 
-fn unique<T>(items: &[T], field: impl Fn(usize) -> String, name: impl Fn(&T) -> &str) -> Check {
+pub(crate) fn unique<T>(items: &[T], field: impl Fn(usize) -> String, name: impl Fn(&T) -> &str) -> Check {
     let mut seen = BTreeSet::new();
     let twice = items.iter().position(|item| !seen.insert(name(item)));
     match twice {

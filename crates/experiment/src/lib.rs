@@ -1,11 +1,12 @@
 //! From an experiment as people write it to an answer they can act on: the spec and its checks, assignment, the readout
 //! of what was observed, the recommendation that follows from a readout, and what senders go by then.
 //!
-//! *Invariant:* this crate does no IO, reads no clock and draws no randomness: the same input gives the same bytes.
+//! *Invariant:* this crate does no IO, reads no clock and draws no randomness but from a seed: the same input gives the
+//! same bytes.
 //! *Invariant:* it knows what units did, not events; `lake` makes [`cells::Unit`]s of events.
 //!
 //! Reading order: [`spec`], [`assign`], [`balance`], [`cells`], [`observe`], [`readout`], [`decision`], [`mod@judge`],
-//! [`mod@page`], [`mod@recommend`], [`rollout`], [`bandit`], [`guidance`], [`library`].
+//! [`mod@page`], [`mod@recommend`], [`rollout`], [`bandit`], [`guidance`], [`library`], [`sizing`], [`mod@simulate`].
 
 pub mod assign;
 pub mod balance;
@@ -25,7 +26,10 @@ mod places;
 pub mod readout;
 pub mod recommend;
 pub mod rollout;
+pub mod simulate;
+pub mod sizing;
 pub mod spec;
+mod table;
 mod verdict;
 mod words;
 
@@ -46,6 +50,8 @@ pub use readout::{
 };
 pub use recommend::recommend;
 pub use rollout::{Followed, HarmCheck, ScopeStanding, StepStanding, next_step, observed_hours, standing};
+pub use simulate::{Designs, Simulated, parse_designs, simulate};
+pub use sizing::{Asked, Past, PastError, PastMarket, Sizing, ValueCount, size};
 pub use spec::{
     check, check_campaign, parse, parse_campaign, parse_forms, parse_products, parse_segments, parse_snippets, parse_templates,
     parse_triggers, to_yaml,

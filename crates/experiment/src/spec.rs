@@ -115,7 +115,7 @@ pub fn to_yaml(experiment: &Experiment) -> String {
     serde_saphyr::to_string(experiment).expect("an experiment is plain data")
 }
 
-fn checked<T>(
+pub(crate) fn checked<T>(
     value: T,
     problem: impl FnOnce(&T) -> Option<Problem>,
     places: impl FnOnce() -> Places,
@@ -125,7 +125,7 @@ fn checked<T>(
     Err(ExperimentError::Invalid(Problem { line: at.map(|(line, _)| line), column: at.map(|(_, column)| column), ..problem }))
 }
 
-fn read<T: DeserializeOwned>(text: &str) -> Result<T, ExperimentError> {
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, ExperimentError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(ExperimentError::TooLarge { bytes: text.len(), limit: TEXT_BYTES_MAX });
     }
@@ -180,6 +180,7 @@ fn plain_type(name: &str) -> &str {
     match name {
         "u8" => "a whole number from 0 to 255",
         "u32" => "a whole number from 0 to 4294967295",
+        "u64" => "a whole number, zero or more",
         "f64" | "floating point" => "a number",
         "bool" | "boolean" => "true or false",
         "mapping start" => "a block of `key: value` pairs",

@@ -15,7 +15,7 @@ use super::{BoundaryMethod, BoundaryTest, Information, Look, Shown};
 use crate::observe::Observations;
 
 /// With fewer outcomes in either arm nothing is shown: the normal distribution is no guide there, least of all far out.
-pub(super) const OUTCOMES_MIN: f64 = 10.0;
+pub(crate) const OUTCOMES_MIN: f64 = 10.0;
 
 /// Looks whose fractions differ by less than this are the same look.
 const FRACTION_STEP_MIN: f64 = 1e-6;
