@@ -5,6 +5,7 @@
 mod story {
     //! What Sendlab promises, as it happens.
     mod balanced_groups;
+    mod before_a_test;
     mod before_and_after_start;
     mod best_hour;
     mod changed_campaign;

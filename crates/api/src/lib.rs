@@ -56,6 +56,7 @@ mod schema;
 mod segment;
 mod segments;
 mod serve;
+mod sizing;
 mod snippets;
 mod sql;
 mod statistics;
@@ -175,7 +176,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
     let system = || OpenApiRouter::new().routes(routes!(healthz));
     let read = || {
         let groups = [
-            experiments::reading().merge(decisions::reading()).merge(library::reading()),
+            experiments::reading().merge(decisions::reading()).merge(library::reading()).merge(sizing::reading()),
             looks::reading(),
             recommendations::reading(),
             campaigns::reading(),

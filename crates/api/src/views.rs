@@ -11,6 +11,7 @@ pub mod looks;
 pub mod readouts;
 pub mod recommending;
 pub mod rollouts;
+pub mod sizing;
 pub mod statistics;
 
 use std::collections::BTreeMap;

@@ -14,6 +14,7 @@
 //!
 //! *Invariant:* a cell whose sums are all zero is not kept, so that equal histories leave equal bytes.
 
+mod past;
 mod plan;
 
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use vocabulary::{Experiment, Timestamp};
 
+pub use self::past::{BEFORE_HOURS, PastCounts};
 use self::plan::Plan;
 pub use self::plan::plan_of;
 pub(crate) use self::plan::{PARTS, millionths};

@@ -158,7 +158,7 @@ pub(crate) async fn audience(
 }
 
 /// The keys an audience's query gives, as one column `audience_key`.
-async fn keys_of(context: &SessionContext, query: &str, limits: SqlLimits) -> Result<DataFrame, LakeError> {
+pub(crate) async fn keys_of(context: &SessionContext, query: &str, limits: SqlLimits) -> Result<DataFrame, LakeError> {
     let plan = plan(context, query, limits).await?;
     let names: Vec<_> = plan.schema().fields().iter().map(|field| field.name().clone()).collect();
     if names.iter().filter(|name| *name == KEY).count() != 1 {

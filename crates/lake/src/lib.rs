@@ -16,6 +16,7 @@
 mod acts;
 mod answer;
 mod arrow_events;
+mod before_test;
 mod blooms;
 pub mod care;
 mod catalog;
@@ -505,6 +506,14 @@ impl Lake {
         as_of: Timestamp,
     ) -> Result<BTreeMap<RecommendationId, experiment::Observations>, LakeError> {
         observe::observe_followers(self, experiment, age_hours, as_of).await
+    }
+
+    /// What the contacts of an experiment's audience did in a window as long as its own that ends at `now`, and in the 90 days before that.
+    ///
+    /// # Errors
+    /// As [`Lake::observe`], and [`LakeError::Query`] for an audience that is no query of contacts.
+    pub async fn before_test(&self, experiment: &Experiment, now: Timestamp) -> Result<experiment::Past, LakeError> {
+        before_test::before_test(self, experiment, now).await
     }
 
     /// What was known of an experiment at these versions of the tables, counted from all rows.

@@ -3,6 +3,7 @@
 //! The sums are kept from one look to the next and corrected by what came in since: [`crate::kept`]. Whichever way they came to be, a
 //! readout is made of the same whole numbers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use futures::TryStreamExt;
 use jiff::SignedDuration;
 use vocabulary::{Experiment, RecommendationId, Timestamp};
 
+use crate::contacts::keys_of;
 use crate::session::{Asked, Group};
 use crate::tables::{AsOf, Snapshot};
 use crate::{Lake, LakeError, first, literal, tally};
@@ -32,26 +34,54 @@ const OBSERVE: &str = include_str!("sql/observe.sql");
 const RECIPIENTS: &str = include_str!("sql/recipients.sql");
 
 /// Whose outcomes are counted, and by what: the SQL of where it is told.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Recipients {
     /// The rows that make units.
-    told: &'static str,
+    pub(crate) told: Cow<'static, str>,
     /// What cells know as a unit's market.
-    market: &'static str,
+    pub(crate) market: &'static str,
     /// When outcomes begin to count.
-    begins: &'static str,
+    pub(crate) begins: &'static str,
+    /// Which messages, opens, clicks and the like count.
+    pub(crate) ours: &'static str,
 }
 
 /// Those who were assigned, by market.
-pub(crate) const ASSIGNED: Recipients =
-    Recipients { told: "assignments", market: "market", begins: "coalesce(planned_at, event_time)" };
+pub(crate) const ASSIGNED: Recipients = Recipients {
+    told: Cow::Borrowed("assignments"),
+    market: "market",
+    begins: "coalesce(planned_at, event_time)",
+    ours: OF_EXPERIMENT,
+};
 
 /// Those who were sent what was recommended, by the recommendation that was followed.
 const FOLLOWING: Recipients = Recipients {
-    told: "(SELECT * FROM messages WHERE recommendation_id IS NOT NULL)",
+    told: Cow::Borrowed("(SELECT * FROM messages WHERE recommendation_id IS NOT NULL)"),
     market: "recommendation_id",
     begins: "event_time",
+    ours: OF_EXPERIMENT,
 };
+
+/// What names another experiment does not count.
+const OF_EXPERIMENT: &str = "(experiment_id = $experiment OR experiment_id IS NULL)";
+
+/// What units are added up in.
+pub(crate) trait Sums: Clone + Send + 'static {
+    /// Puts a unit in.
+    fn add(&mut self, unit: &Unit<'_>);
+    /// Puts all units of others in.
+    fn merge(&mut self, other: &Self);
+}
+
+impl Sums for Cells {
+    fn add(&mut self, unit: &Unit<'_>) {
+        self.add(unit);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.merge(other);
+    }
+}
 
 /// See [`Lake::observe_followers`].
 pub(crate) async fn observe_followers(
@@ -122,9 +152,6 @@ fn name(observations: &mut Observations, versions: BTreeMap<String, i64>) {
 }
 
 /// The cells of all units of an experiment, or of those of some contacts, as the tables of `snapshot` tell them.
-///
-/// Units are counted in slices by key, which is also the order of rows within a day: each row is read once, and only the events of one
-/// slice are in memory. Where a slice needs more memory than a query may have, smaller ones are taken.
 pub(crate) async fn count(
     lake: &Lake,
     experiment: &Experiment,
@@ -133,41 +160,125 @@ pub(crate) async fn count(
     contacts: Option<&[i64]>,
 ) -> Result<Cells, LakeError> {
     let none = Cells::new(experiment, lake.config.rates.base().minor_per_major());
-    let whom = contacts.map_or("true".to_owned(), literal::among);
-    let Some(told) = told(lake, experiment, snapshot, recipients, &whom).await? else { return Ok(none) };
-    let mut slice_recipients = SLICE_RECIPIENTS;
-    loop {
-        let slices: Vec<String> = match contacts {
-            Some(_) => vec![whom.clone()],
-            None => told.slices(slice_recipients).iter().map(between).collect(),
-        };
-        let is_least = contacts.is_some() || slice_recipients == 1;
-        let queries = slices.iter().map(|whom| query(experiment, recipients, &told, whom));
-        match count_slices(lake, experiment, snapshot, queries, &none).await {
-            Err(error) if is_out_of_memory(&error) && !is_least => {
-                slice_recipients = (slice_recipients / 4).max(1);
+    Counting { lake, experiment, snapshot, recipients, audience: None }.sums(contacts, &none).await
+}
+
+/// What is counted.
+pub(crate) struct Counting<'a> {
+    pub(crate) lake: &'a Lake,
+    /// Its window is how long outcomes count.
+    pub(crate) experiment: &'a Experiment,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) recipients: Recipients,
+    /// A query for those recipients who count; all where absent.
+    pub(crate) audience: Option<&'a str>,
+}
+
+impl Counting<'_> {
+    /// The sums of all units, or of those of some contacts.
+    ///
+    /// Units are counted in slices by key, which is also the order of rows within a day: each row is read once, and only the events of one
+    /// slice are in memory. Where a slice needs more memory than a query may have, smaller ones are taken.
+    pub(crate) async fn sums<S: Sums>(&self, contacts: Option<&[i64]>, none: &S) -> Result<S, LakeError> {
+        let whom = contacts.map_or("true".to_owned(), literal::among);
+        let Some(told) = self.told(&whom).await? else { return Ok(none.clone()) };
+        let mut slice_recipients = SLICE_RECIPIENTS;
+        loop {
+            let slices: Vec<String> = match contacts {
+                Some(_) => vec![whom.clone()],
+                None => told.slices(slice_recipients).iter().map(between).collect(),
+            };
+            let is_least = contacts.is_some() || slice_recipients == 1;
+            let queries = slices.iter().map(|whom| self.query(&told, whom));
+            match self.count_slices(queries, none).await {
+                Err(error) if is_out_of_memory(&error) && !is_least => {
+                    slice_recipients = (slice_recipients / 4).max(1);
+                }
+                counted => return counted,
             }
-            counted => return counted,
         }
+    }
+
+    /// Counts one slice after the other, each in parts side by side, whose sums are put together in the end.
+    async fn count_slices<S: Sums>(&self, queries: impl Iterator<Item = String>, none: &S) -> Result<S, LakeError> {
+        let mut parts = Vec::new();
+        for query in queries {
+            parts = self.count_slice(query, parts, none).await?;
+        }
+        let mut all = none.clone();
+        parts.iter().for_each(|part| all.merge(part));
+        Ok(all)
+    }
+
+    /// `None` where nobody is told of.
+    async fn told(&self, whom: &str) -> Result<Option<Told>, LakeError> {
+        let query = self.fill_in(RECIPIENTS, &self.recipients.told, whom);
+        let text = format!("recipients of {}", self.experiment.experiment);
+        let asked = Asked { group: Group::Readouts, text: &text, limits: self.lake.config.limits };
+        let rows = self.lake.queries.rows(self.snapshot, asked, query, "look for the recipients of an experiment").await?;
+        let row = rows.first().filter(|row| row.num_rows() == 1 && row.column(1).is_valid(0));
+        let Some([count, from, to, first, last]) = row.map(RecordBatch::columns) else { return Ok(None) };
+        let number = |column: &dyn Array| column.as_primitive::<Int64Type>().value(0);
+        let time = |column: &dyn Array| {
+            Timestamp::from_microsecond(column.as_primitive::<TimestampMicrosecondType>().value(0)).unwrap_or_default()
+        };
+        let (first, last) = (time(first), time(last));
+        Ok(Some(Told { count: number(count).into(), from: number(from), to: number(to), first, last }))
+    }
+
+    /// Adds a slice to the sums of parts, of which there may be too few yet.
+    async fn count_slice<S: Sums>(&self, query: String, mut sums: Vec<S>, none: &S) -> Result<Vec<S>, LakeError> {
+        let limits = self.lake.config.limits;
+        let text = format!("readout of {}", self.experiment.experiment);
+        let asked = Asked { group: Group::Readouts, text: &text, limits };
+        let (none, audience) = (none.clone(), self.audience.map(str::to_owned));
+        let work = move |context: SessionContext| async move {
+            prepare(&context);
+            if let Some(audience) = audience {
+                let keys = keys_of(&context, &audience, limits).await?;
+                let known = context.register_table(AUDIENCE, keys.into_view());
+                known.map_err(LakeError::internal("know the audience"))?;
+            }
+            let parts = async { context.sql(&query).await?.execute_stream_partitioned().await };
+            let parts = parts.await.map_err(LakeError::internal("observe the experiment"))?;
+            sums.resize(sums.len().max(parts.len()), none);
+            let rest = sums.split_off(parts.len());
+            let tasks: Vec<_> =
+                parts.into_iter().zip(sums).map(|(part, sums)| SpawnedTask::spawn(count_part(part, sums))).collect();
+            let mut sums = rest;
+            for task in tasks {
+                sums.push(task.await.map_err(LakeError::internal("finish a query"))??);
+            }
+            Ok(sums)
+        };
+        self.lake.queries.run(self.snapshot, asked, work).await
+    }
+
+    /// The query as it runs, for some of the recipients.
+    fn query(&self, told: &Told, whom: &str) -> String {
+        let window = SignedDuration::from_hours(self.experiment.window_hours.into());
+        let end = told.last.checked_add(window).unwrap_or(Timestamp::MAX);
+        let within = format!("event_time >= {} AND event_time < {}", literal::time(told.first), literal::time(end));
+        let window = format!("INTERVAL '{} hours'", self.experiment.window_hours);
+        let chosen =
+            format!("(SELECT * FROM {} WHERE contact_key IN (SELECT audience_key FROM {AUDIENCE}))", self.recipients.told);
+        let told = if self.audience.is_some() { &chosen } else { self.recipients.told.as_ref() };
+        self.fill_in(OBSERVE, told, whom).replace("$window", &window).replace("$within", &within)
+    }
+
+    fn fill_in(&self, query: &str, told: &str, whom: &str) -> String {
+        query
+            .replace("$ours", self.recipients.ours)
+            .replace("$told", told)
+            .replace("$market", self.recipients.market)
+            .replace("$begins", self.recipients.begins)
+            .replace("$experiment", &literal::text(self.experiment.experiment.as_str()))
+            .replace("$whom", whom)
     }
 }
 
-/// Counts one slice after the other, each in parts side by side, whose sums are put together in the end.
-async fn count_slices(
-    lake: &Lake,
-    experiment: &Experiment,
-    snapshot: &Snapshot,
-    queries: impl Iterator<Item = String>,
-    none: &Cells,
-) -> Result<Cells, LakeError> {
-    let mut parts = Vec::new();
-    for query in queries {
-        parts = count_slice(lake, experiment, snapshot, query, parts, none).await?;
-    }
-    let mut all = none.clone();
-    parts.iter().for_each(|part| all.merge(part));
-    Ok(all)
-}
+/// What the keys of an audience are called in a query.
+const AUDIENCE: &str = "chosen_audience";
 
 /// So many recipients are counted at once: their events take some hundred megabytes.
 const SLICE_RECIPIENTS: i128 = 500_000;
@@ -194,56 +305,6 @@ impl Told {
     }
 }
 
-/// `None` where nobody is told of.
-async fn told(
-    lake: &Lake,
-    experiment: &Experiment,
-    snapshot: &Snapshot,
-    recipients: Recipients,
-    whom: &str,
-) -> Result<Option<Told>, LakeError> {
-    let query = recipients.fill_in(RECIPIENTS, experiment, whom);
-    let text = format!("recipients of {}", experiment.experiment);
-    let asked = Asked { group: Group::Readouts, text: &text, limits: lake.config.limits };
-    let rows = lake.queries.rows(snapshot, asked, query, "look for the recipients of an experiment").await?;
-    let row = rows.first().filter(|row| row.num_rows() == 1 && row.column(1).is_valid(0));
-    let Some([count, from, to, first, last]) = row.map(RecordBatch::columns) else { return Ok(None) };
-    let number = |column: &dyn Array| column.as_primitive::<Int64Type>().value(0);
-    let time = |column: &dyn Array| {
-        Timestamp::from_microsecond(column.as_primitive::<TimestampMicrosecondType>().value(0)).unwrap_or_default()
-    };
-    let (first, last) = (time(first), time(last));
-    Ok(Some(Told { count: number(count).into(), from: number(from), to: number(to), first, last }))
-}
-
-/// Adds a slice to the sums of parts, of which there may be too few yet.
-async fn count_slice(
-    lake: &Lake,
-    experiment: &Experiment,
-    snapshot: &Snapshot,
-    query: String,
-    mut sums: Vec<Cells>,
-    none: &Cells,
-) -> Result<Vec<Cells>, LakeError> {
-    let text = format!("readout of {}", experiment.experiment);
-    let asked = Asked { group: Group::Readouts, text: &text, limits: lake.config.limits };
-    let none = none.clone();
-    let work = move |context: SessionContext| async move {
-        prepare(&context);
-        let parts = async { context.sql(&query).await?.execute_stream_partitioned().await };
-        let parts = parts.await.map_err(LakeError::internal("observe the experiment"))?;
-        sums.resize(sums.len().max(parts.len()), none);
-        let rest = sums.split_off(parts.len());
-        let tasks: Vec<_> = parts.into_iter().zip(sums).map(|(part, sums)| SpawnedTask::spawn(count_part(part, sums))).collect();
-        let mut sums = rest;
-        for task in tasks {
-            sums.push(task.await.map_err(LakeError::internal("finish a query"))??);
-        }
-        Ok(sums)
-    };
-    lake.queries.run(snapshot, asked, work).await
-}
-
 /// Makes a session know what the query uses, and join as it is written: events on the left, to be kept by key, so that units and their
 /// events are grouped in one step ([`crate::group_join`]) whatever the sizes of tables seem to be.
 fn prepare(context: &SessionContext) {
@@ -263,14 +324,14 @@ fn is_out_of_memory(error: &LakeError) -> bool {
     cause.is_some_and(|cause| matches!(cause.find_root(), DataFusionError::ResourcesExhausted(_)))
 }
 
-async fn count_part(mut units: SendableRecordBatchStream, mut cells: Cells) -> Result<Cells, LakeError> {
+async fn count_part<S: Sums>(mut units: SendableRecordBatchStream, mut sums: S) -> Result<S, LakeError> {
     while let Some(batch) = units.try_next().await.map_err(LakeError::internal("observe the experiment"))? {
-        add(&mut cells, &batch).map_err(LakeError::internal("read what was observed"))?;
+        add(&mut sums, &batch).map_err(LakeError::internal("read what was observed"))?;
     }
-    Ok(cells)
+    Ok(sums)
 }
 
-fn add(cells: &mut Cells, batch: &RecordBatch) -> Result<(), ArrowError> {
+fn add(sums: &mut impl Sums, batch: &RecordBatch) -> Result<(), ArrowError> {
     let [variants, markets, begins, crossed, tallies] = batch.columns() else {
         return Err(ArrowError::SchemaError(format!("{} columns", batch.num_columns())));
     };
@@ -282,7 +343,7 @@ fn add(cells: &mut Cells, batch: &RecordBatch) -> Result<(), ArrowError> {
     for row in 0..batch.num_rows() {
         let bytes = if tallies.is_valid(row) { tallies.value(row) } else { &[][..] };
         tally::read(bytes, &mut own);
-        cells.add(&Unit {
+        sums.add(&Unit {
             variant: variants.is_valid(row).then(|| variants.value(row)),
             market: markets.is_valid(row).then(|| markets.value(row)),
             begins: Timestamp::from_microsecond(begins.value(row)).unwrap_or_default(),
@@ -291,26 +352,6 @@ fn add(cells: &mut Cells, batch: &RecordBatch) -> Result<(), ArrowError> {
         });
     }
     Ok(())
-}
-
-/// The query as it runs, for some of the experiment's recipients.
-fn query(experiment: &Experiment, recipients: Recipients, told: &Told, whom: &str) -> String {
-    let window = SignedDuration::from_hours(experiment.window_hours.into());
-    let end = told.last.checked_add(window).unwrap_or(Timestamp::MAX);
-    let within = format!("event_time >= {} AND event_time < {}", literal::time(told.first), literal::time(end));
-    let window = format!("INTERVAL '{} hours'", experiment.window_hours);
-    recipients.fill_in(OBSERVE, experiment, whom).replace("$window", &window).replace("$within", &within)
-}
-
-impl Recipients {
-    fn fill_in(self, query: &str, experiment: &Experiment, whom: &str) -> String {
-        query
-            .replace("$told", self.told)
-            .replace("$market", self.market)
-            .replace("$begins", self.begins)
-            .replace("$experiment", &literal::text(experiment.experiment.as_str()))
-            .replace("$whom", whom)
-    }
 }
 
 fn between(keys: &RangeInclusive<i64>) -> String {
@@ -327,8 +368,9 @@ pub(crate) struct Counted {
 /// The plan of the query over all recipients.
 #[cfg(test)]
 pub(crate) async fn plan(lake: &Lake, experiment: &Experiment, snapshot: &Snapshot) -> String {
-    let told = told(lake, experiment, snapshot, ASSIGNED, "true").await.unwrap().unwrap();
-    let query = query(experiment, ASSIGNED, &told, "true");
+    let counting = Counting { lake, experiment, snapshot, recipients: ASSIGNED, audience: None };
+    let told = counting.told("true").await.unwrap().unwrap();
+    let query = counting.query(&told, "true");
     let asked = Asked { group: Group::Readouts, text: "plan", limits: lake.config.limits };
     let work = move |context: SessionContext| async move {
         prepare(&context);

@@ -91,6 +91,12 @@ pub(crate) enum Command {
     /// Create experiments, read them out, decide them.
     #[command(subcommand)]
     Experiment(ExperimentCommand),
+    /// Try candidate designs of a test out on what the list did before: error, power, regret and cost.
+    #[command(
+        after_help = "Example:\n  sendlab experiment apply data/samples/experiment.yaml\n  sendlab simulate data/samples/design.yaml --experiment \
+                            spring-subject"
+    )]
+    Simulate(crate::sizing_command::SimulateArgs),
     /// Keep readouts of experiments, list them, and recompute them from the rows they read.
     #[command(subcommand)]
     Readout(ReadoutCommand),

@@ -81,6 +81,13 @@ pub(crate) enum ExperimentCommand {
         #[arg(long)]
         json: bool,
     },
+    /// How large the test should be, by what its audience did before: to show a lift, and to earn the most.
+    #[command(
+        after_help = "Examples:\n  sendlab experiment size spring-subject --mde 0.05\n  sendlab experiment size spring-subject --units 200000 --per-day 5000\n\nIt \
+                            looks at a window as long as the experiment's that ends now, and at the 90 days before it. How far variants \
+                            differ is taken from\nfinished experiments that are like it."
+    )]
+    Size(crate::sizing_command::SizeArgs),
     /// What all finished experiments taught: each variant's lift as observed and as it is to be believed, and what works by tag, factor, channel, market
     /// and quarter of the year.
     Library {

@@ -23,8 +23,8 @@ use crate::server::{Server, Settings};
 use crate::{
     SystemClock, SystemIds, analyze, bench_codes, bench_plan, bench_recommendations, bench_smtp, certify, coupons_command, demo,
     dkim_command, experiment_command, import, import_rows, lake_command, mail_server, master_key, message_command,
-    product_command, readout_command, recommendation_command, send_command, sink_command, stats_command, test_send_command,
-    webhook_command,
+    product_command, readout_command, recommendation_command, send_command, sink_command, sizing_command, stats_command,
+    test_send_command, webhook_command,
 };
 
 /// How often a followed campaign is asked how far it is.
@@ -111,6 +111,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         }
         Command::Import(ImportCommand::Experiment(args)) => import::experiment(client, &args).await,
         Command::Experiment(command) => experiment_command::run(client, command).await,
+        Command::Simulate(args) => sizing_command::simulate(client, &args).await,
         Command::Campaign(command) => campaign(session, command).await,
         Command::Calendar(args) => calendar(client, args).await,
         Command::Segment(command) => segments(client, command).await,

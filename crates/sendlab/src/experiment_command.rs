@@ -10,7 +10,7 @@ use crate::cli::ExperimentCommand;
 use crate::client::Client;
 use crate::commands::{apply, segment};
 use crate::print::{self, items, say, table, word};
-use crate::recommendation_command;
+use crate::{recommendation_command, sizing_command};
 
 pub(crate) async fn run(client: &Client, command: ExperimentCommand) -> anyhow::Result<()> {
     let path = |experiment: &str, what: &str| format!("/v1/experiments/{}{what}", segment(experiment));
@@ -46,6 +46,7 @@ pub(crate) async fn run(client: &Client, command: ExperimentCommand) -> anyhow::
             let standing = client.get(&path(&experiment, "/bandit")).await?;
             tell(json, &standing, bandit)?;
         }
+        ExperimentCommand::Size(args) => sizing_command::size(client, &args).await?,
         ExperimentCommand::Library { json } => {
             let taught = client.get("/v1/library").await?;
             tell(json, &taught, library)?;

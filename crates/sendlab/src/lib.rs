@@ -39,6 +39,7 @@ mod rules_folder;
 mod send_command;
 pub mod server;
 mod sink_command;
+mod sizing_command;
 mod stats_command;
 mod test_send_command;
 mod webhook_command;

@@ -9,6 +9,7 @@ use crate::views::documents::{BalancedDocument, CampaignDocument, ExperimentDocu
 use crate::views::library::{EntryDocument, LessonDocument, PatternDocument, ProgrammeDocument};
 use crate::views::readouts::ReadoutDocument;
 use crate::views::rollouts::ScopeStandingDocument;
+use crate::views::sizing::{DesignsDocument, SimulatedDocument, SizingDocument};
 
 #[test]
 fn the_committed_document_is_fresh() {
@@ -160,6 +161,25 @@ fn check_what_follows(written: &vocabulary::Experiment, judged: &experiment::Jud
     let standing = experiment::rollout::standing(&written, &followed, judged.readout.as_of);
     assert_eq!(standing.len(), 1);
     check::<ScopeStandingDocument>(&serde_json::to_value(&standing[0]).unwrap());
+}
+
+/// What is told before a test, of a list in which every fifth contact did something.
+#[test]
+fn mirrors_of_plans_are_true() {
+    let written = experiment::parse(&experiment().to_string()).unwrap();
+    let mut moments = stats::CoMoments::new(2);
+    (0..1_000).for_each(|at| moments.push(&[f64::from(u8::from(at % 5 == 0)), f64::from(u8::from(at % 10 == 0))]));
+    let values = vec![experiment::ValueCount { value: 1.0, contacts: 200 }];
+    let market = experiment::PastMarket { market: "DE".to_owned(), contacts: 1_000, values, moments };
+    let past = experiment::Past { lower_is_better: false, markets: vec![market] };
+    for mde in [None, Some(0.05)] {
+        let asked = experiment::Asked { mde, ..experiment::Asked::of(&written) };
+        check::<SizingDocument>(&serde_json::to_value(experiment::size(&written, &past, &asked).unwrap()).unwrap());
+    }
+    let designs = "runs: 20\ndesigns: [{name: one, test_share: 0.2}, {name: two, units: 400, decide: shown_only}]";
+    let designs = experiment::parse_designs(designs).unwrap();
+    check::<DesignsDocument>(&serde_json::to_value(&designs).unwrap());
+    check::<SimulatedDocument>(&serde_json::to_value(experiment::simulate(&past, &designs).unwrap()).unwrap());
 }
 
 /// A bandit before its first wave, and after it.

@@ -32,7 +32,7 @@ pub(super) struct Plan {
 }
 
 /// How one metric is computed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Value {
     measure: Measure,
     what: What,
@@ -46,7 +46,7 @@ pub(super) struct Value {
 }
 
 /// What profit is made of, in [`PARTS`] of a minor unit.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Parts {
     margin: i128,
     message: i128,
@@ -76,7 +76,7 @@ pub(crate) fn millionths(number: f64) -> i64 {
 }
 
 impl Value {
-    fn new(metric: &Metric, window_hours: u32, minor_per_major: i64) -> Self {
+    pub(super) fn new(metric: &Metric, window_hours: u32, minor_per_major: i64) -> Self {
         let what = match (metric.outcome, metric.human_only) {
             (Outcome::Delivery, _) => What::Accepted,
             (Outcome::Bounce, _) => What::Bounced,
@@ -102,7 +102,7 @@ impl Value {
     }
 
     /// The value of a unit at the end of the step `age`, with what happened up to there and its value at the end of the step before.
-    fn of(&self, tally: &Tally, age: u16, before: i128) -> i128 {
+    pub(super) fn of(&self, tally: &Tally, age: u16, before: i128) -> i128 {
         let value = match self.measure {
             Measure::Occurred => i128::from(tally.happened(self.what)),
             Measure::Count => i128::from(tally.counts[self.what as usize]),
@@ -114,6 +114,16 @@ impl Value {
             Measure::HoursToFirst => before,
         };
         self.cap.map_or(value, |cap| value.clamp(-cap, cap))
+    }
+
+    /// What it measures.
+    pub(super) fn measure(&self) -> Measure {
+        self.measure
+    }
+
+    /// How many of the numbers that are summed make one of the metric's.
+    pub(super) fn per_unit(&self) -> i64 {
+        self.per_unit
     }
 
     /// The moments of what `units` have, of the sum of their values and that of the squares.

@@ -25,18 +25,18 @@ WITH units AS (
 ),
 outcomes AS (
     SELECT contact_key, event_time, 1 AS what, CAST(0 AS BIGINT) AS amount_minor
-    FROM messages WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $within AND $whom
+    FROM messages WHERE $ours AND $within AND $whom
     UNION ALL
     SELECT contact_key, event_time, CASE WHEN status IN ('accepted', 'delivered') THEN 2 ELSE 1024 END, CAST(0 AS BIGINT)
     FROM deliveries
-    WHERE (experiment_id = $experiment OR experiment_id IS NULL)
+    WHERE $ours
         AND status IN ('accepted', 'delivered', 'refused', 'bounced') AND $within AND $whom
     UNION ALL
     SELECT contact_key, event_time, CASE WHEN machine THEN 4 ELSE 12 END, CAST(0 AS BIGINT)
-    FROM opens WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $within AND $whom
+    FROM opens WHERE $ours AND $within AND $whom
     UNION ALL
     SELECT contact_key, event_time, CASE WHEN machine THEN 16 ELSE 48 END, CAST(0 AS BIGINT)
-    FROM clicks WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $within AND $whom
+    FROM clicks WHERE $ours AND $within AND $whom
     UNION ALL
     SELECT contact_key, event_time,
         CASE WHEN refund_of IS NULL THEN 64 ELSE 0 END + CASE WHEN amount_base_minor IS NULL THEN 128 ELSE 0 END,
@@ -47,7 +47,7 @@ outcomes AS (
         CASE feedback WHEN 'unsubscribe' THEN 256 WHEN 'complaint' THEN 512 ELSE 2048 END,
         CAST(0 AS BIGINT)
     FROM feedback
-    WHERE (experiment_id = $experiment OR experiment_id IS NULL)
+    WHERE $ours
         AND feedback IN ('unsubscribe', 'complaint', 'reply') AND $within AND $whom
 )
 SELECT first['variant'], first['market'], first['begins'], first['crossed'], tallies
