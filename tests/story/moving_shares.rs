@@ -1,4 +1,5 @@
-//! Those who follow a recommendation are moved by themselves: to what looks better, and away from what does harm.
+//! Those who follow a recommendation are moved by themselves: to what looks better, and away from what does harm; to what is decided only
+//! once a second person agrees, where that is asked for.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -155,5 +156,45 @@ async fn a_rollout_takes_its_first_step_and_goes_back_where_it_does_harm() {
     assert!(back["reason"].as_str().unwrap().contains("it does harm"), "{back}");
     let standing = shop.client.get("/v1/experiments/season/rollout").await.unwrap();
     assert_eq!(standing, json!([]), "it is over");
+    shop.server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_to_many_waits_for_a_second_person() {
+    let shop = Shop::open("2026-03-02T09:00:00Z").await;
+    people(&shop, "GB", 0..400).await;
+    shop.lake_knows(400).await;
+    experiment(&shop, json!({ "approval": { "from": 0 } })).await;
+    let got = mail(&shop, "test", "test", "GB").await;
+    shop.pass(5);
+    act(&shop, &click(), &got["a"], 0.3).await;
+    act(&shop, &click(), &got["b"], 0.6).await;
+    shop.pass(70);
+    let proposals = async || shop.client.get("/v1/proposals?experiment=season").await.unwrap();
+    let by_server = until("the server to propose", async || {
+        let proposals = proposals().await;
+        (!proposals[0].is_null()).then(|| proposals[0].clone())
+    })
+    .await;
+    assert_eq!((&by_server["state"], &by_server["proposed_by"]), (&json!("open"), &Value::Null), "{by_server}");
+    let now = shop.client.get("/v1/recommendations/season").await.unwrap();
+    assert_eq!((&now["variant"], &now["fallback"]), (&json!("a"), &json!(true)), "nobody follows yet: {now}");
+
+    // Somebody decides in person: that takes the place of what the server proposed.
+    let decision = json!({ "variant": "b", "reason": "It sells more." });
+    let by_person = shop.send(Method::POST, "/v1/recommendations/season", &decision).await;
+    assert_eq!((&by_person["state"], &by_person["recommendations"][0]["variant"]), (&json!("open"), &json!("b")), "{by_person}");
+    let path = format!("/v1/proposals/{}/approve", by_person["id"].as_str().unwrap());
+    let own = shop.client.send(Method::POST, &path, "application/json", b"{}".to_vec()).await.unwrap_err().to_string();
+    assert!(own.contains("which proposed it; another one must approve"), "{own}");
+    let key = shop.send(Method::POST, "/v1/keys", &json!({ "name": "the boss", "scopes": ["manage"] })).await;
+    let door = sendlab::server::Door { key: key["secret"].as_str().unwrap().to_owned(), ..shop.server.door.clone() };
+    let boss = sendlab::Client::new(door);
+    let made = boss.send(Method::POST, &path, "application/json", b"{}".to_vec()).await.unwrap();
+    let now = shop.client.get("/v1/recommendations/season").await.unwrap();
+    assert_eq!((&now["id"], &now["variant"]), (&made[0]["id"], &json!("b")), "{now}");
+    assert_eq!(now["reason"], "It sells more. Approved by `the boss`.");
+    let states: Vec<Value> = proposals().await.as_array().unwrap().iter().map(|of| of["state"].clone()).collect();
+    assert_eq!(states, ["approved", "superseded"]);
     shop.server.stop().await.unwrap();
 }

@@ -9,7 +9,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::extract::Request;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts as HttpParts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -114,6 +115,24 @@ impl Door {
         let message = format!("the key `{}` does not have the scope {wanted}", info.name);
         let hint = format!("use a key of scope {wanted}; `sendlab keys create` makes one");
         Err(Problem::new(StatusCode::FORBIDDEN, "missing_scope", message, hint))
+    }
+}
+
+/// The key that asks.
+pub(crate) struct Caller(pub(crate) Arc<KeyInfo>);
+
+impl FromRequestParts<Arc<Parts>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut HttpParts, parts: &Arc<Parts>) -> Result<Self, Problem> {
+        let known = match secret(&request.headers) {
+            Some(secret) => parts.control.authenticate(&secret).await?,
+            None => None,
+        };
+        // The guard let the request in a moment ago.
+        known.map(Self).ok_or_else(|| {
+            Problem::new(StatusCode::UNAUTHORIZED, "unknown_key", "the key was revoked meanwhile", "send another key")
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Html;
-use control::ControlError;
+use control::{ControlError, Moved};
 use experiment::rollout::{ScopeStanding, observed_hours};
 use experiment::{BanditStanding, Judged, PageInput, Rest};
 use utoipa_axum::router::OpenApiRouter;
@@ -14,9 +14,11 @@ use vocabulary::world::to_micros;
 use vocabulary::{Experiment, ExperimentId, RecommendationId};
 
 use crate::Parts;
+use crate::auth::Caller;
 use crate::experiments::known;
 use crate::problem::Problem;
 use crate::request::Id;
+use crate::views::proposals::ProposalView;
 use crate::views::{Decided, DecisionAnswer, ErrorBody, RecommendationView};
 
 /// How often a decision is made anew because another one came in between. Two in a row is bad luck, more is a quarrel.
@@ -133,7 +135,7 @@ async fn bandit(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Re
 ///
 /// The look is stored with its readout and counts: later looks must clear a boundary that knows of it. Where the decision is to ship or to
 /// stop for harm, the senders follow it from now on, by market where markets differ. Where the experiment has a bandit, a decision to ship
-/// changes nothing for them: the bandit ends by itself.
+/// changes nothing for them: the bandit ends by itself. Where it asks for an `approval`, what would be sent waits for a second person.
 #[utoipa::path(
     post,
     path = "/v1/experiments/{id}/decide",
@@ -145,28 +147,32 @@ async fn bandit(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Re
         (status = 409, description = "Others kept deciding at the same time.", body = crate::views::ConflictBody),
     )
 )]
-async fn decide(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<Decided>, Problem> {
+async fn decide(
+    State(parts): State<Arc<Parts>>,
+    Caller(key): Caller,
+    Id(id): Id<ExperimentId>,
+) -> Result<Json<Decided>, Problem> {
     let experiment = known(&parts, &id).await?;
     let judged = judged(&parts, &experiment).await?;
     parts.control.put_judged(&judged).await?;
-    let (mut superseded, mut recommendations) = (None, Vec::new());
-    'tries: for _ in 0..DECIDE_TRIES_MAX {
+    let mut superseded = None;
+    for _ in 0..DECIDE_TRIES_MAX {
         let current = parts.control.recommended(&id).await?;
         let fresh = || RecommendationId::new(&parts.ids.token()).expect("a token is a valid id");
-        for made in experiment::recommend(&experiment, &judged, &current, fresh, to_micros(parts.clock.now())) {
-            match parts.control.recommend(&made).await {
-                Ok(()) => recommendations.push(RecommendationView::from(made)),
-                Err(ControlError::Conflict { current }) => {
-                    superseded = current.map(|current| *current);
-                    continue 'tries;
-                }
-                Err(error) => return Err(error.into()),
+        let made = experiment::recommend(&experiment, &judged, &current, fresh, to_micros(parts.clock.now()));
+        let (recommendations, proposal) = match parts.control.follow(&experiment, made, Some(&key), &parts.ids.token()).await {
+            Ok(Moved::Recommended(made)) => (made.into_iter().map(RecommendationView::from).collect(), None),
+            Ok(Moved::Proposed(proposal)) => (Vec::new(), Some(ProposalView::from(proposal))),
+            Err(ControlError::Conflict { current }) => {
+                superseded = current.map(|current| *current);
+                continue;
             }
-        }
+            Err(error) => return Err(error.into()),
+        };
         let recommendation = parts.control.current(&id).await?.map(RecommendationView::from);
         let Judged { readout, decision, .. } = judged;
         let changed = !recommendations.is_empty();
-        return Ok(Json(Decided { readout, decision, recommendation, recommendations, changed }));
+        return Ok(Json(Decided { readout, decision, recommendation, recommendations, changed, proposal }));
     }
     Err(Problem::superseded(superseded))
 }

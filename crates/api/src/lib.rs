@@ -47,6 +47,7 @@ mod preferences;
 mod preview;
 mod problem;
 mod products;
+mod proposals;
 mod rates;
 mod receipts;
 mod recommendations;
@@ -178,7 +179,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
         let groups = [
             experiments::reading().merge(decisions::reading()).merge(library::reading()).merge(sizing::reading()),
             looks::reading(),
-            recommendations::reading(),
+            recommendations::reading().merge(proposals::reading()),
             campaigns::reading(),
             coupons::reading(),
             preview::routes(),
@@ -208,7 +209,7 @@ fn groups() -> Vec<(Access, OpenApiRouter<Arc<Parts>>)> {
             experiments::managing(),
             decisions::managing(),
             looks::managing(),
-            recommendations::managing(),
+            recommendations::managing().merge(proposals::managing()),
             webhooks::managing(),
             campaigns::managing(),
             test_sends::routes(),

@@ -13,6 +13,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts as HttpParts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use control::Moved;
 use experiment::{Advice, Fallback, Guidance};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -24,9 +25,11 @@ use vocabulary::world::to_micros;
 use vocabulary::{Asker, Experiment, ExperimentId, Recommendation, RecommendationId, RecommendationScope, VariantName};
 
 use crate::Parts;
+use crate::auth::Caller;
 use crate::experiments::known;
 use crate::problem::Problem;
 use crate::request::{Ask, Id, Params};
+use crate::views::proposals::ProposalView;
 use crate::views::{AdviceView, ConflictBody, DecisionParams, ErrorBody, RecommendationView};
 
 /// The longest a caller may wait: proxies on the way close connections that are silent for longer.
@@ -269,6 +272,7 @@ async fn history(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> R
     request_body(content = DecisionParams, description = "The variant or the weights, what it replaces, and why."),
     responses(
         (status = 201, description = "It is current now.", body = RecommendationView),
+        (status = 202, description = "It waits for a second person, as the experiment's `approval` asks.", body = ProposalView),
         (status = 404, description = "There is no such experiment.", body = ErrorBody),
         (status = 409, description = "`parent` is not current.", body = ConflictBody),
         (status = 422, description = "No such variant, no weights, a time that is past, or no reason.", body = ErrorBody),
@@ -276,9 +280,10 @@ async fn history(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> R
 )]
 async fn decide(
     State(parts): State<Arc<Parts>>,
+    Caller(key): Caller,
     Id(id): Id<ExperimentId>,
     Params(params): Params<DecisionParams>,
-) -> Result<(StatusCode, Json<RecommendationView>), Problem> {
+) -> Result<Response, Problem> {
     let experiment = known(&parts, &id).await?;
     let now = to_micros(parts.clock.now());
     let weights = crate::weights::read(&experiment, params.variant.as_deref(), params.weights.as_ref())?;
@@ -300,7 +305,7 @@ async fn decide(
     };
     let made = Recommendation {
         id: RecommendationId::new(&parts.ids.token()).map_err(|error| Problem::internal(&error))?,
-        experiment_id: id,
+        experiment_id: experiment.experiment.clone(),
         scope,
         variant: heaviest(&experiment, &weights),
         weights,
@@ -311,8 +316,10 @@ async fn decide(
         expected: None,
         created_at: now,
     };
-    parts.control.recommend(&made).await?;
-    Ok((StatusCode::CREATED, Json(made.into())))
+    Ok(match parts.control.follow(&experiment, vec![made.clone()], Some(&key), &parts.ids.token()).await? {
+        Moved::Recommended(_) => (StatusCode::CREATED, Json(RecommendationView::from(made))).into_response(),
+        Moved::Proposed(proposal) => (StatusCode::ACCEPTED, Json(ProposalView::from(proposal))).into_response(),
+    })
 }
 
 /// The variant of the greatest weight; of several the experiment's first.

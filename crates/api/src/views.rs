@@ -8,6 +8,7 @@ pub mod decisions;
 pub mod documents;
 pub mod library;
 pub mod looks;
+pub mod proposals;
 pub mod readouts;
 pub mod recommending;
 pub mod rollouts;
@@ -441,6 +442,8 @@ pub struct Decided {
     pub recommendations: Vec<RecommendationView>,
     /// Whether this call changed any.
     pub changed: bool,
+    /// What waits for a second person instead; `null` where nothing does.
+    pub proposal: Option<proposals::ProposalView>,
 }
 
 /// What to do about an experiment, and of when.

@@ -41,26 +41,24 @@ impl Control {
     /// [`ControlError::Invalid`] for a variant the experiment does not have or weights that are none, [`ControlError::Frozen`] where
     /// the id belongs to another recommendation.
     pub async fn recommend(&self, recommendation: &Recommendation) -> Result<(), ControlError> {
-        let mut recommendation = recommendation.clone();
-        recommendation.created_at = to_micros(recommendation.created_at);
-        recommendation.valid_until = recommendation.valid_until.map(to_micros);
-        let id = recommendation.experiment_id.clone();
+        self.recommend_all(std::slice::from_ref(recommendation)).await
+    }
+
+    /// The same of several of one experiment: all of them, or where one cannot be made none.
+    ///
+    /// # Errors
+    /// As [`Control::recommend`].
+    pub async fn recommend_all(&self, recommendations: &[Recommendation]) -> Result<(), ControlError> {
+        let Some(id) = recommendations.first().map(|made| made.experiment_id.clone()) else { return Ok(()) };
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
         let experiment = read_experiment(&mut transaction, &id).await?;
         let experiment = experiment.ok_or_else(|| ControlError::NotFound { noun: "experiment", id: id.to_string() })?;
-        if let Some(same_id) = by_id(&mut transaction, &recommendation.id).await? {
-            return if same_id == recommendation { Ok(()) } else { Err(id_taken(&recommendation.id)) };
+        let mut changed = None;
+        for recommendation in recommendations {
+            changed = make(&mut transaction, &experiment, recommendation).await?.or(changed);
         }
-        check_variants(&experiment, &recommendation)?;
-        check_weights(&recommendation)?;
-        let current = read_current(&mut transaction, &id, &recommendation.scope).await?;
-        if current.as_ref().map(|current| &current.id) != recommendation.parent.as_ref() {
-            return Err(ControlError::Conflict { current: current.map(Box::new) });
-        }
-        insert(&mut transaction, &recommendation).await?;
-        let change = bump(&mut transaction, "recommendations").await?;
-        point_to(&mut transaction, &recommendation, change).await?;
+        let Some(change) = changed else { return Ok(()) };
         let guidance = read_guidance(&mut transaction, &id).await?;
         commit(transaction).await?;
         if let Some((change, guidance)) = guidance {
@@ -211,6 +209,30 @@ impl Control {
         }
         Ok(())
     }
+}
+
+/// Makes one current, and gives the number of the change; `None` where it was made before.
+async fn make(
+    transaction: &mut SqliteConnection,
+    experiment: &Experiment,
+    recommendation: &Recommendation,
+) -> Result<Option<i64>, ControlError> {
+    let mut recommendation = recommendation.clone();
+    recommendation.created_at = to_micros(recommendation.created_at);
+    recommendation.valid_until = recommendation.valid_until.map(to_micros);
+    if let Some(same_id) = by_id(transaction, &recommendation.id).await? {
+        return if same_id == recommendation { Ok(None) } else { Err(id_taken(&recommendation.id)) };
+    }
+    check_variants(experiment, &recommendation)?;
+    check_weights(&recommendation)?;
+    let current = read_current(transaction, &experiment.experiment, &recommendation.scope).await?;
+    if current.as_ref().map(|current| &current.id) != recommendation.parent.as_ref() {
+        return Err(ControlError::Conflict { current: current.map(Box::new) });
+    }
+    insert(transaction, &recommendation).await?;
+    let change = bump(transaction, "recommendations").await?;
+    point_to(transaction, &recommendation, change).await?;
+    Ok(Some(change))
 }
 
 /// What an experiment's senders go by, and the change number with which it became so. To be called in a transaction.

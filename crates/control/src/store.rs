@@ -65,6 +65,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (20, include_str!("../migrations/0020_looks.sql")),
     (21, include_str!("../migrations/0021_decisions.sql")),
     (22, include_str!("../migrations/0022_lessons.sql")),
+    (23, include_str!("../migrations/0023_proposals.sql")),
 ];
 
 /// What control needs to open.
@@ -445,7 +446,7 @@ mod tests {
         let control = world.open().await;
         sqlx::query("INSERT INTO schema_versions VALUES (99, 0)").execute(&mut *control.writer().await).await.unwrap();
         let error = Control::open(world.config()).await.err().unwrap();
-        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 22 }), "{error}");
+        assert!(matches!(error, ControlError::SchemaTooNew { found: 99, known: 23 }), "{error}");
     }
 
     #[tokio::test]

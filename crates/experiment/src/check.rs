@@ -323,6 +323,9 @@ fn bandit(experiment: &Experiment) -> Check {
     })?;
     within("bandit", experiment.rollout.is_none(), || {
         "is given beside `rollout`; a bandit moves the shares by itself: leave one of them out".to_owned()
+    })?;
+    within("approval", experiment.approval.is_none(), || {
+        "is given beside `bandit`, which moves the shares by itself; leave one of them out".to_owned()
     })
 }
 

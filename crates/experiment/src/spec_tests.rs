@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use vocabulary::{
-    Balance, Bandit, BanditRule, Costs, Covariate, ExperimentId, Factor, Guardrail, Measure, Metric, Outcome, Rollout, SendHour,
-    Variant, VariantName,
+    Approval, Balance, Bandit, BanditRule, Costs, Covariate, ExperimentId, Factor, Guardrail, Measure, Metric, Outcome, Rollout,
+    SendHour, Variant, VariantName,
 };
 
 use super::*;
@@ -350,6 +350,10 @@ fn mistakes_in_the_bandit_are_named() {
         "floor: 0.1\nrollout: {}",
         "line 10: `bandit` is given beside `rollout`; a bandit moves the shares by itself: leave one of them out",
     );
+    let with_approval = format!("{EXPERIMENT}bandit: {{}}\napproval: {{from: 1000}}\n");
+    let refused = "line 11: `approval` is given beside `bandit`, which moves the shares by itself; leave one of them out";
+    assert_eq!(parse(&with_approval).unwrap_err().to_string(), refused);
+    assert_eq!(parse(&format!("{EXPERIMENT}approval: {{from: 1000}}\n")).unwrap().approval, Some(Approval { from: 1_000 }));
     let written = parse(&format!("{EXPERIMENT}bandit: {{}}\n")).unwrap();
     assert_eq!(written.bandit, Some(Bandit { rule: BanditRule::Thompson, floor: 0.05, wave_hours: 24 }));
     assert_eq!(parse(&to_yaml(&written)).unwrap(), written);
@@ -485,6 +489,7 @@ fn any_experiment() -> impl Strategy<Value = Experiment> {
             balance: Some(Balance { covariates: Covariate::ALL.to_vec(), days: window, acceptance: alpha.max(0.01) }),
             tags: if window.is_multiple_of(2) { vec!["double-eleven".to_owned(), "a: b # c".to_owned()] } else { Vec::new() },
             rollout: (window > 24).then(|| Rollout { steps: vec![1, 99, 100], hours: window }),
+            approval: (window > 12).then_some(Approval { from: window.into() }),
             bandit: (window < 24).then_some(Bandit { rule: BanditRule::TopTwo, floor: 0.01, wave_hours: window }),
         }
     })

@@ -88,6 +88,29 @@ pub(crate) enum ExperimentCommand {
                             differ is taken from\nfinished experiments that are like it."
     )]
     Size(crate::sizing_command::SizeArgs),
+    /// What waits, or waited, for a second person: with `approval: {from: 100000}` in an experiment, what is decided waits where so many people
+    /// are still to follow.
+    Proposals {
+        /// Only those of this experiment.
+        experiment: Option<String>,
+        /// Print all of it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Approve a proposal: the senders follow it from now on. It takes another key than the one that proposed it.
+    #[command(after_help = "Example:\n  sendlab --key $KEY_OF_THE_SECOND_PERSON experiment approve 01J9ZK...")]
+    Approve {
+        /// The proposal's id, as `sendlab experiment proposals` shows it.
+        proposal: String,
+    },
+    /// Refuse a proposal, or take back your own: the senders go on as they do.
+    Refuse {
+        /// The proposal's id.
+        proposal: String,
+        /// Why, for those who proposed it.
+        #[arg(long, default_value = "")]
+        note: String,
+    },
     /// What all finished experiments taught: each variant's lift as observed and as it is to be believed, and what works by tag, factor, channel, market
     /// and quarter of the year.
     Library {

@@ -47,6 +47,21 @@ pub(crate) async fn run(client: &Client, command: ExperimentCommand) -> anyhow::
             tell(json, &standing, bandit)?;
         }
         ExperimentCommand::Size(args) => sizing_command::size(client, &args).await?,
+        ExperimentCommand::Proposals { experiment, json } => {
+            let asked = experiment.map(|experiment| format!("?experiment={}", segment(&experiment))).unwrap_or_default();
+            tell(json, &client.get(&format!("/v1/proposals{asked}")).await?, proposals)?;
+        }
+        ExperimentCommand::Approve { proposal } => {
+            let path = format!("/v1/proposals/{}/approve", segment(&proposal));
+            client.send(Method::POST, &path, "application/json", b"{}".to_vec()).await?;
+            say("It is approved; the senders follow from now on.");
+        }
+        ExperimentCommand::Refuse { proposal, note } => {
+            let path = format!("/v1/proposals/{}/refuse", segment(&proposal));
+            let body = serde_json::json!({ "note": note }).to_string().into_bytes();
+            client.send(Method::POST, &path, "application/json", body).await?;
+            say("It is refused; the senders go on as they do.");
+        }
         ExperimentCommand::Library { json } => {
             let taught = client.get("/v1/library").await?;
             tell(json, &taught, library)?;
@@ -78,8 +93,22 @@ fn tell(json: bool, answer: &Value, print: fn(&Value)) -> anyhow::Result<()> {
 pub(crate) fn decided(answer: &Value) {
     show(&answer["decision"]);
     let moved = answer["changed"].as_bool() == Some(true);
-    say(if moved { "The senders follow from now on." } else { "The recommendation stays as it was." });
+    let proposal = &answer["proposal"];
+    if proposal.is_null() {
+        say(if moved { "The senders follow from now on." } else { "The recommendation stays as it was." });
+    } else {
+        waits(proposal);
+    }
     recommendation_command::print(&answer["recommendation"]);
+}
+
+/// A proposal that was just made.
+pub(crate) fn waits(proposal: &Value) {
+    say(&format!(
+        "It waits for a second person, because {} people are still to follow. With another key:\n  sendlab experiment approve {}",
+        proposal["recipients"],
+        word(&proposal["id"])
+    ));
 }
 
 /// What to do, why, and where markets differ.
@@ -104,6 +133,29 @@ fn show(decision: &Value) {
         };
         let rows: Vec<_> = markets.iter().map(row).collect();
         table(&["market", "send", "best bet", "raw lift", "forecast", "best with", "cost if wrong"], &rows);
+    }
+}
+
+/// What waits for a second person, and what waited.
+fn proposals(all: &Value) {
+    let rows: Vec<Vec<String>> = items(all)
+        .iter()
+        .flat_map(|of| {
+            let row = |made: &Value| {
+                let by = if of["proposed_by"].is_null() { "the server".to_owned() } else { word(&of["proposed_by"]) };
+                let own = [&of["id"], &of["state"], &of["experiment_id"]].map(word).to_vec();
+                [own, vec![whom(&made["scope"]), word(&made["variant"]), word(&of["recipients"]), by, word(&made["reason"])]]
+                    .concat()
+            };
+            items(&of["recommendations"]).iter().map(row).collect::<Vec<_>>()
+        })
+        .collect();
+    if rows.is_empty() {
+        say(
+            "Nothing waits for a second person. `approval: {from: 100000}` in an experiment makes what is decided wait where so many are still to follow.",
+        );
+    } else {
+        table(&["proposal", "state", "experiment", "for", "variant", "people", "proposed by", "why"], &rows);
     }
 }
 

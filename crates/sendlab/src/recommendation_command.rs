@@ -10,6 +10,7 @@ use vocabulary::Timestamp;
 
 use crate::client::Client;
 use crate::commands::segment;
+use crate::experiment_command;
 use crate::print::{items, say, table, word};
 
 /// How long the server may hold a question for a change: shorter than what proxies cut off.
@@ -115,8 +116,12 @@ async fn decide(client: &Client, path: &str, args: RecommendationArgs) -> anyhow
     let body =
         named(json!({ "variant": variant, "weights": weights, "valid_until": until, "parent": parent, "reason": because }));
     let made = client.send(Method::POST, path, "application/json", body.to_string().into_bytes()).await?;
-    say("The senders follow from now on.");
-    print(&made);
+    if made["recommendations"].is_array() {
+        experiment_command::waits(&made);
+    } else {
+        say("The senders follow from now on.");
+        print(&made);
+    }
     Ok(())
 }
 

@@ -199,6 +199,7 @@ pub fn experiment() -> Experiment {
         tags: Vec::new(),
         rollout: None,
         bandit: None,
+        approval: None,
     }
 }
 

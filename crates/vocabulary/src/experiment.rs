@@ -50,6 +50,9 @@ pub struct Experiment {
     /// decided where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bandit: Option<Bandit>,
+    /// When a second person must approve what is decided; never where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
 }
 
 fn window_hours_default() -> u32 {
@@ -156,6 +159,14 @@ fn steps_default() -> Vec<u8> {
 
 fn step_hours_default() -> u32 {
     24
+}
+
+/// When a second person must approve: another key than the one that decided, and any where the server did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// From so many people on who are still to follow; 0 is always.
+    pub from: u64,
 }
 
 /// How those who follow an experiment's recommendation are dealt its variants in waves, more of what looks better. The experiment's own

@@ -71,7 +71,8 @@ fn fresh(parts: &Parts) -> impl FnMut() -> RecommendationId {
     || RecommendationId::new(&parts.ids.token()).expect("a token is a valid id")
 }
 
-fn tell(made: &Recommendation, what: &str) {
+/// Notes a recommendation in the log.
+pub(crate) fn tell(made: &Recommendation, what: &str) {
     let market = made.scope.market.as_deref().unwrap_or("all");
     tracing::info!(experiment = %made.experiment_id, market, variant = %made.variant, reason = made.reason, "{what}");
 }

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use control::{ControlError, OpenTest};
+use control::{ControlError, Moved, OpenTest};
 use experiment::Action;
 use experiment::cells::counts_from;
 use jiff::SignedDuration;
@@ -17,7 +17,7 @@ use lake::Recounted;
 use tokio_util::sync::CancellationToken;
 use vocabulary::{Experiment, ExperimentId, RecommendationId, Timestamp};
 
-use crate::rollout::Movers;
+use crate::rollout::{Movers, tell};
 use crate::{Parts, WorkerError, pause_after};
 
 /// How often finished experiments are looked for.
@@ -122,16 +122,15 @@ async fn decide(parts: &Parts, experiment: &Experiment, look: DueLook) -> Result
     parts.control.put_judged(&judged).await?;
     let current = parts.control.recommended(id).await?;
     let fresh = || RecommendationId::new(&parts.ids.token()).expect("a token is a valid id");
-    for recommendation in experiment::recommend(experiment, &judged, &current, fresh, now) {
-        match parts.control.recommend(&recommendation).await {
-            Ok(()) => {
-                let market = recommendation.scope.market.as_deref().unwrap_or("all");
-                tracing::info!(experiment = %id, market, variant = %recommendation.variant, reason = recommendation.reason, "recommended")
-            }
-            // Somebody decided in between; theirs stands.
-            Err(ControlError::Conflict { .. }) => return Ok(()),
-            Err(error) => return Err(error.into()),
+    let made = experiment::recommend(experiment, &judged, &current, fresh, now);
+    match parts.control.follow(experiment, made, None, &parts.ids.token()).await {
+        Ok(Moved::Recommended(made)) => made.iter().for_each(|made| tell(made, "recommended")),
+        Ok(Moved::Proposed(proposal)) => {
+            tracing::info!(experiment = %id, proposal = proposal.id, recipients = proposal.recipients, "waits for a second person")
         }
+        // Somebody decided in between; theirs stands.
+        Err(ControlError::Conflict { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
     }
     let is_decided = matches!(judged.decision.action, Action::Ship | Action::StopForHarm);
     if look == DueLook::Last || is_decided {

@@ -381,6 +381,9 @@ document!(
         /// decided where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bandit: Option<super::bandits::BanditDocument>,
+        /// When a second person must approve what is decided; never where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approval: Option<super::proposals::ApprovalDocument>,
     }
 );
 document!(

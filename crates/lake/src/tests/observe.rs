@@ -48,6 +48,7 @@ pub(super) fn experiment() -> Experiment {
         tags: Vec::new(),
         rollout: None,
         bandit: None,
+        approval: None,
     }
 }
 
