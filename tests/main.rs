@@ -8,6 +8,7 @@ mod story {
     mod before_a_test;
     mod before_and_after_start;
     mod best_hour;
+    mod by_group;
     mod changed_campaign;
     mod channel_choice;
     mod coupons;

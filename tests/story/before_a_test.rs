@@ -78,6 +78,17 @@ async fn a_test_is_sized_and_designs_are_tried_on_the_lists_own_past() {
     let told = run(&mut simulate(&["--experiment", "planned"]));
     assert!(told.contains("a fifth") && told.contains("half") && told.contains("regret"), "{told}");
     assert_eq!(told, run(&mut simulate(&["--experiment", "planned"])), "the same seed gives the same numbers");
+    let metrics = shop.folder.path().join("experiment.yaml");
+    let written = "experiment: not-stored\nfactors: [copy]\nvariants: [{name: a}, {name: b}]\nprimary: clicked\nwindow_hours: 48\nmetrics:\n  - clicked\n";
+    std::fs::write(&metrics, written).unwrap();
+    let told = run(command().args(["metrics", "check"]).arg(&metrics));
+    assert!(told.starts_with("1000 contacts, the last 48 hours.") && told.contains("`clicked` keeps its promise"), "{told}");
+    std::fs::write(&metrics, format!("{written}  - ordered\n")).unwrap();
+    let told = command().args(["metrics", "check"]).arg(&metrics).output().unwrap();
+    assert!(!told.status.success(), "nobody ever ordered");
+    let told = crate::support::text(&told);
+    assert!(told.contains("`ordered` cannot be tried: all contacts had the same value"), "{told}");
+
     let unnamed = simulate(&[]).output().unwrap();
     assert!(!unnamed.status.success());
     assert!(crate::support::text(&unnamed).contains("with --experiment: planned, of-some"), "{}", crate::support::text(&unnamed));

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use experiment::Cut;
 use experiment::cells::is_age;
+use experiment::{Breakdown, Cut, Dimension, Overlap, overlaps};
 use futures::TryStreamExt;
 use lake::{Group, SqlFormat, SqlOptions};
 use serde::Deserialize;
@@ -19,6 +19,7 @@ use vocabulary::{Experiment, ExperimentId};
 use crate::Parts;
 use crate::problem::Problem;
 use crate::request::{Ask, Id, Text};
+use crate::views::breakdowns::{BreakdownDocument, OverlapDocument};
 use crate::views::documents::ExperimentDocument;
 use crate::views::{ErrorBody, ExperimentAnswer, ExperimentRow, ReadoutAnswer, RecommendationView};
 
@@ -26,7 +27,12 @@ use crate::views::{ErrorBody, ExperimentAnswer, ExperimentRow, ReadoutAnswer, Re
 const ASSIGNED: &str = include_str!("../sql/assigned.sql");
 
 pub(crate) fn reading() -> OpenApiRouter<Arc<Parts>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one)).routes(routes!(readout))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(one))
+        .routes(routes!(readout))
+        .routes(routes!(by_group))
+        .routes(routes!(overlapping))
 }
 
 pub(crate) fn managing() -> OpenApiRouter<Arc<Parts>> {
@@ -152,6 +158,75 @@ async fn readout(
     let readout = observed_cut(&parts, &experiment, &cut).await?;
     let recommendation = parts.control.current(&id).await?.map(RecommendationView::from);
     Ok(Json(ReadoutAnswer { readout, market, age_hours, recommendation }))
+}
+
+/// What recipients are grouped by.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BreakdownParams {
+    by: String,
+}
+
+/// An experiment by groups of its recipients.
+///
+/// By market, country, region, language, device, source, channel, the local hour at which messages were planned, or an attribute of contacts
+/// such as `attributes.tier`: what is believed of each variant in each group, shrunk towards all recipients, and whether groups differ beyond
+/// chance.
+#[utoipa::path(
+    get,
+    path = "/v1/experiments/{id}/breakdown",
+    tag = "experiments",
+    operation_id = "breakdown",
+    params(
+        ("id" = String, Path, description = "The experiment's id."),
+        ("by" = String, Query, description = "What to group by, such as `device` or `attributes.tier`."),
+    ),
+    responses(
+        (status = 200, description = "The groups, the largest first.", body = BreakdownDocument),
+        (status = 404, description = "There is no such experiment.", body = ErrorBody),
+        (status = 422, description = "There is no such dimension, or it has too many groups.", body = ErrorBody),
+    )
+)]
+async fn by_group(
+    State(parts): State<Arc<Parts>>,
+    Id(id): Id<ExperimentId>,
+    Ask(BreakdownParams { by }): Ask<BreakdownParams>,
+) -> Result<Json<Breakdown>, Problem> {
+    let experiment = known(&parts, &id).await?;
+    let by: Dimension = by.parse().map_err(|why: String| {
+        Problem::unprocessable("bad_dimension", format!("by {why}"), "name one of these; GET /v1/attributes lists the attributes")
+    })?;
+    let observed = parts.lake.observe_by(&experiment, &by, to_micros(parts.clock.now())).await?;
+    Ok(Json(experiment::breakdown::breakdown(&experiment, &by, &observed)))
+}
+
+/// Other experiments on the same recipients.
+///
+/// Those whose windows overlap, at most twenty: whether the groups of both are independent, and whether one changes what the other does, with
+/// the chances over all of them together.
+#[utoipa::path(
+    get,
+    path = "/v1/experiments/{id}/overlaps",
+    tag = "experiments",
+    operation_id = "overlaps",
+    params(("id" = String, Path, description = "The experiment's id.")),
+    responses(
+        (status = 200, description = "The experiment that shares the most recipients first; empty where none does.", body = Vec<OverlapDocument>),
+        (status = 404, description = "There is no such experiment.", body = ErrorBody),
+    )
+)]
+async fn overlapping(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<Vec<Overlap>>, Problem> {
+    let experiment = known(&parts, &id).await?;
+    let now = to_micros(parts.clock.now());
+    let mut shared = Vec::new();
+    for other in parts.lake.others(&experiment).await? {
+        // Events may name experiments of elsewhere, of which nothing is known.
+        if let Some(other) = parts.control.experiment(&other).await? {
+            let observed = parts.lake.observe_with(&experiment, &other.experiment, now).await?;
+            shared.push(experiment::overlap::shared(other, observed));
+        }
+    }
+    Ok(Json(overlaps(&experiment, &shared)))
 }
 
 /// The readout of an experiment as it stands now.

@@ -6,7 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use experiment::library::Like;
 use experiment::sizing::prior_sd;
-use experiment::{Asked, Library, Past, PastError, Simulated, Sizing, parse_designs, simulate, size};
+use experiment::{
+    Asked, Library, MetricsCheck, Past, PastError, Simulated, Sizing, check_metrics, parse_designs, simulate, size,
+};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -19,11 +21,15 @@ use crate::experiments::known;
 use crate::problem::Problem;
 use crate::request::{Ask, Id, Text};
 use crate::views::ErrorBody;
-use crate::views::sizing::{DesignsDocument, SimulatedDocument, SizingDocument};
+use crate::views::documents::ExperimentDocument;
+use crate::views::sizing::{DesignsDocument, MetricsCheckDocument, SimulatedDocument, SizingDocument};
 
 pub(crate) fn reading() -> OpenApiRouter<Arc<Parts>> {
-    OpenApiRouter::new().routes(routes!(sizing)).routes(routes!(simulated))
+    OpenApiRouter::new().routes(routes!(sizing)).routes(routes!(simulated)).routes(routes!(metrics))
 }
+
+/// Certificates are the same for the same past.
+const SEED: u64 = 1;
 
 /// What the test is to do.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -112,6 +118,28 @@ async fn simulated(
     let experiment = known(&parts, &id).await?;
     let past = past(&parts, &experiment).await?;
     computed(move || simulate(&past, &designs)).await
+}
+
+/// Look the metrics of an experiment over.
+///
+/// They are counted on the real tables, of what the experiment's audience did in a window as long as its own that ends now: what each was, what
+/// a contact should count at most (a cap learnt from the past), and whether its test keeps its promise between groups that are the same (an A/A
+/// certificate). The experiment is not stored.
+#[utoipa::path(
+    post,
+    path = "/v1/metrics/check",
+    tag = "experiments",
+    operation_id = "check_metrics",
+    request_body(content = ExperimentDocument, description = "An experiment, as JSON or YAML."),
+    responses(
+        (status = 200, description = "What was found of each metric.", body = MetricsCheckDocument),
+        (status = 422, description = "The experiment is not as it must be; the answer names the field and the line.", body = ErrorBody),
+    )
+)]
+async fn metrics(State(parts): State<Arc<Parts>>, Text(text): Text) -> Result<Json<MetricsCheck>, Problem> {
+    let experiment = experiment::parse(&text)?;
+    let pasts = parts.lake.metrics_before_test(&experiment, to_micros(parts.clock.now())).await?;
+    computed(move || Ok(check_metrics(&experiment, &pasts, SEED))).await
 }
 
 async fn past(parts: &Parts, experiment: &Experiment) -> Result<Past, Problem> {

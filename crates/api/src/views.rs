@@ -4,6 +4,7 @@
 //! forms for the OpenAPI document only, and a test holds the mirrors true. Everything else is a view made here.
 
 pub mod bandits;
+pub mod breakdowns;
 pub mod decisions;
 pub mod documents;
 pub mod library;

@@ -26,12 +26,14 @@ impl Control {
         let changed = match &old {
             Some(old) if old.variants != experiment.variants => Some("the variants as they are"),
             Some(old) if old.balance != experiment.balance => Some("the balance as it is"),
+            Some(old) if old.layer != experiment.layer => Some("the layer as it is"),
             _ => None,
         };
         if let Some(kept) = changed {
             refuse_if_started(&mut transaction, &experiment.experiment, kept).await?;
             forget_balanced(&mut transaction, &experiment.experiment).await?;
         }
+        refuse_if_taken(&mut transaction, experiment).await?;
         // What senders go by depends on the experiment too.
         let change = bump(&mut transaction, "recommendations").await?;
         sqlx::query(
@@ -183,6 +185,33 @@ impl Control {
     }
 }
 
+/// Refuses a part of a layer that another experiment has which is not decided yet.
+async fn refuse_if_taken(writer: &mut SqliteConnection, experiment: &Experiment) -> Result<(), ControlError> {
+    let Some(layer) = &experiment.layer else { return Ok(()) };
+    let rows: Vec<String> = sqlx::query_scalar(
+        "SELECT definition FROM experiments e
+         WHERE definition -> 'layer' ->> 'name' = $1 AND experiment_id <> $2
+             AND NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.experiment_id = e.experiment_id)
+         ORDER BY experiment_id",
+    )
+    .bind(&layer.name)
+    .bind(experiment.experiment.as_str())
+    .fetch_all(writer)
+    .await
+    .map_err(ControlError::query("looking for experiments of the same layer"))?;
+    for row in rows {
+        let other: Experiment = from_json("an experiment", &row)?;
+        if let Some(theirs) = other.layer.filter(|theirs| theirs.meets(layer)) {
+            let reason = format!(
+                "has {} to {} of `{}`, and `{}` has {} to {} and is not decided yet; take another part, or another layer",
+                layer.from, layer.to, layer.name, other.experiment, theirs.from, theirs.to
+            );
+            return Err(ControlError::Invalid { field: "layer", reason });
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,5 +288,22 @@ mod tests {
         assert_eq!(control.readout("none").await.unwrap(), None);
         let error = control.put_readout(&readout("r3", "none")).await.unwrap_err();
         assert!(matches!(error, ControlError::NotFound { noun: "experiment", .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_part_of_a_layer_belongs_to_one_experiment_until_that_is_decided() {
+        let world = World::new();
+        let control = world.open().await;
+        let part = |id: &str, from, to| Experiment {
+            layer: Some(vocabulary::Layer { name: "subjects".to_owned(), from, to }),
+            ..experiment(id, &["a", "b"])
+        };
+        control.put_experiment(&part("one", 0, 50)).await.unwrap();
+        control.put_experiment(&part("two", 50, 100)).await.unwrap();
+        control.put_experiment(&part("one", 0, 40)).await.unwrap();
+        let refusal = control.put_experiment(&part("three", 30, 45)).await.unwrap_err().to_string();
+        let expect = "layer: has 30 to 45 of `subjects`, and `one` has 0 to 40 and is not decided yet; take another part, or another layer";
+        assert_eq!(refusal, expect);
+        control.put_experiment(&part("three", 40, 50)).await.unwrap();
     }
 }

@@ -5,7 +5,7 @@
 //! and so are the draws of one.
 
 use sha2::{Digest, Sha256};
-use vocabulary::{CampaignId, ContactKey, Experiment, VariantName};
+use vocabulary::{CampaignId, ContactKey, Experiment, Layer, VariantName};
 
 /// How many 64-bit numbers there are.
 const RANGE: u128 = 1 << 64;
@@ -99,6 +99,14 @@ fn drawn(hash: u64, draw: u32) -> u64 {
 pub fn in_share(campaign: &CampaignId, key: ContactKey, share: f64) -> bool {
     // The conversion saturates outside 0 to 2^128 and takes NaN as 0. A share of 1 is everybody, whatever the hash.
     share >= 1.0 || u128::from(hash(&salted("campaign", campaign.as_str()), key)) < (share * RANGE as f64) as u128
+}
+
+/// Whether a contact is in the part of its layer that an experiment has to itself.
+#[must_use]
+pub fn in_layer(layer: &Layer, key: ContactKey) -> bool {
+    let place = u128::from(hash(&salted("layer", &layer.name), key));
+    let edge = |percent: u8| RANGE * u128::from(percent) / 100;
+    (edge(layer.from)..edge(layer.to)).contains(&place)
 }
 
 /// SHA-256 fed with what the hash is for, so that an experiment and a campaign of the same name stay independent.
@@ -227,6 +235,23 @@ mod tests {
         }
         let test = stats::sample_ratio(&cells, &[1.0; 8]).unwrap();
         assert!(test.p_value > 0.01, "{cells:?} {test:?}");
+    }
+
+    #[test]
+    fn parts_of_a_layer_hold_everybody_once() {
+        let part = |name: &str, from, to| Layer { name: name.to_owned(), from, to };
+        let parts = [part("l", 0, 30), part("l", 30, 31), part("l", 31, 100)];
+        let mut counts = [0_u64; 3];
+        let mut shared = 0;
+        for number in 1..=40_000 {
+            let held: Vec<usize> = (0..3).filter(|at| in_layer(&parts[*at], key(number))).collect();
+            let [one] = held[..] else { panic!("{number} is in {held:?}") };
+            counts[one] += 1;
+            shared += u64::from(one == 0 && in_layer(&part("other", 0, 30), key(number)));
+        }
+        assert!((counts[0] as f64 / 40_000.0 - 0.3).abs() < 0.01 && (200..600).contains(&counts[1]), "{counts:?}");
+        assert!((shared as f64 / 40_000.0 - 0.09).abs() < 0.01, "layers do not depend on each other: {shared}");
+        assert!(parts[0].meets(&part("l", 29, 40)) && !parts[0].meets(&parts[1]) && !parts[0].meets(&part("other", 0, 100)));
     }
 
     #[test]

@@ -267,7 +267,7 @@ fn each_market_gets_its_best_and_the_season_earns_nearly_all() {
 fn luck_is_no_harm_and_effects_hold_their_promise() {
     const ALIKE: Truth = [("DE", [0.05; 3]), ("FR", [0.05; 3])];
     let (mut stopped, mut held, mut told) = (0, 0, 0);
-    let runs = 60;
+    let runs = 30;
     for seed in 100..100 + runs {
         let (_, _, store) = season(seed, &ALIKE, [LEAVES; 3], 8, 1_500);
         let standing = store.standing(at(1_000));
@@ -275,17 +275,17 @@ fn luck_is_no_harm_and_effects_hold_their_promise() {
         told += standing.effects.len();
         held += standing.effects.iter().filter(|effect| effect.interval.contains(0.0)).count();
     }
-    assert!(stopped <= 6, "{stopped} of {runs} seasons stopped a variant that does nothing");
-    assert!(told >= 110 && held as f64 >= 0.9 * told as f64, "{held} of {told} intervals hold");
+    assert!(stopped <= 4, "{stopped} of {runs} seasons stopped a variant that does nothing");
+    assert!(told >= 55 && held as f64 >= 0.9 * told as f64, "{held} of {told} intervals hold");
 }
 
 #[test]
-fn doubled_unsubscribes_are_stopped_in_most_seasons() {
-    let stopped = (0..20).filter(|seed| {
-        let (_, _, store) = season(*seed, &BETTER, [LEAVES, 3.0 * LEAVES, LEAVES], 10, 3_000);
+fn trebled_unsubscribes_are_stopped_in_most_seasons() {
+    let stopped = (0..8).filter(|seed| {
+        let (_, _, store) = season(*seed, &BETTER, [LEAVES, 3.0 * LEAVES, LEAVES], 6, 5_000);
         store.standing(at(1_000)).stopped.contains(&name("warm"))
     });
-    assert!(stopped.count() >= 16);
+    assert!(stopped.count() >= 7);
 }
 
 #[test]
@@ -297,6 +297,9 @@ fn an_experiment_without_one_has_none() {
 }
 
 proptest! {
+    // Each case asks for several forecasts, of some hundredths of a second.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
     /// Whatever was counted, shares are shares and numbers are numbers.
     #[test]
     fn any_numbers_give_shares(counts in prop::collection::vec((0..5_000_u64, 0.0..1.0_f64, 0.0..1.0_f64), 9), hours in 0..200_i64) {

@@ -55,6 +55,7 @@ metrics:
 - {{name: came back, outcome: bounce, measure: count, lower_is_better: true}}
 - {{name: answered, outcome: reply, measure: occurred}}
 - {{name: basket, outcome: order, measure: amount, per: orders}}
+- {{name: soon, outcome: order, measure: amount, window_hours: 24}}
 "
     );
     parse(&text).unwrap()
@@ -300,7 +301,7 @@ fn value(metric: &str, tally: &Tally) -> f64 {
             let costs = 0.000_123 * count(What::Sent) + 1.5 * once(What::Unsubscribed) + 10.0 * once(What::Complained);
             0.45 * tally.amount_minor as f64 / 100.0 - costs
         }
-        "spend" | "basket" => tally.amount_minor as f64 / 100.0,
+        "spend" | "basket" | "soon" => tally.amount_minor as f64 / 100.0,
         "orders" => tally.counts[What::Ordered as usize] as f64,
         "opened" => f64::from(u8::from(tally.counts[What::HumanOpened as usize] > 0)),
         "opens" => tally.counts[What::Opened as usize] as f64,
@@ -361,6 +362,7 @@ fn what_is_observed_equals_a_simple_count() {
                 let totals: Vec<Tally> = mature().map(|unit| unit.total(hours)).collect();
                 for (name, moments) in &arm.metrics {
                     let values: Vec<f64> = match name.as_str() {
+                        "soon" => mature().map(|unit| value(name, &unit.total(hours.min(24)))).collect(),
                         "hours" => mature().map(|unit| unit.hours_to_open(hours)).collect(),
                         _ => totals.iter().map(|total| value(name, total)).collect(),
                     };

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use vocabulary::label::{self, may_be_mailbox};
 use vocabulary::product::{SLOTS_MAX, is_slot_name};
 use vocabulary::{
-    Balance, Bandit, Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Rollout, SendHour, Utm, Variant, VariantName,
+    Balance, Bandit, Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Layer, Rollout, SendHour, Utm, Variant,
+    VariantName,
 };
 
 use crate::error::Problem;
@@ -53,6 +54,9 @@ const ROLLOUT_LAST: u8 = 100;
 /// Thirty days; whoever wants to wait longer than that between two steps tests.
 const ROLLOUT_HOURS_MAX: u32 = 30 * 24;
 
+/// The end of a layer, in percent of all contacts.
+const LAYER_END: u8 = 100;
+
 /// Thirty days, as for a rollout: a wave that is longer learns nothing while it lasts.
 const WAVE_HOURS_MAX: u32 = 30 * 24;
 
@@ -63,7 +67,7 @@ pub(crate) fn problem_of_experiment(experiment: &Experiment) -> Option<Problem> 
     let checks = || -> Check {
         factors(&experiment.factors)?;
         variants(experiment)?;
-        metrics::check(&experiment.metrics)?;
+        metrics::check(&experiment.metrics, experiment.window_hours)?;
         primary(experiment)?;
         guardrails(experiment)?;
         within("window_hours", (1..=WINDOW_HOURS_MAX).contains(&experiment.window_hours), || {
@@ -76,6 +80,7 @@ pub(crate) fn problem_of_experiment(experiment: &Experiment) -> Option<Problem> 
         tags(&experiment.tags)?;
         rollout(experiment.rollout.as_ref())?;
         bandit(experiment)?;
+        layer(experiment.layer.as_ref())?;
         line("question", Some(&experiment.question).filter(|question| !question.is_empty()))?;
         line("audience", experiment.audience.as_ref())
     };
@@ -326,6 +331,14 @@ fn bandit(experiment: &Experiment) -> Check {
     })?;
     within("approval", experiment.approval.is_none(), || {
         "is given beside `bandit`, which moves the shares by itself; leave one of them out".to_owned()
+    })
+}
+
+fn layer(layer: Option<&Layer>) -> Check {
+    let Some(Layer { name, from, to }) = layer else { return Ok(()) };
+    label::check(name, TAG_BYTES_MAX).map_err(|error| Problem::new("layer.name", error.to_string()))?;
+    within("layer.to", from < to && *to <= LAYER_END, || {
+        format!("is {to}; a part begins before it ends, and ends at {LAYER_END} at most: it begins at {from}")
     })
 }
 

@@ -23,7 +23,7 @@ use crate::observe::{ByMarket, Observations};
 use crate::readout::{Doubt, GuardrailState};
 
 use boundary::Rule;
-pub(crate) use boundary::{OUTCOMES_MIN, statistic};
+pub(crate) use boundary::{OUTCOMES_MIN, outcomes, statistic};
 pub use factors::FactorEffect;
 pub(crate) use forecast::{Forecasts, Numbers, best, forecasts, rest};
 pub(crate) use funnel::mismatched_markets;

@@ -11,7 +11,9 @@
 pub mod assign;
 pub mod balance;
 pub mod bandit;
+pub mod breakdown;
 pub mod cells;
+pub mod certificate;
 mod check;
 pub mod decision;
 mod doubt;
@@ -21,6 +23,7 @@ pub mod guidance;
 pub mod judge;
 pub mod library;
 pub mod observe;
+pub mod overlap;
 pub mod page;
 mod places;
 pub mod readout;
@@ -33,16 +36,19 @@ mod table;
 mod verdict;
 mod words;
 
-pub use assign::{Assigned, Assigner, in_share};
+pub use assign::{Assigned, Assigner, in_layer, in_share};
 pub use balance::{Balanced, CovariateBalance};
 pub use bandit::{BanditStanding, Learnt};
+pub use breakdown::{Breakdown, Dimension};
 pub use cells::{Cells, Cut};
+pub use certificate::{MetricCheck, MetricsCheck, check_metrics};
 pub use decision::{Action, Decision, Look, decide};
 pub use error::{ExperimentError, Problem};
 pub use guidance::{Advice, Fallback, Guidance};
 pub use judge::{Judged, judge};
 pub use library::{Lesson, Library, Like, Prior, Programme, lessons, programme};
 pub use observe::{ArmObservations, ByMarket, Funnel, Observations, Observed};
+pub use overlap::{Overlap, overlaps};
 pub use page::{PageInput, Rest, page};
 pub use readout::{
     Answer, ArmSummary, Doubt, Estimate, GuardrailCheck, GuardrailState, Readout, Role, SampleRatio, Verdict, VerdictKind,

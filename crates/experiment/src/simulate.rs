@@ -28,7 +28,7 @@ pub use say::text;
 use crate::sizing::{Past, PastError};
 use run::{Plan, Played, play};
 use shrinkage::Shrinkage;
-use world::World;
+pub(crate) use world::World;
 
 /// The kinds of draws of a run: what is true, what happens then, and what happens where nothing differs.
 const TRUTHS: u64 = 0;

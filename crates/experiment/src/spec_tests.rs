@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use vocabulary::{
-    Approval, Balance, Bandit, BanditRule, Costs, Covariate, ExperimentId, Factor, Guardrail, Measure, Metric, Outcome, Rollout,
-    SendHour, Variant, VariantName,
+    Approval, Balance, Bandit, BanditRule, Costs, Covariate, ExperimentId, Factor, Guardrail, Layer, Measure, Metric, Outcome,
+    Rollout, SendHour, Variant, VariantName,
 };
 
 use super::*;
@@ -68,7 +68,7 @@ fn mistakes_in_the_shape_and_the_variants_are_named() {
         "primary:",
         "primray:",
         "line 11: `primray` is not a known key; known are experiment, question, factors, variants, control, primary, metrics, guardrails, \
-         window_hours, audience, alpha, balance, tags, rollout; the nearest is `primary`",
+         window_hours, audience, alpha, balance, tags, rollout, bandit, approval, layer; the nearest is `primary`",
     );
     check(
         "    weight: 2",
@@ -166,7 +166,7 @@ fn metrics_are_named_or_written_out() {
     );
     check(
         "{name: spend, outcome: order, mesure: amount}",
-        ".mesure` is not a known key; known are name, outcome, measure, lower_is_better, human_only, costs, cap, per, unit, owner; the \
+        ".mesure` is not a known key; known are name, outcome, measure, lower_is_better, human_only, costs, cap, per, window_hours, unit, owner; the \
          nearest is `measure`",
     );
     check(
@@ -315,6 +315,40 @@ fn mistakes_in_the_tags_are_named() {
 }
 
 #[test]
+fn mistakes_in_the_layer_are_named() {
+    let check = |layer: &str, expect: &str| complaint("control: plain", &format!("layer: {layer}"), expect);
+    check("{name: '', from: 0, to: 50}", "line 10: `layer.name` is empty; give it at least one visible character");
+    check(
+        "{name: l, from: 50, to: 50}",
+        "line 10: `layer.to` is 50; a part begins before it ends, and ends at 100 at most: it begins at 50",
+    );
+    check(
+        "{name: l, from: 0, to: 101}",
+        "line 10: `layer.to` is 101; a part begins before it ends, and ends at 100 at most: it begins at 0",
+    );
+    let written = parse(&format!("{EXPERIMENT}layer: {{name: subjects, from: 20, to: 60}}\n")).unwrap();
+    assert_eq!(written.layer, Some(Layer { name: "subjects".to_owned(), from: 20, to: 60 }));
+}
+
+#[test]
+fn mistakes_in_the_window_of_a_metric_are_named() {
+    let check = |hours: &str, expect: &str| {
+        let text = format!("{EXPERIMENT}\n").replace("metrics:", "window_hours: 168\nmetrics:");
+        let metric = format!("  - {{name: soon, outcome: click, measure: occurred, window_hours: {hours}}}\n");
+        let at = text.find("metrics:\n").map(|at| at + "metrics:\n".len()).unwrap();
+        let (head, tail) = text.split_at(at);
+        let error = parse(&format!("{head}{metric}{tail}")).unwrap_err().to_string();
+        assert!(error.ends_with(expect), "{error}");
+    };
+    check("0", "`metrics[0].window_hours` is 0; it must be from 1 to 168, which is the experiment's window");
+    check("169", "`metrics[0].window_hours` is 169; it must be from 1 to 168, which is the experiment's window");
+    check(
+        "36",
+        "`metrics[0].window_hours` is 36, and outcomes are known by 1, 2, 4, 8, 12 and 24 hours and by whole days; write one of these",
+    );
+}
+
+#[test]
 fn mistakes_in_the_rollout_are_named() {
     let check = |rollout: &str, expect: &str| complaint("control: plain", &format!("rollout:\n  {rollout}"), expect);
     check("steps: []", "line 11: `rollout.steps` has 0; a rollout has from 1 to 10 steps");
@@ -351,7 +385,7 @@ fn mistakes_in_the_bandit_are_named() {
         "line 10: `bandit` is given beside `rollout`; a bandit moves the shares by itself: leave one of them out",
     );
     let with_approval = format!("{EXPERIMENT}bandit: {{}}\napproval: {{from: 1000}}\n");
-    let refused = "line 11: `approval` is given beside `bandit`, which moves the shares by itself; leave one of them out";
+    let refused = "line 20: `approval` is given beside `bandit`, which moves the shares by itself; leave one of them out";
     assert_eq!(parse(&with_approval).unwrap_err().to_string(), refused);
     assert_eq!(parse(&format!("{EXPERIMENT}approval: {{from: 1000}}\n")).unwrap().approval, Some(Approval { from: 1_000 }));
     let written = parse(&format!("{EXPERIMENT}bandit: {{}}\n")).unwrap();
@@ -489,7 +523,8 @@ fn any_experiment() -> impl Strategy<Value = Experiment> {
             balance: Some(Balance { covariates: Covariate::ALL.to_vec(), days: window, acceptance: alpha.max(0.01) }),
             tags: if window.is_multiple_of(2) { vec!["double-eleven".to_owned(), "a: b # c".to_owned()] } else { Vec::new() },
             rollout: (window > 24).then(|| Rollout { steps: vec![1, 99, 100], hours: window }),
-            approval: (window > 12).then_some(Approval { from: window.into() }),
+            layer: window.is_multiple_of(3).then(|| Layer { name: "a layer".to_owned(), from: 0, to: 50 }),
+            approval: (window > 24).then_some(Approval { from: window.into() }),
             bandit: (window < 24).then_some(Bandit { rule: BanditRule::TopTwo, floor: 0.01, wave_hours: window }),
         }
     })

@@ -20,6 +20,17 @@ impl Sums for PastCounts {
 
 /// See [`Lake::before_test`].
 pub(crate) async fn before_test(lake: &Lake, experiment: &Experiment, now: Timestamp) -> Result<Past, LakeError> {
+    let none = PastCounts::new(experiment, lake.config.rates.base().minor_per_major());
+    Ok(count(lake, experiment, now, &none).await?.past())
+}
+
+/// See [`Lake::metrics_before_test`].
+pub(crate) async fn metrics(lake: &Lake, experiment: &Experiment, now: Timestamp) -> Result<Vec<(String, Past)>, LakeError> {
+    let none = PastCounts::of_all(experiment, lake.config.rates.base().minor_per_major());
+    Ok(count(lake, experiment, now, &none).await?.pasts())
+}
+
+async fn count(lake: &Lake, experiment: &Experiment, now: Timestamp, none: &PastCounts) -> Result<PastCounts, LakeError> {
     lake.land().await?;
     let hours = experiment.window_hours.saturating_add(BEFORE_HOURS);
     let begins = now.checked_sub(SignedDuration::from_hours(hours.into())).unwrap_or(Timestamp::MIN);
@@ -35,9 +46,8 @@ pub(crate) async fn before_test(lake: &Lake, experiment: &Experiment, now: Times
         // Whatever they were sent: it is what they do without this test.
         ours: "true",
     };
-    let none = PastCounts::new(experiment, lake.config.rates.base().minor_per_major());
     let both = Experiment { window_hours: hours, ..experiment.clone() };
     let audience = experiment.audience.as_deref();
     let counting = Counting { lake, experiment: &both, snapshot: &lake.tables.landed(), recipients, audience };
-    Ok(counting.sums(None, &none).await?.past())
+    counting.sums(None, none).await
 }

@@ -18,6 +18,7 @@ mod answer;
 mod arrow_events;
 mod before_test;
 mod blooms;
+mod breakdown;
 pub mod care;
 mod catalog;
 mod changes;
@@ -508,12 +509,58 @@ impl Lake {
         observe::observe_followers(self, experiment, age_hours, as_of).await
     }
 
+    /// What was observed of an experiment by groups of its recipients, which are in the place of markets: counted from all rows.
+    ///
+    /// # Errors
+    /// As [`Lake::observe`], and [`LakeError::Query`] where there are too many groups.
+    pub async fn observe_by(
+        &self,
+        experiment: &Experiment,
+        by: &experiment::Dimension,
+        as_of: Timestamp,
+    ) -> Result<experiment::ByMarket, LakeError> {
+        breakdown::observe_by(self, experiment, by, as_of).await
+    }
+
+    /// The experiments that share recipients with one whose windows overlap, those that share the most first; at most twenty.
+    ///
+    /// # Errors
+    /// As [`Lake::observe`].
+    pub async fn others(&self, experiment: &Experiment) -> Result<Vec<vocabulary::ExperimentId>, LakeError> {
+        breakdown::others(self, experiment).await
+    }
+
+    /// What the recipients did whom an experiment shares with another, by their variant of that one, which is in the place of the market.
+    ///
+    /// # Errors
+    /// As [`Lake::observe`].
+    pub async fn observe_with(
+        &self,
+        experiment: &Experiment,
+        other: &vocabulary::ExperimentId,
+        as_of: Timestamp,
+    ) -> Result<experiment::ByMarket, LakeError> {
+        breakdown::observe_with(self, experiment, other, as_of).await
+    }
+
     /// What the contacts of an experiment's audience did in a window as long as its own that ends at `now`, and in the 90 days before that.
     ///
     /// # Errors
     /// As [`Lake::observe`], and [`LakeError::Query`] for an audience that is no query of contacts.
     pub async fn before_test(&self, experiment: &Experiment, now: Timestamp) -> Result<experiment::Past, LakeError> {
         before_test::before_test(self, experiment, now).await
+    }
+
+    /// The same of every metric, by its name and in the experiment's order, in one scan. The experiment need not be stored.
+    ///
+    /// # Errors
+    /// As [`Lake::before_test`].
+    pub async fn metrics_before_test(
+        &self,
+        experiment: &Experiment,
+        now: Timestamp,
+    ) -> Result<Vec<(String, experiment::Past)>, LakeError> {
+        before_test::metrics(self, experiment, now).await
     }
 
     /// What was known of an experiment at these versions of the tables, counted from all rows.

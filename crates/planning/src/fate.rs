@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use control::Permission;
-use experiment::{Assigner, in_share};
+use experiment::{Assigner, in_layer, in_share};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use policy::{
@@ -105,6 +105,8 @@ pub enum Fate {
 pub enum LeftOut {
     /// The campaign goes to a share of its audience only, and they are not in it.
     Share,
+    /// The experiment has a part of its layer to itself, and they are not in it.
+    Layer,
     /// They are not in the campaign's audience.
     Audience,
     /// The campaign is triggered, and no trigger named them.
@@ -130,6 +132,7 @@ impl LeftOut {
     pub fn rule(&self) -> (&str, u32) {
         match self {
             Self::Share => ("campaign/share", 1),
+            Self::Layer => ("experiment/layer", 1),
             Self::Audience => ("campaign/audience", 1),
             Self::NoEntry => ("trigger/entry", 1),
             Self::HeldOut => ("trigger/holdout", 1),
@@ -144,6 +147,7 @@ impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Share => f.write_str("the campaign goes to a share of its audience, and the contact is not in it"),
+            Self::Layer => f.write_str("the experiment has a part of its layer to itself, and the contact is in another one"),
             Self::Audience => f.write_str("the contact is not in the campaign's audience"),
             Self::NoEntry => f.write_str("no trigger has named the contact for this campaign"),
             Self::HeldOut => f.write_str("the contact entered and is held out, so that the effect can be measured"),
@@ -276,6 +280,11 @@ impl Planner {
         let campaign = &self.brief.campaign;
         if !in_share(&campaign.campaign, person.key, campaign.share) {
             return Fate::LeftOut(LeftOut::Share);
+        }
+        // Those who follow what is recommended are in no test.
+        let layer = self.brief.experiment.layer.as_ref().filter(|_| campaign.mode == Mode::Test);
+        if layer.is_some_and(|layer| !in_layer(layer, person.key)) {
+            return Fate::LeftOut(LeftOut::Layer);
         }
         let unreachable = |channel: &Channel| !person.channels.contains(channel);
         if let Some(own) = self.arms.iter().filter_map(|arm| arm.variant.channel).find(unreachable) {

@@ -234,6 +234,14 @@ fn reasons_come_in_order_and_explanations_agree() {
     check(&campaign, us, true, "");
     campaign.class = MessageClass::Transactional;
     check(&campaign, Person { suppressions: &list, consents: &[], ..person }, true, "");
+    let half = |from, to| {
+        let layer = Some(vocabulary::Layer { name: "subjects".to_owned(), from, to });
+        let experiment = vocabulary::Experiment { layer, ..experiment.clone() };
+        let brief = Brief { campaign: campaign.clone(), experiment, recommended: None, balanced: None };
+        let fate = Planner::new(Arc::new(brief), rules.clone(), at("2026-11-12T10:00:00Z")).decide(&person, None);
+        matches!(fate, Fate::LeftOut(why) if why.rule().0 == "experiment/layer")
+    };
+    assert_ne!(half(0, 50), half(50, 100), "who is not in one half is in the other");
     campaign.share = 1e-9;
     check(&campaign, person, false, "campaign/share");
 }

@@ -97,6 +97,9 @@ pub(crate) enum Command {
                             spring-subject"
     )]
     Simulate(crate::sizing_command::SimulateArgs),
+    /// Look the metrics of an experiment over, on what its audience did before.
+    #[command(subcommand)]
+    Metrics(crate::sizing_command::MetricsCommand),
     /// Keep readouts of experiments, list them, and recompute them from the rows they read.
     #[command(subcommand)]
     Readout(ReadoutCommand),

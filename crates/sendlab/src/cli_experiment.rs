@@ -39,6 +39,29 @@ pub(crate) enum ExperimentCommand {
         #[arg(long)]
         json: bool,
     },
+    /// What is believed of each variant in groups of recipients, and whether groups differ beyond chance.
+    #[command(
+        after_help = "Examples:\n  sendlab experiment breakdown spring-subject --by device\n  sendlab experiment breakdown spring-subject --by attributes.tier\n\nBy market, \
+                            country, region, language, device, source, channel, hour (of the recipient's own clock), or an attribute."
+    )]
+    Breakdown {
+        /// The experiment.
+        experiment: String,
+        /// What to group by.
+        #[arg(long)]
+        by: String,
+        /// Print all of it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Other experiments on the same recipients: whether the groups of both are independent, and whether one changes what the other does.
+    Overlaps {
+        /// The experiment.
+        experiment: String,
+        /// Print all of it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// What would be decided now, overall and by market, and why. Asking decides nothing.
     Decision {
         /// The experiment.

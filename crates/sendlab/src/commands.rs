@@ -111,6 +111,7 @@ async fn ask(session: &Session, place: &Place, command: Command) -> anyhow::Resu
         }
         Command::Import(ImportCommand::Experiment(args)) => import::experiment(client, &args).await,
         Command::Experiment(command) => experiment_command::run(client, command).await,
+        Command::Metrics(sizing_command::MetricsCommand::Check(args)) => sizing_command::check_metrics(client, &args).await,
         Command::Simulate(args) => sizing_command::simulate(client, &args).await,
         Command::Campaign(command) => campaign(session, command).await,
         Command::Calendar(args) => calendar(client, args).await,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::ExperimentCommand;
 use crate::client::Client;
@@ -13,23 +13,12 @@ use crate::print::{self, items, say, table, word};
 use crate::{recommendation_command, sizing_command};
 
 pub(crate) async fn run(client: &Client, command: ExperimentCommand) -> anyhow::Result<()> {
-    let path = |experiment: &str, what: &str| format!("/v1/experiments/{}{what}", segment(experiment));
+    let post =
+        async |path: &str, body: Value| client.send(Method::POST, path, "application/json", body.to_string().into_bytes()).await;
     match command {
         ExperimentCommand::Apply { file } => {
             let answer = apply(client, "/v1/experiments", &file).await?;
             say(&format!("Experiment {} is stored.", answer["experiment"].as_str().unwrap_or("?")));
-        }
-        ExperimentCommand::List => print::experiments(&client.get("/v1/experiments").await?),
-        ExperimentCommand::Show { experiment } => print::experiment(&client.get(&path(&experiment, "")).await?),
-        ExperimentCommand::Readout { experiment, market, age_hours, json } => {
-            let market = market.map(|market| format!("market={}", segment(&market)));
-            let cut: Vec<String> = market.into_iter().chain(age_hours.map(|hours| format!("age_hours={hours}"))).collect();
-            let readout = client.get(&format!("{}?{}", path(&experiment, "/readout"), cut.join("&"))).await?;
-            tell(json, &readout, print::readout)?;
-        }
-        ExperimentCommand::Decision { experiment, json } => {
-            let decision = client.get(&path(&experiment, "/decision")).await?;
-            tell(json, &decision, show)?;
         }
         ExperimentCommand::Page { experiment, output } => {
             let page = client.bytes(Method::GET, &path(&experiment, "/page"), "application/json", Vec::new()).await?;
@@ -38,45 +27,87 @@ pub(crate) async fn run(client: &Client, command: ExperimentCommand) -> anyhow::
                 .with_context(|| format!("cannot write {}; name another file with --output", file.display()))?;
             say(&format!("The page is in {}; open it in a browser, print it or send it.", file.display()));
         }
-        ExperimentCommand::Rollout { experiment, json } => {
-            let standing = client.get(&path(&experiment, "/rollout")).await?;
-            tell(json, &standing, rollout)?;
-        }
-        ExperimentCommand::Bandit { experiment, json } => {
-            let standing = client.get(&path(&experiment, "/bandit")).await?;
-            tell(json, &standing, bandit)?;
-        }
         ExperimentCommand::Size(args) => sizing_command::size(client, &args).await?,
-        ExperimentCommand::Proposals { experiment, json } => {
-            let asked = experiment.map(|experiment| format!("?experiment={}", segment(&experiment))).unwrap_or_default();
-            tell(json, &client.get(&format!("/v1/proposals{asked}")).await?, proposals)?;
-        }
+        ExperimentCommand::Decide { experiment } => decided(&post(&path(&experiment, "/decide"), json!({})).await?),
         ExperimentCommand::Approve { proposal } => {
-            let path = format!("/v1/proposals/{}/approve", segment(&proposal));
-            client.send(Method::POST, &path, "application/json", b"{}".to_vec()).await?;
+            post(&format!("/v1/proposals/{}/approve", segment(&proposal)), json!({})).await?;
             say("It is approved; the senders follow from now on.");
         }
         ExperimentCommand::Refuse { proposal, note } => {
-            let path = format!("/v1/proposals/{}/refuse", segment(&proposal));
-            let body = serde_json::json!({ "note": note }).to_string().into_bytes();
-            client.send(Method::POST, &path, "application/json", body).await?;
+            post(&format!("/v1/proposals/{}/refuse", segment(&proposal)), json!({ "note": note })).await?;
             say("It is refused; the senders go on as they do.");
         }
-        ExperimentCommand::Library { json } => {
-            let taught = client.get("/v1/library").await?;
-            tell(json, &taught, library)?;
-        }
-        ExperimentCommand::Programme { alpha, json } => {
-            let asked = alpha.map(|alpha| format!("?alpha={alpha}")).unwrap_or_default();
-            let together = client.get(&format!("/v1/programme{asked}")).await?;
-            tell(json, &together, programme)?;
-        }
-        ExperimentCommand::Decide { experiment } => {
-            let answer = client.send(Method::POST, &path(&experiment, "/decide"), "application/json", b"{}".to_vec()).await?;
-            decided(&answer);
+        question => {
+            let Question { path, json, print } = Question::of(question);
+            tell(json, &client.get(&path).await?, print)?;
         }
     }
     Ok(())
+}
+
+fn path(experiment: &str, what: &str) -> String {
+    format!("/v1/experiments/{}{what}", segment(experiment))
+}
+
+/// What only asks.
+struct Question {
+    path: String,
+    /// Whether all of the answer is printed.
+    json: bool,
+    print: fn(&Value),
+}
+
+impl Question {
+    fn of(command: ExperimentCommand) -> Self {
+        let of = |path, json, print| Self { path, json, print };
+        match command {
+            ExperimentCommand::List => of("/v1/experiments".to_owned(), false, print::experiments),
+            ExperimentCommand::Show { experiment } => of(path(&experiment, ""), false, print::experiment),
+            ExperimentCommand::Readout { experiment, market, age_hours, json } => {
+                let market = market.map(|market| format!("market={}", segment(&market)));
+                let cut: Vec<String> = market.into_iter().chain(age_hours.map(|hours| format!("age_hours={hours}"))).collect();
+                of(format!("{}?{}", path(&experiment, "/readout"), cut.join("&")), json, print::readout)
+            }
+            ExperimentCommand::Breakdown { experiment, by, json } => {
+                of(format!("{}?by={}", path(&experiment, "/breakdown"), segment(&by)), json, breakdown)
+            }
+            ExperimentCommand::Overlaps { experiment, json } => of(path(&experiment, "/overlaps"), json, overlaps),
+            ExperimentCommand::Decision { experiment, json } => of(path(&experiment, "/decision"), json, show),
+            ExperimentCommand::Rollout { experiment, json } => of(path(&experiment, "/rollout"), json, rollout),
+            ExperimentCommand::Bandit { experiment, json } => of(path(&experiment, "/bandit"), json, bandit),
+            ExperimentCommand::Proposals { experiment, json } => {
+                let asked = experiment.map(|experiment| format!("?experiment={}", segment(&experiment))).unwrap_or_default();
+                of(format!("/v1/proposals{asked}"), json, proposals)
+            }
+            ExperimentCommand::Library { json } => of("/v1/library".to_owned(), json, library),
+            ExperimentCommand::Programme { alpha, json } => {
+                let asked = alpha.map(|alpha| format!("?alpha={alpha}")).unwrap_or_default();
+                of(format!("/v1/programme{asked}"), json, programme)
+            }
+            ExperimentCommand::Apply { .. }
+            | ExperimentCommand::Page { .. }
+            | ExperimentCommand::Size(_)
+            | ExperimentCommand::Decide { .. }
+            | ExperimentCommand::Approve { .. }
+            | ExperimentCommand::Refuse { .. } => unreachable!("these do more than ask"),
+        }
+    }
+}
+
+fn breakdown(groups: &Value) {
+    match serde_json::from_value(groups.clone()) {
+        Ok(groups) => say(experiment::breakdown::text(&groups).trim_end()),
+        // A server of another version.
+        Err(_) => say(&groups.to_string()),
+    }
+}
+
+fn overlaps(found: &Value) {
+    let all = items(found);
+    if all.is_empty() {
+        say("No other experiment shares recipients with it within their windows.");
+    }
+    all.iter().for_each(|overlap| say(&word(&overlap["sentence"])));
 }
 
 /// All of an answer as JSON, or what people read of it.

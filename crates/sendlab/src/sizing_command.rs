@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
-use clap::Args;
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, Subcommand};
 use reqwest::Method;
 
 use crate::client::Client;
@@ -32,6 +32,23 @@ pub(crate) struct SizeArgs {
     /// How variants differ among themselves, as a share of the mean [default: what finished experiments say].
     #[arg(long, value_name = "SHARE")]
     prior_sd: Option<f64>,
+    /// Print all of it as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MetricsCommand {
+    /// Count each metric on the real tables: what it was, what a contact should count at most, and whether its test keeps its promise between groups
+    /// that are the same. Fails where one does not. Nothing is stored.
+    #[command(after_help = "Example:\n  sendlab metrics check data/samples/experiment.yaml")]
+    Check(MetricsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MetricsArgs {
+    /// An experiment, as YAML or JSON.
+    file: PathBuf,
     /// Print all of it as JSON.
     #[arg(long)]
     json: bool,
@@ -86,6 +103,21 @@ pub(crate) async fn simulate(client: &Client, args: &SimulateArgs) -> anyhow::Re
         let simulated: experiment::Simulated = serde_json::from_value(simulated).context("reading the answer")?;
         say(experiment::simulate::text(&simulated).trim_end());
     }
+    Ok(())
+}
+
+pub(crate) async fn check_metrics(client: &Client, args: &MetricsArgs) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    // Read here too, so that a mistake is told with its line before anything is asked.
+    experiment::parse(&text).with_context(|| args.file.display().to_string())?;
+    let checked = client.send(Method::POST, "/v1/metrics/check", "application/yaml", text.into_bytes()).await?;
+    let check: experiment::MetricsCheck = serde_json::from_value(checked.clone()).context("reading the answer")?;
+    if args.json {
+        say(&serde_json::to_string_pretty(&checked)?);
+    } else {
+        say(experiment::certificate::text(&check).trim_end());
+    }
+    ensure!(check.passed, "not every metric can be trusted on this list; the lines above say which and what to do");
     Ok(())
 }
 

@@ -200,6 +200,7 @@ pub fn experiment() -> Experiment {
         rollout: None,
         bandit: None,
         approval: None,
+        layer: None,
     }
 }
 

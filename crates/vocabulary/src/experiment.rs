@@ -53,6 +53,9 @@ pub struct Experiment {
     /// When a second person must approve what is decided; never where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// The part of a layer it has to itself: nobody is in two experiments of one layer. Everybody may take part where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<Layer>,
 }
 
 fn window_hours_default() -> u32 {
@@ -159,6 +162,27 @@ fn steps_default() -> Vec<u8> {
 
 fn step_hours_default() -> u32 {
     24
+}
+
+/// A part of a layer. Each layer deals all contacts out by a hash of its own, so that experiments of one layer never share a recipient, and
+/// those of different layers share them by chance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layer {
+    /// Its name.
+    pub name: String,
+    /// Where the part begins, in percent of all contacts.
+    pub from: u8,
+    /// Where it ends: up to, and without.
+    pub to: u8,
+}
+
+impl Layer {
+    /// Whether two parts are of one layer and have contacts in common.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        self.name == other.name && self.from < other.to && other.from < self.to
+    }
 }
 
 /// When a second person must approve: another key than the one that decided, and any where the server did.

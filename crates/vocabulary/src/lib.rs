@@ -33,7 +33,7 @@ pub use event::{
     ActivityKind, Body, BodyRef, Channel, Context, ContextRef, DeliveryStatus, Event, EventKind, EventRef, FeedbackKind,
     MessageClass, TimeDoubt,
 };
-pub use experiment::{Approval, Balance, Bandit, BanditRule, Covariate, Experiment, Factor, Guardrail, Rollout, Variant};
+pub use experiment::{Approval, Balance, Bandit, BanditRule, Covariate, Experiment, Factor, Guardrail, Layer, Rollout, Variant};
 pub use form::{CONFIRM_URL, Form, FormMail};
 pub use label::{
     CampaignId, CouponPool, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, Step, VariantName,

@@ -51,6 +51,10 @@ pub struct Metric {
     /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per: Option<String>,
+    /// Outcomes count for so many hours, where that is shorter than the experiment's window: a click of the second week is no answer to a
+    /// message of the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_hours: Option<u32>,
     /// What its numbers are in, such as `EUR`, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
@@ -76,6 +80,7 @@ impl Metric {
             costs: None,
             cap: None,
             per: None,
+            window_hours: None,
             unit: None,
             owner: None,
         }

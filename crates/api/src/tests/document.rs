@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::views::bandits::BanditStandingDocument;
+use crate::views::breakdowns::{BreakdownDocument, OverlapDocument};
 use crate::views::decisions::DecisionDocument;
 use crate::views::documents::{BalancedDocument, CampaignDocument, ExperimentDocument, ProductDocument, SnippetDocument};
 use crate::views::library::{EntryDocument, LessonDocument, PatternDocument, ProgrammeDocument};
 use crate::views::readouts::ReadoutDocument;
 use crate::views::rollouts::ScopeStandingDocument;
-use crate::views::sizing::{DesignsDocument, SimulatedDocument, SizingDocument};
+use crate::views::sizing::{DesignsDocument, MetricsCheckDocument, SimulatedDocument, SizingDocument};
 
 #[test]
 fn the_committed_document_is_fresh() {
@@ -86,11 +87,13 @@ fn mirrors_are_true() {
     full["factors"] = json!(["copy", "timing"]);
     full["audience"] = json!("SELECT contact_key FROM contacts");
     let costs = json!({"margin": 0.45, "message": 0.004, "unsubscribe": 1.5, "complaint": 10.0});
-    full["metrics"][0] = json!({"name": "bought", "outcome": "order", "measure": "profit", "lower_is_better": false, "human_only": true, "costs": costs, "cap": 500.0, "per": "unsubscribed", "unit": "EUR", "owner": "crm"});
+    full["metrics"][0] = json!({"name": "bought", "outcome": "order", "measure": "profit", "lower_is_better": false, "human_only": true, "costs": costs, "cap": 500.0, "per": "unsubscribed", "window_hours": 24, "unit": "EUR", "owner": "crm"});
     full["control"] = json!("plain");
     full["variants"][0]["send_hour"] = json!("learned");
     full["balance"] = json!({"covariates": vocabulary::Covariate::ALL, "days": 30, "acceptance": 0.25});
     full["tags"] = json!(["scarcity"]);
+    full["layer"] = json!({"name": "subjects", "from": 0, "to": 50});
+    full["approval"] = json!({"from": 1_000});
     full["rollout"] = json!({"steps": [5, 100], "hours": 12});
     let full: vocabulary::Experiment = serde_json::from_value(full).unwrap();
     check::<ExperimentDocument>(&serde_json::to_value(full).unwrap());
@@ -135,6 +138,13 @@ fn mirrors_are_true() {
         judged.decision.factors = vec![serde_json::from_value(effect).unwrap()];
         check_what_follows(&written, &judged);
         check_bandit(&written, &judged, &observed.outcomes);
+        let groups = experiment::breakdown::breakdown(&written, &experiment::Dimension::Device, &observed.outcomes);
+        check::<BreakdownDocument>(&serde_json::to_value(groups).unwrap());
+        let parts = written.variants.iter().map(|variant| (variant.name.to_string(), observed.outcomes.overall.clone()));
+        let markets = parts.collect();
+        let shared = experiment::ByMarket { markets, ..observed.outcomes.clone() };
+        let found = experiment::overlaps(&written, &[experiment::overlap::shared(written.clone(), shared)]);
+        check::<OverlapDocument>(&serde_json::to_value(&found[0]).unwrap());
         check::<ReadoutDocument>(&serde_json::to_value(judged.readout).unwrap());
         check::<DecisionDocument>(&serde_json::to_value(judged.decision).unwrap());
     }
@@ -176,6 +186,8 @@ fn mirrors_of_plans_are_true() {
         let asked = experiment::Asked { mde, ..experiment::Asked::of(&written) };
         check::<SizingDocument>(&serde_json::to_value(experiment::size(&written, &past, &asked).unwrap()).unwrap());
     }
+    let pasts = [(written.primary.clone(), past.clone())];
+    check::<MetricsCheckDocument>(&serde_json::to_value(experiment::check_metrics(&written, &pasts, 1)).unwrap());
     let designs = "runs: 20\ndesigns: [{name: one, test_share: 0.2}, {name: two, units: 400, decide: shown_only}]";
     let designs = experiment::parse_designs(designs).unwrap();
     check::<DesignsDocument>(&serde_json::to_value(&designs).unwrap());

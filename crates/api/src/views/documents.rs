@@ -239,6 +239,9 @@ document!(
         /// where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         per: Option<String>,
+        /// Outcomes count for so many hours, where that is shorter than the experiment's window.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        window_hours: Option<u32>,
         /// What its numbers are in, such as `EUR`, for people; for counts, amounts and profit.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unit: Option<String>,
@@ -384,6 +387,9 @@ document!(
         /// When a second person must approve what is decided; never where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         approval: Option<super::proposals::ApprovalDocument>,
+        /// The part of a layer it has to itself: nobody is in two experiments of one layer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        layer: Option<super::breakdowns::LayerDocument>,
     }
 );
 document!(

@@ -215,3 +215,69 @@ document!(
         designs: Vec<SimulatedDesignDocument>,
     }
 );
+document!(
+    /// A cap that follows from the past.
+    LearnedCapDocument as LearnedCap {
+        /// To be written into the metric.
+        cap: f64,
+        /// The share of the variance that it takes away.
+        variance_saved: f64,
+        /// The share of the sum that it takes away.
+        sum_lost: f64,
+    }
+);
+document!(
+    /// A/A tests: two groups of contacts who are the same.
+    MetricCertificateDocument as MetricCertificate {
+        /// How many tests.
+        runs: u32,
+        /// Contacts of each group.
+        units: u64,
+        /// The share of tests that called a difference.
+        false_alarms: f64,
+        /// Its standard error.
+        standard_error: f64,
+        /// The share that is promised at most: the experiment's alpha.
+        promised: f64,
+        /// Whether it is kept, give or take three standard errors.
+        kept: bool,
+    }
+);
+document!(
+    /// One metric on the list's past.
+    MetricCheckDocument as MetricCheck {
+        /// The metric.
+        metric: MetricDocument,
+        /// Its mean per contact in the past, in its unit; of a ratio that of its numerator.
+        mean: f64,
+        /// Its standard deviation between contacts, in its unit.
+        sd: f64,
+        /// How many contacts had another value than most.
+        differing: u64,
+        /// The largest value a contact had.
+        largest: f64,
+        /// What a contact should count at most; `null` where a cap would gain nothing, or the past does not tell.
+        #[schema(required = true)]
+        cap: Option<LearnedCapDocument>,
+        /// Whether the test keeps its promise; `null` where nothing can be tested.
+        #[schema(required = true)]
+        certificate: Option<MetricCertificateDocument>,
+        /// Whether it can be tested and keeps the promise.
+        passed: bool,
+        /// What to do, for people.
+        sentence: String,
+    }
+);
+document!(
+    /// The metrics of an experiment on a list.
+    MetricsCheckDocument as MetricsCheck {
+        /// The contacts of the list.
+        contacts: u64,
+        /// For how many hours their past was looked at.
+        window_hours: u32,
+        /// In the experiment's order.
+        metrics: Vec<MetricCheckDocument>,
+        /// Whether every metric can be tested and keeps the promise.
+        passed: bool,
+    }
+);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use stats::CoMoments;
-use vocabulary::{Experiment, Measure};
+use vocabulary::{Experiment, Measure, Metric};
 
 use super::plan::Value;
 use super::{FIRST_DAY_HOURS, Tally, Unit, age_hours};
@@ -19,16 +19,26 @@ const NOWHERE: &str = "";
 /// The counts of a list's past. Units begin [`BEFORE_HOURS`] before the window does.
 #[derive(Debug, Clone)]
 pub struct PastCounts {
-    /// `None` where the experiment has no such metric, which a check refuses.
-    value: Option<Value>,
-    lower_is_better: bool,
-    window_hours: i128,
+    metrics: Vec<Counted>,
     markets: BTreeMap<String, MarketCounts>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
+struct Counted {
+    name: String,
+    value: Value,
+    lower_is_better: bool,
+}
+
+#[derive(Debug, Clone)]
 struct MarketCounts {
     contacts: u64,
+    /// Of each metric.
+    numbers: Vec<Numbers>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Numbers {
     values: HashMap<i128, u64>,
     /// Of the value in the window and the one before it.
     sums: [i128; 2],
@@ -36,68 +46,102 @@ struct MarketCounts {
     products: [i128; 3],
 }
 
-impl PastCounts {
-    /// No contacts yet. Amounts are in minor units of the base currency, of which `minor_per_major` make a major one.
-    #[must_use]
-    pub fn new(experiment: &Experiment, minor_per_major: i64) -> Self {
-        let primary = experiment.metrics.iter().find(|metric| metric.name == experiment.primary);
-        Self {
-            value: primary.map(|metric| Value::new(metric, experiment.window_hours, minor_per_major)),
-            lower_is_better: primary.is_some_and(|metric| metric.lower_is_better),
-            window_hours: experiment.window_hours.into(),
-            markets: BTreeMap::new(),
-        }
-    }
-
-    /// Puts a contact in.
-    pub fn add(&mut self, unit: &Unit<'_>) {
-        let Some(value) = &self.value else { return };
-        let split = unit.tallies.partition_point(|(age, _)| age_hours(*age) <= i64::from(BEFORE_HOURS));
-        let (before, within) = unit.tallies.split_at(split);
-        let before = at_the_end(value, before, |age| age);
-        let within = at_the_end(value, within, age_in_window);
-        let told = |number: i128| if value.measure() == Measure::HoursToFirst { self.window_hours - number } else { number };
-        let (before, within) = (told(before), told(within));
-        let name = unit.market.unwrap_or(NOWHERE);
-        let market = match self.markets.get_mut(name) {
-            Some(market) => market,
-            None => self.markets.entry(name.to_owned()).or_default(),
-        };
-        market.contacts += 1;
-        *market.values.entry(within).or_default() += 1;
-        for (sum, number) in market.sums.iter_mut().zip([within, before]) {
+impl Numbers {
+    fn add(&mut self, within: i128, before: i128) {
+        *self.values.entry(within).or_default() += 1;
+        for (sum, number) in self.sums.iter_mut().zip([within, before]) {
             *sum = sum.wrapping_add(number);
         }
-        for (product, (one, other)) in market.products.iter_mut().zip([(within, within), (within, before), (before, before)]) {
+        for (product, (one, other)) in self.products.iter_mut().zip([(within, within), (within, before), (before, before)]) {
             *product = product.wrapping_add(one.wrapping_mul(other));
         }
     }
 
-    /// Puts all contacts of other counts in.
-    pub fn merge(&mut self, other: &Self) {
-        for (name, more) in &other.markets {
-            let market = self.markets.entry(name.clone()).or_default();
-            market.contacts += more.contacts;
-            for (value, contacts) in &more.values {
-                *market.values.entry(*value).or_default() += contacts;
-            }
-            market.sums.iter_mut().zip(more.sums).for_each(|(own, more)| *own = own.wrapping_add(more));
-            market.products.iter_mut().zip(more.products).for_each(|(own, more)| *own = own.wrapping_add(more));
+    fn merge(&mut self, other: &Self) {
+        for (value, contacts) in &other.values {
+            *self.values.entry(*value).or_default() += contacts;
+        }
+        self.sums.iter_mut().zip(other.sums).for_each(|(own, more)| *own = own.wrapping_add(more));
+        self.products.iter_mut().zip(other.products).for_each(|(own, more)| *own = own.wrapping_add(more));
+    }
+}
+
+impl PastCounts {
+    /// No contacts yet, of whom the primary metric is counted. Amounts are in minor units of the base currency, of which `minor_per_major`
+    /// make a major one.
+    #[must_use]
+    pub fn new(experiment: &Experiment, minor_per_major: i64) -> Self {
+        let mut counts = Self::of_all(experiment, minor_per_major);
+        counts.metrics.retain(|counted| counted.name == experiment.primary);
+        counts
+    }
+
+    /// No contacts yet, of whom every metric is counted; ratios by their numerators.
+    #[must_use]
+    pub fn of_all(experiment: &Experiment, minor_per_major: i64) -> Self {
+        let counted = |metric: &Metric| Counted {
+            name: metric.name.clone(),
+            value: Value::new(metric, experiment.window_hours, minor_per_major),
+            lower_is_better: metric.lower_is_better,
+        };
+        Self { metrics: experiment.metrics.iter().map(counted).collect(), markets: BTreeMap::new() }
+    }
+
+    /// Puts a contact in.
+    pub fn add(&mut self, unit: &Unit<'_>) {
+        let split = unit.tallies.partition_point(|(age, _)| age_hours(*age) <= i64::from(BEFORE_HOURS));
+        let (before, within) = unit.tallies.split_at(split);
+        let name = unit.market.unwrap_or(NOWHERE);
+        let market = match self.markets.get_mut(name) {
+            Some(market) => market,
+            None => self.markets.entry(name.to_owned()).or_insert_with(|| nobody(self.metrics.len())),
+        };
+        market.contacts += 1;
+        for (Counted { value, .. }, numbers) in self.metrics.iter().zip(&mut market.numbers) {
+            let is_time = value.measure() == Measure::HoursToFirst;
+            let told = |number: i128| if is_time { value.window_hours() - number } else { number };
+            numbers.add(told(at_the_end(value, within, age_in_window)), told(at_the_end(value, before, |age| age)));
         }
     }
 
-    /// What was counted, in the metric's unit.
+    /// Puts all contacts of other counts of the same metrics in.
+    pub fn merge(&mut self, other: &Self) {
+        for (name, more) in &other.markets {
+            let market = self.markets.entry(name.clone()).or_insert_with(|| nobody(self.metrics.len()));
+            market.contacts += more.contacts;
+            market.numbers.iter_mut().zip(&more.numbers).for_each(|(own, more)| own.merge(more));
+        }
+    }
+
+    /// What was counted of the first metric, in its unit.
     #[must_use]
     pub fn past(&self) -> Past {
-        let per_unit = self.value.as_ref().map_or(1.0, |value| value.per_unit() as f64);
-        let market = |(name, counts): (&String, &MarketCounts)| PastMarket {
-            market: name.clone(),
-            contacts: counts.contacts,
-            values: bars(&counts.values, per_unit),
-            moments: CoMoments::from_integers(counts.contacts, &counts.sums, &counts.products, &[per_unit; 2]),
-        };
-        Past { lower_is_better: self.lower_is_better, markets: self.markets.iter().map(market).collect() }
+        self.pasts().into_iter().next().map_or_else(|| Past { lower_is_better: false, markets: Vec::new() }, |(_, past)| past)
     }
+
+    /// What was counted of each metric, in its unit, by its name and in the experiment's order.
+    #[must_use]
+    pub fn pasts(&self) -> Vec<(String, Past)> {
+        let past = |(place, counted): (usize, &Counted)| {
+            let per_unit = counted.value.per_unit() as f64;
+            let market = |(name, counts): (&String, &MarketCounts)| {
+                let Numbers { values, sums, products } = &counts.numbers[place];
+                PastMarket {
+                    market: name.clone(),
+                    contacts: counts.contacts,
+                    values: bars(values, per_unit),
+                    moments: CoMoments::from_integers(counts.contacts, sums, products, &[per_unit; 2]),
+                }
+            };
+            let markets = self.markets.iter().map(market).collect();
+            (counted.name.clone(), Past { lower_is_better: counted.lower_is_better, markets })
+        };
+        self.metrics.iter().enumerate().map(past).collect()
+    }
+}
+
+fn nobody(metrics: usize) -> MarketCounts {
+    MarketCounts { contacts: 0, numbers: vec![Numbers::default(); metrics] }
 }
 
 /// A unit's number once all of these happened.
@@ -202,6 +246,17 @@ mod tests {
         counts.add(&unit(Some("DE"), &[]));
         // By the end of its day of age, and the whole window without one.
         assert_eq!(counts.past().markets[0].values, [24.0, 48.0].map(|value| ValueCount { value, contacts: 1 }));
+    }
+
+    #[test]
+    fn every_metric_has_its_past_and_its_own_window() {
+        let text = "experiment: e\nfactors: [copy]\nvariants: [{name: a}, {name: b}]\nprimary: m\nwindow_hours: 48\nmetrics: \
+                    [{name: m, outcome: order, measure: count}, {name: soon, outcome: order, measure: count, window_hours: 24}]";
+        let mut counts = PastCounts::of_all(&crate::parse(text).unwrap(), 100);
+        counts.add(&unit(Some("DE"), &[order(2_161, 1), order(2_190, 1)]));
+        let means: Vec<(String, f64)> =
+            counts.pasts().iter().map(|(name, past)| (name.clone(), past.moments().mean(0))).collect();
+        assert_eq!(means, [("m".to_owned(), 2.0), ("soon".to_owned(), 1.0)]);
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub(super) struct Value {
     cap: Option<i128>,
     /// The window, for hours to the first.
     window_hours: i128,
+    /// After so many hours nothing counts any more, where that is before the end of the experiment's window.
+    ends_hours: Option<i64>,
 }
 
 /// What profit is made of, in [`PARTS`] of a minor unit.
@@ -98,11 +100,16 @@ impl Value {
         // A cap between two whole numbers is the larger one.
         let cap = metric.cap.map(|cap| i128::from(millionths(cap)) * i128::from(per_unit));
         let cap = cap.map(|parts| -(-parts).div_euclid(i128::from(PARTS)));
-        Self { measure: metric.measure, what, per_unit, costs, cap, window_hours: i128::from(window_hours) }
+        let own_hours = metric.window_hours.filter(|own| *own < window_hours);
+        let window_hours = i128::from(own_hours.unwrap_or(window_hours));
+        Self { measure: metric.measure, what, per_unit, costs, cap, window_hours, ends_hours: own_hours.map(i64::from) }
     }
 
     /// The value of a unit at the end of the step `age`, with what happened up to there and its value at the end of the step before.
     pub(super) fn of(&self, tally: &Tally, age: u16, before: i128) -> i128 {
+        if self.ends_hours.is_some_and(|ends| age_hours(age) > ends) {
+            return before;
+        }
         let value = match self.measure {
             Measure::Occurred => i128::from(tally.happened(self.what)),
             Measure::Count => i128::from(tally.counts[self.what as usize]),
@@ -119,6 +126,11 @@ impl Value {
     /// What it measures.
     pub(super) fn measure(&self) -> Measure {
         self.measure
+    }
+
+    /// For how many hours outcomes count.
+    pub(super) fn window_hours(&self) -> i128 {
+        self.window_hours
     }
 
     /// How many of the numbers that are summed make one of the metric's.

@@ -3,7 +3,7 @@
 use vocabulary::{Measure, Metric, Outcome};
 
 use super::{Check, label, line, unique, within};
-use crate::cells::{PARTS, millionths};
+use crate::cells::{PARTS, is_age, millionths};
 use crate::error::Problem;
 
 /// More metrics than anyone reads; each costs columns in the one scan of the readout.
@@ -18,7 +18,8 @@ const CAP_MAX: f64 = 1_000_000_000.0;
 /// What to write for profit.
 const COSTS: &str = "`costs: {margin: 0.4, message: 0.001}`";
 
-pub(super) fn check(metrics: &[Metric]) -> Check {
+/// Of the metrics of an experiment whose window has so many hours.
+pub(super) fn check(metrics: &[Metric], window_hours: u32) -> Check {
     within("metrics", (1..=METRICS_MAX).contains(&metrics.len()), || {
         format!("has {}; an experiment needs from 1 to {METRICS_MAX}", metrics.len())
     })?;
@@ -30,6 +31,7 @@ pub(super) fn check(metrics: &[Metric]) -> Check {
         costs(&field("costs"), metric)?;
         cap(&field("cap"), metric)?;
         per(&field("per"), metric, metrics)?;
+        window(&field("window_hours"), metric, window_hours)?;
         within(&field("unit"), metric.unit.is_none() || !has_own_unit(metric.measure), || {
             format!("is for counts and money, and the measure is {}; leave it out", metric.measure)
         })?;
@@ -67,6 +69,16 @@ fn cap(field: &str, metric: &Metric) -> Check {
     })?;
     within(field, measure != Measure::Count || cap.fract() == 0.0, || format!("is {cap}; of a count it must be a whole number"))?;
     exact(field, cap)
+}
+
+fn window(field: &str, metric: &Metric, window_hours: u32) -> Check {
+    let Some(hours) = metric.window_hours else { return Ok(()) };
+    within(field, (1..=window_hours).contains(&hours), || {
+        format!("is {hours}; it must be from 1 to {window_hours}, which is the experiment's window")
+    })?;
+    within(field, is_age(hours) || hours == window_hours, || {
+        format!("is {hours}, and outcomes are known by 1, 2, 4, 8, 12 and 24 hours and by whole days; write one of these")
+    })
 }
 
 fn costs(field: &str, metric: &Metric) -> Check {

@@ -146,7 +146,7 @@ pub(super) fn too_few_outcomes(experiment: &Experiment, observations: &Observati
 }
 
 /// How many outcomes an arm's mean rests on. Amounts may be negative and cancel, so that orders are counted for them.
-pub(super) fn outcomes(observations: &Observations, variant: &VariantName, metric: &Metric) -> f64 {
+pub(crate) fn outcomes(observations: &Observations, variant: &VariantName, metric: &Metric) -> f64 {
     let moments = observations.moments(variant, &metric.name);
     let others = if metric.measure == Measure::Occurred { moments.count as f64 } else { f64::INFINITY };
     match metric.measure {

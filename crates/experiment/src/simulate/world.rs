@@ -19,7 +19,7 @@ const EXACT_VALUES_MAX: u64 = 500;
 const EXACT_VARIANCE_MAX: f64 = 400.0;
 
 /// The past, ready to draw from.
-pub(super) struct World {
+pub(crate) struct World {
     /// The mean per contact, in the metric's unit.
     pub(super) mean: f64,
     /// The share of the variance that the time before explains.
@@ -53,7 +53,7 @@ pub(super) struct Drawn {
 }
 
 impl World {
-    pub(super) fn new(past: &Past) -> Result<Self, PastError> {
+    pub(crate) fn new(past: &Past) -> Result<Self, PastError> {
         let bars = past.values();
         let usual = bars.iter().reduce(|most, bar| if bar.contacts > most.contacts { bar } else { most });
         let usual = usual.ok_or(PastError::NoHistory)?.value;
@@ -94,23 +94,32 @@ impl World {
 
     /// The outcomes of `contacts`.
     pub(super) fn draw(&self, contacts: u64, law: Law, draws: &mut Draws) -> Drawn {
+        self.draw_up_to(contacts, law, EXACT_VALUES_MAX, draws)
+    }
+
+    /// The outcomes of `contacts` of the past, of whom so many are drawn one by one.
+    pub(crate) fn draw_past(&self, contacts: u64, exact_max: u64, draws: &mut Draws) -> Moments {
+        self.draw_up_to(contacts, Law { share: self.share, shift: 0.0 }, exact_max, draws).moments
+    }
+
+    fn draw_up_to(&self, contacts: u64, law: Law, exact_max: u64, draws: &mut Draws) -> Drawn {
         if contacts == 0 {
             return Drawn::default();
         }
         let differing = binomial(contacts, law.share, draws);
-        let (sum, squares) = self.sums(differing, draws);
+        let (sum, squares) = self.sums(differing, exact_max, draws);
         let n = contacts as f64;
         let m2 = (squares - sum * (sum / n)).max(0.0);
         Drawn { moments: Moments { count: contacts, mean: self.usual + law.shift + sum / n, m2 }, differing }
     }
 
     /// The sum of so many distances, and of their squares.
-    fn sums(&self, differing: u64, draws: &mut Draws) -> (f64, f64) {
+    fn sums(&self, differing: u64, exact_max: u64, draws: &mut Draws) -> (f64, f64) {
         let n = differing as f64;
         if let [distance] = self.distances[..] {
             return (n * distance, n * distance * distance);
         }
-        if differing <= EXACT_VALUES_MAX {
+        if differing <= exact_max {
             let all = self.up_to.last().copied().unwrap_or_default();
             return (0..differing).fold((0.0, 0.0), |(sum, squares), _| {
                 let place = draws.below(all);

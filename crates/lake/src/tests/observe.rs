@@ -49,6 +49,7 @@ pub(super) fn experiment() -> Experiment {
         rollout: None,
         bandit: None,
         approval: None,
+        layer: None,
     }
 }
 
