@@ -22,6 +22,12 @@ async fn people(shop: &Shop) {
 async fn groups_are_compared_and_told_whether_they_differ() {
     let shop = Shop::open("2026-03-02T09:00:00Z").await;
     people(&shop).await;
+    // Who clicks whatever they get clicked a month ago as well, in a message of another experiment.
+    let before = (0..800_u32).filter(|number| number / 4 % 10 < 2).map(|number| {
+        let (id, contact) = (format!("before-{number}"), format!("k{number}"));
+        json!({ "kind": "click", "event_id": id, "event_time": "2026-02-01T09:30:00Z", "contact": contact, "experiment_id": "winter" })
+    });
+    shop.lines("/v1/events", before.collect()).await;
     shop.experiment("e", [None; 2]).await;
     shop.campaign("c", "e", json!({})).await;
     shop.state("c", &["done"]).await;
@@ -53,6 +59,17 @@ async fn groups_are_compared_and_told_whether_they_differ() {
     assert_eq!(parts, [(&json!("desktop"), &json!(400), &json!("a")), (&json!("mobile"), &json!(400), &json!("b"))]);
     assert_eq!(device["differences"][0]["differs"], true, "{device}");
     assert!(device["sentence"].as_str().unwrap().starts_with("By device the effect of `b` on clicked differs"), "{device}");
+
+    let adjusted = shop.client.get("/v1/experiments/e/adjusted").await.unwrap();
+    let variant = &adjusted["variants"][0];
+    assert_eq!((&adjusted["recipients"], &variant["variant"]), (&json!(800), &json!("b")), "{adjusted}");
+    let readout = shop.client.get("/v1/experiments/e/readout").await.unwrap();
+    let plain = readout["estimates"][0]["absolute"]["computed"]["difference"].as_f64();
+    assert!(
+        plain.is_some()
+            && variant["plain"]["difference"].as_f64().zip(plain).is_some_and(|(one, other)| (one - other).abs() < 1e-12)
+    );
+    assert!(variant["variance_removed"].as_f64().unwrap() > 0.2, "they click as they did before: {adjusted}");
 
     let names = |of: &Value| -> Vec<String> {
         let mut names: Vec<String> =

@@ -3,6 +3,7 @@
 //! Experiments, campaigns and readouts have a written form of their own in their crates; [`documents`] mirrors those
 //! forms for the OpenAPI document only, and a test holds the mirrors true. Everything else is a view made here.
 
+pub mod adjusted;
 pub mod bandits;
 pub mod breakdowns;
 pub mod decisions;

@@ -8,6 +8,7 @@
 //! Reading order: [`spec`], [`assign`], [`balance`], [`cells`], [`observe`], [`readout`], [`decision`], [`mod@judge`],
 //! [`mod@page`], [`mod@recommend`], [`rollout`], [`bandit`], [`guidance`], [`library`], [`sizing`], [`mod@simulate`].
 
+pub mod adjusted;
 pub mod assign;
 pub mod balance;
 pub mod bandit;
@@ -36,6 +37,7 @@ mod table;
 mod verdict;
 mod words;
 
+pub use adjusted::{Adjusted, adjusted};
 pub use assign::{Assigned, Assigner, in_layer, in_share};
 pub use balance::{Balanced, CovariateBalance};
 pub use bandit::{BanditStanding, Learnt};

@@ -543,6 +543,19 @@ impl Lake {
         breakdown::observe_with(self, experiment, other, as_of).await
     }
 
+    /// What an experiment's recipients did whose window is over, by variant and market: the primary metric in the window, and the same in
+    /// the 90 days before their message was planned.
+    ///
+    /// # Errors
+    /// As [`Lake::observe`].
+    pub async fn observe_with_before(
+        &self,
+        experiment: &Experiment,
+        as_of: Timestamp,
+    ) -> Result<BTreeMap<String, experiment::Past>, LakeError> {
+        before_test::with_before(self, experiment, as_of).await
+    }
+
     /// What the contacts of an experiment's audience did in a window as long as its own that ends at `now`, and in the 90 days before that.
     ///
     /// # Errors

@@ -43,7 +43,7 @@ pub(crate) struct Recipients {
     /// When outcomes begin to count.
     pub(crate) begins: &'static str,
     /// Which messages, opens, clicks and the like count.
-    pub(crate) ours: &'static str,
+    pub(crate) ours: Cow<'static, str>,
 }
 
 /// Those who were assigned, by market.
@@ -51,7 +51,7 @@ pub(crate) const ASSIGNED: Recipients = Recipients {
     told: Cow::Borrowed("assignments"),
     market: "market",
     begins: "coalesce(planned_at, event_time)",
-    ours: OF_EXPERIMENT,
+    ours: Cow::Borrowed(OF_EXPERIMENT),
 };
 
 /// Those who were sent what was recommended, by the recommendation that was followed.
@@ -59,7 +59,7 @@ const FOLLOWING: Recipients = Recipients {
     told: Cow::Borrowed("(SELECT * FROM messages WHERE recommendation_id IS NOT NULL)"),
     market: "recommendation_id",
     begins: "event_time",
-    ours: OF_EXPERIMENT,
+    ours: Cow::Borrowed(OF_EXPERIMENT),
 };
 
 /// What names another experiment does not count.
@@ -268,7 +268,7 @@ impl Counting<'_> {
 
     fn fill_in(&self, query: &str, told: &str, whom: &str) -> String {
         query
-            .replace("$ours", self.recipients.ours)
+            .replace("$ours", &self.recipients.ours)
             .replace("$told", told)
             .replace("$market", self.recipients.market)
             .replace("$begins", self.recipients.begins)

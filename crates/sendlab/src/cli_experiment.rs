@@ -54,6 +54,14 @@ pub(crate) enum ExperimentCommand {
         #[arg(long)]
         json: bool,
     },
+    /// The primary metric with less noise: what recipients did in the 90 days before is taken out (CUPED), and markets are weighted alike.
+    Adjusted {
+        /// The experiment.
+        experiment: String,
+        /// Print all of it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Other experiments on the same recipients: whether the groups of both are independent, and whether one changes what the other does.
     Overlaps {
         /// The experiment.

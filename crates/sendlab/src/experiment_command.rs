@@ -71,6 +71,7 @@ impl Question {
             ExperimentCommand::Breakdown { experiment, by, json } => {
                 of(format!("{}?by={}", path(&experiment, "/breakdown"), segment(&by)), json, breakdown)
             }
+            ExperimentCommand::Adjusted { experiment, json } => of(path(&experiment, "/adjusted"), json, less_noise),
             ExperimentCommand::Overlaps { experiment, json } => of(path(&experiment, "/overlaps"), json, overlaps),
             ExperimentCommand::Decision { experiment, json } => of(path(&experiment, "/decision"), json, show),
             ExperimentCommand::Rollout { experiment, json } => of(path(&experiment, "/rollout"), json, rollout),
@@ -99,6 +100,13 @@ fn breakdown(groups: &Value) {
         Ok(groups) => say(experiment::breakdown::text(&groups).trim_end()),
         // A server of another version.
         Err(_) => say(&groups.to_string()),
+    }
+}
+
+fn less_noise(found: &Value) {
+    match serde_json::from_value(found.clone()) {
+        Ok(found) => say(experiment::adjusted::text(&found).trim_end()),
+        Err(_) => say(&found.to_string()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::views::adjusted::AdjustedDocument;
 use crate::views::bandits::BanditStandingDocument;
 use crate::views::breakdowns::{BreakdownDocument, OverlapDocument};
 use crate::views::decisions::DecisionDocument;
@@ -186,6 +187,8 @@ fn mirrors_of_plans_are_true() {
         let asked = experiment::Asked { mde, ..experiment::Asked::of(&written) };
         check::<SizingDocument>(&serde_json::to_value(experiment::size(&written, &past, &asked).unwrap()).unwrap());
     }
+    let seen = written.variants.iter().map(|variant| (variant.name.to_string(), past.clone())).collect();
+    check::<AdjustedDocument>(&serde_json::to_value(experiment::adjusted(&written, &seen).unwrap()).unwrap());
     let pasts = [(written.primary.clone(), past.clone())];
     check::<MetricsCheckDocument>(&serde_json::to_value(experiment::check_metrics(&written, &pasts, 1)).unwrap());
     let designs = "runs: 20\ndesigns: [{name: one, test_share: 0.2}, {name: two, units: 400, decide: shown_only}]";
