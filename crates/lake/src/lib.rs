@@ -3,7 +3,7 @@
 //! Reading order: [`LakeConfig`] and [`Lake`], then `group`, `rows`, `log`, `writer`, `index` and `opening` (durable before
 //! acknowledged, each event once), `place`, `delta`, `parquet`, `tail`, `landing` and `log_lander` (into the tables exactly
 //! once), `tables`, `provider`, `views`, `catalog`, `session`, `rules`, `distinct`, `group_join`, `few_groups`, `slow`, `stop`,
-//! `sql`, `tally`, `observe`, `kept` and `contacts` (out again), and last `plan`, `files` and `arrow_events`, formats of their own, `units`, the
+//! `sql`, `tally`, `observe`, `breakdown`, `before_test`, `kept` and `contacts` (out again), and last `plan`, `files` and `arrow_events`, formats of their own, `units`, the
 //! results of experiments run elsewhere, and `care`, which checks, mends and copies all of it.
 //!
 //! An event is first written to the durable log, from where on SQL sees it, then moved into one of eight Delta tables that
@@ -28,6 +28,7 @@ mod delta;
 mod distinct;
 mod erasure;
 mod error;
+mod experiments;
 pub mod faults;
 mod few_groups;
 mod files;
@@ -79,11 +80,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use experiment::Cut;
 use futures::FutureExt;
 use serde::Serialize;
 use tokio::sync::Mutex;
-use vocabulary::{Channel, ContactKey, Covariate, Event, EventId, Experiment, Rates, RecommendationId, Slot, Timestamp};
+use vocabulary::{Channel, ContactKey, Covariate, Event, EventId, Experiment, Rates, Slot, Timestamp};
 
 pub use acts::{Act, Acts};
 pub use arrow_events::{ArrowCell, ArrowColumn, ArrowEvents, ArrowHolds, ArrowRow};
@@ -463,145 +463,6 @@ impl Lake {
         until: Timestamp,
     ) -> Result<Past, LakeError> {
         covariates::past(self, contacts, wanted, since, until).await
-    }
-
-    /// What is known of an experiment at `as_of`, of all that is acknowledged now. Sums are kept from the last call and corrected by
-    /// what came in since.
-    ///
-    /// # Errors
-    /// [`LakeError::Internal`] when the tables cannot be read.
-    pub async fn observe(&self, experiment: &Experiment, as_of: Timestamp) -> Result<experiment::Observations, LakeError> {
-        self.observe_cut(experiment, &Cut::default(), as_of).await
-    }
-
-    /// [`Lake::observe`] of some recipients and outcomes.
-    ///
-    /// # Errors
-    /// As [`Lake::observe`].
-    pub async fn observe_cut(
-        &self,
-        experiment: &Experiment,
-        cut: &Cut,
-        as_of: Timestamp,
-    ) -> Result<experiment::Observations, LakeError> {
-        observe::observe(self, experiment, cut, as_of).await
-    }
-
-    /// What a look that may decide is taken from: as [`Lake::observe`], of all recipients and of those of each market that has any.
-    ///
-    /// # Errors
-    /// As [`Lake::observe`].
-    pub async fn observe_by_market(&self, experiment: &Experiment, as_of: Timestamp) -> Result<experiment::Observed, LakeError> {
-        observe::observe_by_market(self, experiment, as_of).await
-    }
-
-    /// What those did who were sent what was recommended, by the recommendation that was followed: of recipients who are at least so
-    /// many hours old, within that age; of everybody how many there are. Units begin with their message.
-    ///
-    /// # Errors
-    /// As [`Lake::observe`].
-    pub async fn observe_followers(
-        &self,
-        experiment: &Experiment,
-        age_hours: u32,
-        as_of: Timestamp,
-    ) -> Result<BTreeMap<RecommendationId, experiment::Observations>, LakeError> {
-        observe::observe_followers(self, experiment, age_hours, as_of).await
-    }
-
-    /// What was observed of an experiment by groups of its recipients, which are in the place of markets: counted from all rows.
-    ///
-    /// # Errors
-    /// As [`Lake::observe`], and [`LakeError::Query`] where there are too many groups.
-    pub async fn observe_by(
-        &self,
-        experiment: &Experiment,
-        by: &experiment::Dimension,
-        as_of: Timestamp,
-    ) -> Result<experiment::ByMarket, LakeError> {
-        breakdown::observe_by(self, experiment, by, as_of).await
-    }
-
-    /// The experiments that share recipients with one whose windows overlap, those that share the most first; at most twenty.
-    ///
-    /// # Errors
-    /// As [`Lake::observe`].
-    pub async fn others(&self, experiment: &Experiment) -> Result<Vec<vocabulary::ExperimentId>, LakeError> {
-        breakdown::others(self, experiment).await
-    }
-
-    /// What the recipients did whom an experiment shares with another, by their variant of that one, which is in the place of the market.
-    ///
-    /// # Errors
-    /// As [`Lake::observe`].
-    pub async fn observe_with(
-        &self,
-        experiment: &Experiment,
-        other: &vocabulary::ExperimentId,
-        as_of: Timestamp,
-    ) -> Result<experiment::ByMarket, LakeError> {
-        breakdown::observe_with(self, experiment, other, as_of).await
-    }
-
-    /// What an experiment's recipients did whose window is over, by variant and market: the primary metric in the window, and the same in
-    /// the 90 days before their message was planned.
-    ///
-    /// # Errors
-    /// As [`Lake::observe`].
-    pub async fn observe_with_before(
-        &self,
-        experiment: &Experiment,
-        as_of: Timestamp,
-    ) -> Result<BTreeMap<String, experiment::Past>, LakeError> {
-        before_test::with_before(self, experiment, as_of).await
-    }
-
-    /// What the contacts of an experiment's audience did in a window as long as its own that ends at `now`, and in the 90 days before that.
-    ///
-    /// # Errors
-    /// As [`Lake::observe`], and [`LakeError::Query`] for an audience that is no query of contacts.
-    pub async fn before_test(&self, experiment: &Experiment, now: Timestamp) -> Result<experiment::Past, LakeError> {
-        before_test::before_test(self, experiment, now).await
-    }
-
-    /// The same of every metric, by its name and in the experiment's order, in one scan. The experiment need not be stored.
-    ///
-    /// # Errors
-    /// As [`Lake::before_test`].
-    pub async fn metrics_before_test(
-        &self,
-        experiment: &Experiment,
-        now: Timestamp,
-    ) -> Result<Vec<(String, experiment::Past)>, LakeError> {
-        before_test::metrics(self, experiment, now).await
-    }
-
-    /// What was known of an experiment at these versions of the tables, counted from all rows.
-    ///
-    /// # Errors
-    /// [`LakeError::NoVersion`] where they are no longer kept; else as [`Lake::observe`].
-    pub async fn observe_at(
-        &self,
-        experiment: &Experiment,
-        as_of: Timestamp,
-        versions: &BTreeMap<String, i64>,
-    ) -> Result<experiment::Observations, LakeError> {
-        observe::observe_at(self, experiment, as_of, versions).await
-    }
-
-    /// Counts an experiment from all rows and compares with the sums that are kept. Where they differ, which is a fault of this
-    /// code, those of all rows are kept from now on.
-    ///
-    /// # Errors
-    /// As [`Lake::observe`].
-    pub async fn recount(&self, experiment: &Experiment) -> Result<Recounted, LakeError> {
-        kept::recount(self, experiment).await
-    }
-
-    /// The experiments whose sums are kept in memory, by id.
-    #[must_use]
-    pub fn counted(&self) -> Vec<vocabulary::ExperimentId> {
-        self.kept.experiments()
     }
 
     /// The tables and behind them the views, each by name.
