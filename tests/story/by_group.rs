@@ -5,6 +5,14 @@ use serde_json::{Value, json};
 use crate::support::landed;
 use crate::support::shop::Shop;
 
+/// The groups of a breakdown, by name.
+fn names_of(breakdown: &Value) -> Vec<String> {
+    let parts = breakdown["parts"].as_array().unwrap().iter();
+    let mut names: Vec<String> = parts.map(|part| part["part"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
 /// Eight hundred people, half of them with a phone; a third of each in a tier of their own, and some in another time zone.
 async fn people(shop: &Shop) {
     let person = |number: u32| {
@@ -16,6 +24,25 @@ async fn people(shop: &Shop) {
     };
     shop.contacts((0..800).map(person).collect()).await;
     shop.lake_knows(800).await;
+}
+
+/// With a phone `b` is clicked by far more, else by far fewer.
+async fn clicks(shop: &Shop) -> Vec<Value> {
+    let assigned = crate::support::sql(&shop.client, "SELECT contact_key, variant FROM assignments").await;
+    let mut clicks = Vec::new();
+    for number in 0..800_u32 {
+        let key = shop.key_of(&format!("k{number}")).await.as_i64().to_string();
+        let variant = assigned.iter().find(|row| row["contact_key"] == key.as_str()).unwrap()["variant"].clone();
+        let share = match (variant == "b", number < 400) {
+            (true, true) | (false, false) => 5,
+            _ => 2,
+        };
+        if number / 4 % 10 < share {
+            let (id, contact) = (format!("click-{number}"), format!("k{number}"));
+            clicks.push(json!({ "kind": "click", "event_id": id, "event_time": "2026-03-02T09:30:00Z", "contact": contact }));
+        }
+    }
+    clicks
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,21 +59,7 @@ async fn groups_are_compared_and_told_whether_they_differ() {
     shop.campaign("c", "e", json!({})).await;
     shop.state("c", &["done"]).await;
     landed(&shop.client).await;
-    // With a phone `b` is clicked by far more, else by far fewer.
-    let assigned = crate::support::sql(&shop.client, "SELECT contact_key, variant FROM assignments").await;
-    let mut clicks = Vec::new();
-    for number in 0..800_u32 {
-        let key = shop.key_of(&format!("k{number}")).await.as_i64();
-        let variant = assigned.iter().find(|row| row["contact_key"] == key).unwrap()["variant"].clone();
-        let share = match (variant == "b", number < 400) {
-            (true, true) | (false, false) => 5,
-            _ => 2,
-        };
-        if number / 4 % 10 < share {
-            let (id, contact) = (format!("click-{number}"), format!("k{number}"));
-            clicks.push(json!({ "kind": "click", "event_id": id, "event_time": "2026-03-02T09:30:00Z", "contact": contact }));
-        }
-    }
+    let clicks = clicks(&shop).await;
     shop.pass(60);
     shop.lines("/v1/events", clicks).await;
     landed(&shop.client).await;
@@ -71,18 +84,12 @@ async fn groups_are_compared_and_told_whether_they_differ() {
     );
     assert!(variant["variance_removed"].as_f64().unwrap() > 0.2, "they click as they did before: {adjusted}");
 
-    let names = |of: &Value| -> Vec<String> {
-        let mut names: Vec<String> =
-            of["parts"].as_array().unwrap().iter().map(|part| part["part"].as_str().unwrap().to_owned()).collect();
-        names.sort();
-        names
-    };
     let tier = by("attributes.tier").await;
-    assert_eq!(names(&tier), ["gold", "plain"]);
+    assert_eq!(names_of(&tier), ["gold", "plain"]);
     assert_eq!(tier["differences"][0]["differs"], false, "{tier}");
-    assert_eq!(names(&by("channel").await), ["email"]);
-    assert_eq!(names(&by("hour").await), ["09:00", "10:00"], "by their own clocks");
-    assert_eq!(names(&by("attributes.colour").await), ["(unknown)"]);
+    assert_eq!(names_of(&by("channel").await), ["email"]);
+    assert_eq!(names_of(&by("hour").await), ["09:00", "10:00"], "by their own clocks");
+    assert_eq!(names_of(&by("attributes.colour").await), ["(unknown)"]);
     let refused = async |dimension: &str| {
         shop.client.get(&format!("/v1/experiments/e/breakdown?by={dimension}")).await.unwrap_err().to_string()
     };

@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use stats::adjusted::{Comparison, Shape, Stratum, compare_strata};
-use stats::{CoMoments, Interval};
+use stats::adjusted::{Shape, Stratum, compare_strata};
+use stats::{CoMoments, Effect, Interval, Lift, fieller_lift, welch};
 use vocabulary::{Experiment, Metric, VariantName};
 
 use crate::sizing::Past;
@@ -67,14 +67,13 @@ pub struct AdjustedDifference {
 }
 
 impl AdjustedDifference {
-    fn of(comparison: &Comparison) -> Self {
-        let effect = &comparison.absolute;
+    fn of(effect: &Effect, lift: Option<&Lift>) -> Self {
         Self {
             difference: effect.difference,
             standard_error: effect.standard_error,
             interval: effect.interval,
             p_value: effect.p_value,
-            lift: comparison.relative.as_ref().ok().map(|lift| lift.relative),
+            lift: lift.map(|lift| lift.relative),
         }
     }
 }
@@ -95,14 +94,16 @@ pub fn adjusted(experiment: &Experiment, seen: &BTreeMap<String, Past>) -> Optio
 }
 
 fn variant(experiment: &Experiment, name: &VariantName, control: &Past, treatment: &Past) -> Option<AdjustedVariant> {
-    let whole = [control.moments(), treatment.moments()];
-    let plain =
-        compare_strata(&[Stratum { name: "", control: &whole[0], treatment: &whole[1] }], Shape::Mean, 0, experiment.alpha);
+    let [own, others] = [control, treatment].map(|past| past.moments().moments(0));
+    let plain = welch(&own, &others, experiment.alpha).ok()?;
+    let lift = fieller_lift(&own, &others, experiment.alpha).ok();
+    let plain = AdjustedDifference::of(&plain, lift.as_ref());
     let by_market = strata(control, treatment);
     let strata: Vec<Stratum<'_>> =
         by_market.iter().map(|(name, [control, treatment])| Stratum { name, control, treatment }).collect();
     let adjusted = compare_strata(&strata, Shape::Mean, COVARIATES, experiment.alpha);
-    let (plain, adjusted) = (AdjustedDifference::of(&plain.ok()?), AdjustedDifference::of(&adjusted.ok()?));
+    let adjusted = adjusted.ok()?;
+    let adjusted = AdjustedDifference::of(&adjusted.absolute, adjusted.relative.as_ref().ok());
     let variance_removed = 1.0 - (adjusted.standard_error / plain.standard_error).powi(2);
     variance_removed.is_finite().then_some(AdjustedVariant {
         variant: name.clone(),

@@ -102,7 +102,8 @@ fn overlap(experiment: &Experiment, shared: &Shared) -> Overlap {
         difference: contrast.effect.difference,
         interval: contrast.effect.interval,
     });
-    let independence_p = found.as_ref().map(|found| found.assignment.p_value);
+    // Groups can be compared before anybody did anything.
+    let independence_p = factorial::independence(own.len(), &values).ok().map(|found| found.p_value);
     Overlap {
         other: shared.other.experiment.clone(),
         recipients: values.iter().map(|cell| cell.count).sum(),

@@ -235,9 +235,8 @@ impl Counting<'_> {
         let work = move |context: SessionContext| async move {
             prepare(&context);
             if let Some(audience) = audience {
-                let keys = keys_of(&context, &audience, limits).await?;
-                let known = context.register_table(AUDIENCE, keys.into_view());
-                known.map_err(LakeError::internal("know the audience"))?;
+                // By itself it is one query that gives contacts, so that it can stand within another.
+                keys_of(&context, &audience, limits).await?;
             }
             let parts = async { context.sql(&query).await?.execute_stream_partitioned().await };
             let parts = parts.await.map_err(LakeError::internal("observe the experiment"))?;
@@ -260,10 +259,13 @@ impl Counting<'_> {
         let end = told.last.checked_add(window).unwrap_or(Timestamp::MAX);
         let within = format!("event_time >= {} AND event_time < {}", literal::time(told.first), literal::time(end));
         let window = format!("INTERVAL '{} hours'", self.experiment.window_hours);
-        let chosen =
-            format!("(SELECT * FROM {} WHERE contact_key IN (SELECT audience_key FROM {AUDIENCE}))", self.recipients.told);
-        let told = if self.audience.is_some() { &chosen } else { self.recipients.told.as_ref() };
-        self.fill_in(OBSERVE, told, whom).replace("$window", &window).replace("$within", &within)
+        let told = self.recipients.told.as_ref();
+        let chosen = self.audience.map(|audience| {
+            // A comment at its end must not reach what follows.
+            let keys = format!("SELECT CAST(contact_key AS BIGINT) FROM ({}\n) AS chosen", audience.trim().trim_end_matches(';'));
+            format!("(SELECT * FROM {told} WHERE contact_key IN ({keys}))")
+        });
+        self.fill_in(OBSERVE, chosen.as_deref().unwrap_or(told), whom).replace("$window", &window).replace("$within", &within)
     }
 
     fn fill_in(&self, query: &str, told: &str, whom: &str) -> String {
@@ -276,9 +278,6 @@ impl Counting<'_> {
             .replace("$whom", whom)
     }
 }
-
-/// What the keys of an audience are called in a query.
-const AUDIENCE: &str = "chosen_audience";
 
 /// So many recipients are counted at once: their events take some hundred megabytes.
 const SLICE_RECIPIENTS: i128 = 500_000;

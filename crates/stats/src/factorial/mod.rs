@@ -11,7 +11,7 @@ mod levels;
 mod overlap;
 
 pub use levels::{LevelContrast, Term, level_terms};
-pub use overlap::{Overlap, overlap};
+pub use overlap::{Overlap, independence, overlap};
 
 use crate::answer::{Alternative, Degenerate, finite};
 use crate::effect::{Arm, Effect, satterthwaite};

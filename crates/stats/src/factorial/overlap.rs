@@ -28,8 +28,11 @@ pub fn overlap(arms: (usize, usize), cells: &[Moments], alpha: f64) -> Result<Ov
     Ok(Overlap { assignment: independence(arms.0, cells)?, interaction })
 }
 
-/// Pearson's test of independence of the two ways cells are laid out.
-fn independence(columns: usize, cells: &[Moments]) -> Result<ChiSquare, Degenerate> {
+/// Pearson's test of independence of the two ways cells are laid out: the first has so many `columns` and changes fastest.
+///
+/// # Errors
+/// [`Degenerate`] when a row or a column is empty.
+pub fn independence(columns: usize, cells: &[Moments]) -> Result<ChiSquare, Degenerate> {
     let counts: Vec<f64> = cells.iter().map(|cell| cell.count as f64).collect();
     let total: f64 = counts.iter().sum();
     let row_sums: Vec<f64> = counts.chunks(columns).map(|row| row.iter().sum()).collect();
