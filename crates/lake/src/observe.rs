@@ -269,7 +269,10 @@ impl Counting<'_> {
     }
 
     fn fill_in(&self, query: &str, told: &str, whom: &str) -> String {
-        query
+        // The words are explained in comments before the query, and what is filled in may have several lines.
+        let lines: Vec<&str> = query.lines().filter(|line| !line.starts_with("--")).collect();
+        lines
+            .join("\n")
             .replace("$ours", &self.recipients.ours)
             .replace("$told", told)
             .replace("$market", self.recipients.market)
