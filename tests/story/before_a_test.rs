@@ -91,7 +91,7 @@ async fn a_test_is_sized_and_designs_are_tried_on_the_lists_own_past() {
 
     let unnamed = simulate(&[]).output().unwrap();
     assert!(!unnamed.status.success());
-    assert!(crate::support::text(&unnamed).contains("with --experiment: planned, of-some"), "{}", crate::support::text(&unnamed));
+    assert!(crate::support::text(&unnamed).contains("with --experiment: of-some, planned"), "{}", crate::support::text(&unnamed));
     shop.server.stop().await.unwrap();
 }
 
