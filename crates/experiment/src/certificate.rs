@@ -205,7 +205,10 @@ fn sentence(check: &MetricCheck, failed: Option<String>) -> String {
         .map(|per| format!(" It is a ratio: this is about its numerator, and `{per}` is tried by itself."));
     let rest = format!("{}{}", cap.unwrap_or_default(), ratio.unwrap_or_default());
     if certificate.kept {
-        format!("`{name}` keeps its promise: {alarms}, of {} promised at most.{rest}", percent(certificate.promised))
+        format!(
+            "`{name}` keeps its promise: {alarms}, of {} promised at most, give or take chance.{rest}",
+            percent(certificate.promised)
+        )
     } else {
         format!(
             "`{name}` breaks its promise: {alarms}, of {} promised at most. Too few contacts decide it: cap it, or take a metric of who did \
