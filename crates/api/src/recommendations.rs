@@ -22,7 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vocabulary::recommendation::SCOPE_BYTES_MAX;
 use vocabulary::world::to_micros;
-use vocabulary::{Asker, Experiment, ExperimentId, Recommendation, RecommendationId, RecommendationScope, VariantName};
+use vocabulary::{Asker, ExperimentId, Recommendation, RecommendationId, RecommendationScope};
 
 use crate::Parts;
 use crate::auth::Caller;
@@ -307,7 +307,7 @@ async fn decide(
         id: RecommendationId::new(&parts.ids.token()).map_err(|error| Problem::internal(&error))?,
         experiment_id: experiment.experiment.clone(),
         scope,
-        variant: heaviest(&experiment, &weights),
+        variant: experiment.heaviest(&weights).clone(),
         weights,
         parent: params.parent.as_deref().map(RecommendationId::new).transpose().map_err(bad_id)?,
         reason: params.reason,
@@ -320,15 +320,6 @@ async fn decide(
         Moved::Recommended(_) => (StatusCode::CREATED, Json(RecommendationView::from(made))).into_response(),
         Moved::Proposed(proposal) => (StatusCode::ACCEPTED, Json(ProposalView::from(proposal))).into_response(),
     })
-}
-
-/// The variant of the greatest weight; of several the experiment's first.
-fn heaviest(experiment: &Experiment, weights: &std::collections::BTreeMap<VariantName, f64>) -> VariantName {
-    let weight = |name: &VariantName| weights.get(name).copied().unwrap_or_default();
-    let names = experiment.variants.iter().map(|variant| &variant.name);
-    // `max_by` gives the last of equals.
-    let heaviest = names.rev().max_by(|one, other| weight(one).total_cmp(&weight(other)));
-    heaviest.unwrap_or_else(|| experiment.control()).clone()
 }
 
 #[cfg(test)]

@@ -154,7 +154,7 @@ async fn computed<T: Send + 'static>(work: impl FnOnce() -> Result<T, PastError>
 
 /// What finished experiments should have in common with this one.
 fn like(experiment: &Experiment) -> Like {
-    let primary = experiment.metrics.iter().find(|metric| metric.name == experiment.primary);
+    let primary = experiment.primary_metric();
     let mut channels: Vec<Option<Channel>> = experiment.variants.iter().map(|variant| variant.channel).collect();
     channels.dedup();
     Like {

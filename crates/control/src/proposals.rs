@@ -76,12 +76,14 @@ impl Control {
     ) -> Result<Moved, ControlError> {
         let control = experiment.control();
         let sends = |made: &Recommendation| made.weights.iter().any(|(name, weight)| name != control && *weight > 0.0);
-        let recipients = self.still_to_follow(&experiment.experiment).await?;
-        let asks = experiment.approval.as_ref().is_some_and(|approval| recipients >= approval.from);
-        if !asks || !made.iter().any(sends) {
+        let recipients = match experiment.approval.as_ref().filter(|_| made.iter().any(sends)) {
+            Some(approval) => Some(self.still_to_follow(&experiment.experiment).await?).filter(|many| *many >= approval.from),
+            None => None,
+        };
+        let Some(recipients) = recipients else {
             self.recommend_all(&made).await?;
             return Ok(Moved::Recommended(made));
-        }
+        };
         let proposal = Proposal {
             id: proposal_id.to_owned(),
             experiment: experiment.experiment.clone(),

@@ -82,9 +82,9 @@ impl AdjustedDifference {
 /// been checked.
 #[must_use]
 pub fn adjusted(experiment: &Experiment, seen: &BTreeMap<String, Past>) -> Option<Adjusted> {
-    let metric = experiment.metrics.iter().find(|metric| metric.name == experiment.primary)?;
+    let metric = experiment.primary_metric()?;
     let control = experiment.control();
-    let others = experiment.variants.iter().map(|variant| &variant.name).filter(|name| *name != control);
+    let others = experiment.others();
     let own = seen.get(control.as_str());
     let variants = others.filter_map(|name| variant(experiment, name, own?, seen.get(name.as_str())?)).collect();
     let recipients = seen.values().map(Past::contacts).sum();

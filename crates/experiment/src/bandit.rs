@@ -144,16 +144,22 @@ pub enum BanditStep {
 /// Where the bandit of an experiment stands; `None` where it has none. The experiment must have been checked.
 #[must_use]
 pub fn standing(experiment: &Experiment, learnt: &Learnt<'_>, now: Timestamp) -> Option<BanditStanding> {
+    look(experiment, learnt, now).map(|(standing, _)| standing)
+}
+
+/// The same with what it rests on, where anything is believed.
+fn look(experiment: &Experiment, learnt: &Learnt<'_>, now: Timestamp) -> Option<(BanditStanding, Option<Believed>)> {
     let bandit = experiment.bandit.as_ref()?;
     let scope = RecommendationScope::default();
     let Some(everybody) = learnt.followed.current.iter().find(|made| made.scope == scope) else {
-        return Some(first(experiment, scope));
+        return Some((first(experiment, scope), None));
     };
-    let (checks, stopped) = effects::harm(experiment, &learnt.followed);
-    let believed = pool::believed(experiment, learnt, &stopped).ok();
+    let waves = effects::waves(experiment, &learnt.followed);
+    let (checks, stopped) = effects::harm(experiment, &waves, learnt.followed.observed);
+    let believed = pool::believed(experiment, learnt, &waves, &stopped).ok();
     let mut standing = BanditStanding {
-        scopes: scopes(experiment, bandit, learnt, believed.as_ref()),
-        effects: effects::effects(experiment, &learnt.followed),
+        scopes: scopes(experiment, bandit, learnt, &waves, believed.as_ref()),
+        effects: effects::effects(experiment, &waves, learnt.followed.observed),
         checks,
         stopped,
         remaining_value: believed.as_ref().and_then(|believed| believed.forecasts.remaining_value),
@@ -164,10 +170,10 @@ pub fn standing(experiment: &Experiment, learnt: &Learnt<'_>, now: Timestamp) ->
         standing.next = next(experiment, bandit, learnt, believed.as_ref(), &standing, now);
     }
     standing.sentence = say::standing(experiment, &standing, believed.is_some());
-    Some(standing)
+    Some((standing, believed))
 }
 
-/// Whether a look could change anything: counting all followers is for nothing before the next wave is due, but for harm.
+/// Whether one variant goes to everybody, so that no look changes anything any more.
 #[must_use]
 pub fn is_over(current: &[Recommendation]) -> bool {
     current.iter().any(|made| made.scope.is_everybody() && made.is_decided())
@@ -181,13 +187,13 @@ pub fn next_wave(
     mut fresh: impl FnMut() -> RecommendationId,
     now: Timestamp,
 ) -> Vec<Recommendation> {
-    let Some(standing) = standing(experiment, learnt, now) else { return Vec::new() };
+    let Some((standing, believed)) = look(experiment, learnt, now) else { return Vec::new() };
     let current = |scope: &RecommendationScope| learnt.followed.current.iter().find(|made| &made.scope == scope);
     let mut made = |scope: &RecommendationScope, weights: BTreeMap<VariantName, f64>, reason: String, expected| Recommendation {
         id: fresh(),
         experiment_id: experiment.experiment.clone(),
         scope: scope.clone(),
-        variant: heaviest(experiment, &weights),
+        variant: experiment.heaviest(&weights).clone(),
         weights,
         parent: current(scope).map(|made| made.id.clone()),
         reason,
@@ -211,7 +217,7 @@ pub fn next_wave(
                 let own = open.filter(|of| of.recommendation_id.is_some());
                 return own.map(|of| made(&of.scope, control.clone(), say::harm(experiment, of), None)).collect();
             }
-            let Ok(believed) = pool::believed(experiment, learnt, &standing.stopped) else { return Vec::new() };
+            let Some(believed) = believed else { return Vec::new() };
             let Some(of_all) = best(&believed.forecasts.overall) else { return Vec::new() };
             let best_of = |of: &ScopeShares| match &of.scope.market {
                 None => Some(of_all.clone()),
@@ -263,7 +269,13 @@ fn first(experiment: &Experiment, scope: RecommendationScope) -> BanditStanding 
 }
 
 /// Everybody, then every market that has a recommendation or people enough for one.
-fn scopes(experiment: &Experiment, bandit: &Bandit, learnt: &Learnt<'_>, believed: Option<&Believed>) -> Vec<ScopeShares> {
+fn scopes(
+    experiment: &Experiment,
+    bandit: &Bandit,
+    learnt: &Learnt<'_>,
+    waves: &[&Recommendation],
+    believed: Option<&Believed>,
+) -> Vec<ScopeShares> {
     let known = learnt.followed.current.iter().filter(|made| is_of_bandit(&made.scope)).map(|made| made.scope.clone());
     let large = believed
         .iter()
@@ -272,19 +284,19 @@ fn scopes(experiment: &Experiment, bandit: &Bandit, learnt: &Learnt<'_>, believe
     let mut scopes: Vec<RecommendationScope> = known.chain(large).collect();
     scopes.sort_unstable();
     scopes.dedup();
-    scopes.into_iter().map(|scope| scope_shares(experiment, bandit, learnt, believed, scope)).collect()
+    scopes.into_iter().map(|scope| scope_shares(experiment, bandit, learnt, waves, believed, scope)).collect()
 }
 
 fn scope_shares(
     experiment: &Experiment,
     bandit: &Bandit,
     learnt: &Learnt<'_>,
+    waves: &[&Recommendation],
     believed: Option<&Believed>,
     scope: RecommendationScope,
 ) -> ScopeShares {
     let current = learnt.followed.current.iter().find(|made| made.scope == scope);
-    let waves: Vec<&Recommendation> =
-        effects::waves(experiment, &learnt.followed).into_iter().filter(|made| made.scope == scope).collect();
+    let waves: Vec<&Recommendation> = waves.iter().copied().filter(|made| made.scope == scope).collect();
     let counted = |variant: &VariantName| {
         let of_wave = |made: &&Recommendation| Some(learnt.followed.observed.get(&made.id)?.arm(variant)?.mature);
         waves.iter().filter_map(of_wave).sum()
@@ -380,15 +392,6 @@ fn next(
         false if is_told && open().any(moves) => BanditStep::Wave,
         false => BanditStep::Wait { until: None },
     }
-}
-
-/// The variant of the greatest weight; of several the experiment's first.
-fn heaviest(experiment: &Experiment, weights: &BTreeMap<VariantName, f64>) -> VariantName {
-    let weight = |name: &VariantName| weights.get(name).copied().unwrap_or_default();
-    let names = experiment.variants.iter().map(|variant| &variant.name);
-    // `max_by` gives the last of equals.
-    let heaviest = names.rev().max_by(|one, other| weight(one).total_cmp(&weight(other)));
-    heaviest.unwrap_or_else(|| experiment.control()).clone()
 }
 
 #[cfg(test)]

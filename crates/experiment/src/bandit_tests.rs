@@ -9,6 +9,7 @@ use stats::numeric::Draws;
 use super::*;
 use crate::observe::{ArmObservations, Funnel, Observations};
 use crate::readout::hillstrom;
+use crate::testing::happened;
 
 const SPEC: &str = "\
 experiment: season
@@ -113,17 +114,6 @@ impl Store {
     fn of_market(&self, market: Option<&str>) -> &Recommendation {
         let own = self.current.iter().find(|made| made.scope.market.as_deref() == market);
         own.or_else(|| self.current.iter().find(|made| made.scope.is_everybody())).unwrap()
-    }
-}
-
-fn happened(draws: &mut Draws, of: u64, chance: f64) -> u64 {
-    let (mut found, mut place) = (0, 0.0);
-    loop {
-        place += (draws.exponential() / -(-chance).ln_1p()).floor() + 1.0;
-        if place > of as f64 {
-            return found;
-        }
-        found += 1;
     }
 }
 

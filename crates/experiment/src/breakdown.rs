@@ -138,10 +138,9 @@ pub struct Difference {
 #[must_use]
 pub fn breakdown(experiment: &Experiment, by: &Dimension, observed: &ByMarket) -> Breakdown {
     let control = experiment.control();
-    let others: Vec<&VariantName> =
-        experiment.variants.iter().map(|variant| &variant.name).filter(|name| *name != control).collect();
+    let others: Vec<&VariantName> = experiment.others().collect();
     let arms: Vec<&VariantName> = std::iter::once(control).chain(others.iter().copied()).collect();
-    let primary = experiment.metrics.iter().find(|metric| metric.name == experiment.primary);
+    let primary = experiment.primary_metric();
     let mut breakdown = Breakdown {
         by: by.to_string(),
         metric: experiment.primary.clone(),
@@ -244,45 +243,23 @@ pub fn text(breakdown: &Breakdown) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::observe::{ArmObservations, Funnel};
-    use crate::readout::hillstrom;
-
-    fn spec() -> Experiment {
-        crate::parse(
-            "experiment: e\nfactors: [copy]\nvariants: [{name: a}, {name: b}]\nprimary: bought\nmetrics: [{name: bought, outcome: order, measure: occurred}]",
-        )
-        .unwrap()
-    }
-
-    fn observed(counts: [(u64, u64); 2]) -> Observations {
-        let arm = |(name, (count, bought)): (&str, (u64, u64))| ArmObservations {
-            variant: VariantName::new(name).unwrap(),
-            assigned: count,
-            mature: count,
-            metrics: [("bought".to_owned(), Moments::from_successes(count, bought))].into(),
-            ratios: BTreeMap::new(),
-            funnel: Funnel { assigned: count, ordered: bought, ..Funnel::default() },
-        };
-        Observations { arms: ["a", "b"].into_iter().zip(counts).map(arm).collect(), ..hillstrom::observations() }
-    }
+    use crate::testing::{buyers, who_buys};
 
     fn by_market(parts: &[(&str, [(u64, u64); 2])]) -> ByMarket {
         let all = parts.iter().fold([(0, 0); 2], |sum: [(u64, u64); 2], (_, counts)| {
             std::array::from_fn(|arm| (sum[arm].0 + counts[arm].0, sum[arm].1 + counts[arm].1))
         });
         ByMarket {
-            overall: observed(all),
-            markets: parts.iter().map(|(part, counts)| ((*part).to_owned(), observed(*counts))).collect(),
+            overall: buyers(all),
+            markets: parts.iter().map(|(part, counts)| ((*part).to_owned(), buyers(*counts))).collect(),
         }
     }
 
     #[test]
     fn groups_that_differ_are_told_and_shrunk() {
         let parts = [("phone", [(10_000, 500), (10_000, 700)]), ("desktop", [(20_000, 1_000), (20_000, 900)])];
-        let found = breakdown(&spec(), &Dimension::Device, &by_market(&parts));
+        let found = breakdown(&who_buys("e"), &Dimension::Device, &by_market(&parts));
         assert_eq!(
             found.parts.iter().map(|part| (part.part.as_str(), part.mature)).collect::<Vec<_>>(),
             [("desktop", 40_000), ("phone", 20_000)]
@@ -303,12 +280,12 @@ mod tests {
     #[test]
     fn groups_that_are_alike_are_said_to_be() {
         let parts = [("phone", [(10_000, 500), (10_000, 560)]), ("desktop", [(20_000, 1_000), (20_000, 1_110)])];
-        let found = breakdown(&spec(), &Dimension::Device, &by_market(&parts));
+        let found = breakdown(&who_buys("e"), &Dimension::Device, &by_market(&parts));
         assert!(!found.differences[0].differs);
         assert!(found.sentence.starts_with("No difference by device is shown"), "{}", found.sentence);
-        let few = breakdown(&spec(), &Dimension::Device, &by_market(&[("phone", [(100, 2), (100, 3)])]));
+        let few = breakdown(&who_buys("e"), &Dimension::Device, &by_market(&[("phone", [(100, 2), (100, 3)])]));
         assert!(few.differences.is_empty() && few.sentence.contains("1 group by device"), "{few:?}");
-        let nobody = breakdown(&spec(), &Dimension::Device, &by_market(&[]));
+        let nobody = breakdown(&who_buys("e"), &Dimension::Device, &by_market(&[]));
         assert!(nobody.sentence.starts_with("Nobody's window is over"), "{}", nobody.sentence);
     }
 

@@ -133,7 +133,6 @@ fn check(experiment: &Experiment, metric: &Metric, past: &Past, draws: &mut Draw
         }
         Err(why) => Some(why.to_string()),
     };
-    // A mean of zero or less is no mistake of the metric: there is only no lift over it.
     check.passed = check.certificate.is_some_and(|certificate| certificate.kept);
     check.sentence = sentence(&check, failed);
     check
@@ -192,11 +191,7 @@ fn sentence(check: &MetricCheck, failed: Option<String>) -> String {
         thousands(certificate.runs.into())
     );
     let cap = check.cap.map(|LearnedCap { cap, variance_saved, .. }| {
-        format!(
-            " `cap: {}` would take {} of the variance away.",
-            number_of(cap),
-            percent((100.0 * variance_saved).round() / 100.0)
-        )
+        format!(" `cap: {}` would take {} of the variance away.", cap, percent((100.0 * variance_saved).round() / 100.0))
     });
     let ratio = check
         .metric
@@ -218,16 +213,11 @@ fn sentence(check: &MetricCheck, failed: Option<String>) -> String {
     }
 }
 
-/// A cap as it is written down.
-fn number_of(cap: f64) -> String {
-    format!("{cap}")
-}
-
 /// The check as text for a terminal.
 #[must_use]
 pub fn text(check: &MetricsCheck) -> String {
     let row = |metric: &MetricCheck| {
-        let cap = metric.cap.map_or("-".to_owned(), |cap| number_of(cap.cap));
+        let cap = metric.cap.map_or("-".to_owned(), |cap| cap.cap.to_string());
         let alarms = metric.certificate.map_or("-".to_owned(), |certificate| percent(certificate.false_alarms));
         let verdict = if metric.passed { "kept" } else { "look" };
         vec![

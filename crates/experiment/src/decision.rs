@@ -23,7 +23,7 @@ use crate::observe::{ByMarket, Observations};
 use crate::readout::{Doubt, GuardrailState};
 
 use boundary::Rule;
-pub(crate) use boundary::{OUTCOMES_MIN, outcomes, statistic};
+pub(crate) use boundary::{OUTCOMES_MIN, Tested, outcomes, statistic, step_down};
 pub use factors::FactorEffect;
 pub(crate) use forecast::{Forecasts, Numbers, best, forecasts, rest};
 pub(crate) use funnel::mismatched_markets;
@@ -290,7 +290,7 @@ pub fn decide(experiment: &Experiment, look: &Look<'_>) -> Decision {
         factors: Vec::new(),
         doubts: funnel(experiment, arrived, arrived_by_market),
     };
-    let primary = experiment.metrics.iter().find(|metric| metric.name == experiment.primary);
+    let primary = experiment.primary_metric();
     let is_mismatch = funnel::is_mismatch(experiment, look.overall, 1);
     if let (Some(primary), true, false) = (primary, decision.information.mature > 0, is_mismatch) {
         judge(experiment, look, primary, &mut decision);
@@ -310,7 +310,7 @@ fn judge(experiment: &Experiment, look: &Look<'_>, primary: &Metric, decision: &
         decision.information.tests.iter().any(|test| &test.variant == name && test.shown == Shown::Worse)
             || decision.guardrails.iter().any(|rail| &rail.variant == name && rail.state == GuardrailState::Broken)
     };
-    let others = || experiment.variants.iter().map(|variant| &variant.name).filter(|name| *name != control);
+    let others = || experiment.others();
     decision.stopped = others().filter(|name| is_worse(name)).cloned().collect();
     let arms: Vec<&VariantName> = [control].into_iter().chain(others().filter(|name| !decision.stopped.contains(name))).collect();
     let unsound = funnel::mismatched_markets(experiment, look.markets);

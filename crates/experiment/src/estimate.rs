@@ -15,8 +15,7 @@ use crate::readout::{Answer, Estimate, GuardrailCheck, GuardrailState, Role};
 /// Against control first, then the other pairs, each in the order of the experiment's metrics.
 pub(crate) fn estimates(experiment: &Experiment, observations: &Observations) -> Vec<Estimate> {
     let control = experiment.control();
-    let others: Vec<&VariantName> =
-        experiment.variants.iter().map(|variant| &variant.name).filter(|name| *name != control).collect();
+    let others: Vec<&VariantName> = experiment.others().collect();
     let against_control = others.iter().map(|variant| (*variant, control));
     let other_pairs =
         others.iter().enumerate().flat_map(|(index, baseline)| others[index + 1..].iter().map(|variant| (*variant, *baseline)));

@@ -34,6 +34,8 @@ pub mod simulate;
 pub mod sizing;
 pub mod spec;
 mod table;
+#[cfg(test)]
+mod testing;
 mod verdict;
 mod words;
 

@@ -124,7 +124,7 @@ impl Season {
 pub fn lessons(experiment: &Experiment, readout: &Readout, decision: &Decision, outcomes: &ByMarket) -> Vec<Lesson> {
     let ByMarket { overall, markets } = outcomes;
     let ended = matches!(decision.action, Action::Ship | Action::StopForHarm);
-    let primary = experiment.metrics.iter().find(|metric| metric.name == experiment.primary);
+    let primary = experiment.primary_metric();
     let Some(primary) = primary.filter(|_| ended) else { return Vec::new() };
     let ending = Ending { experiment, readout, decision, primary };
     let unsound = mismatched_markets(experiment, markets);

@@ -81,7 +81,7 @@ pub fn overlaps(experiment: &Experiment, shared: &[Shared]) -> Vec<Overlap> {
 
 fn overlap(experiment: &Experiment, shared: &Shared) -> Overlap {
     let (own, others) = (arms(experiment), arms(&shared.other));
-    let primary = experiment.metrics.iter().find(|metric| metric.name == experiment.primary);
+    let primary = experiment.primary_metric();
     // The own variant changes fastest.
     let cells = |of: &dyn Fn(&crate::observe::Observations, &VariantName) -> Moments| -> Vec<Moments> {
         let part = |other: &VariantName| shared.observed.markets.get(other.as_str());
@@ -120,7 +120,7 @@ fn overlap(experiment: &Experiment, shared: &Shared) -> Overlap {
 /// The variants, control first.
 fn arms(experiment: &Experiment) -> Vec<&VariantName> {
     let control = experiment.control();
-    let others = experiment.variants.iter().map(|variant| &variant.name).filter(|name| *name != control);
+    let others = experiment.others();
     std::iter::once(control).chain(others).collect()
 }
 
@@ -132,7 +132,7 @@ fn sentence(experiment: &Experiment, overlap: &Overlap) -> String {
              them, as the effects of both are mixed up."
         );
     }
-    let metric = experiment.metrics.iter().find(|metric| metric.name == experiment.primary);
+    let metric = experiment.primary_metric();
     let largest = overlap.interactions.iter().max_by(|one, other| one.difference.abs().total_cmp(&other.difference.abs()));
     match (largest, metric) {
         (Some(largest), Some(metric)) if overlap.interacts => format!(
@@ -164,39 +164,19 @@ pub fn shared(other: Experiment, observed: ByMarket) -> Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::{ArmObservations, Funnel, Observations};
-    use crate::readout::hillstrom;
-
-    fn spec(id: &str) -> Experiment {
-        crate::parse(&format!(
-            "experiment: {id}\nfactors: [copy]\nvariants: [{{name: a}}, {{name: b}}]\nprimary: bought\nmetrics: [{{name: bought, outcome: order, measure: occurred}}]"
-        ))
-        .unwrap()
-    }
-
-    fn observed(counts: [(u64, u64); 2]) -> Observations {
-        let arm = |(name, (count, bought)): (&str, (u64, u64))| ArmObservations {
-            variant: VariantName::new(name).unwrap(),
-            assigned: count,
-            mature: count,
-            metrics: [("bought".to_owned(), Moments::from_successes(count, bought))].into(),
-            ratios: BTreeMap::new(),
-            funnel: Funnel { assigned: count, ordered: bought, ..Funnel::default() },
-        };
-        Observations { arms: ["a", "b"].into_iter().zip(counts).map(arm).collect(), ..hillstrom::observations() }
-    }
+    use crate::testing::{buyers, who_buys};
 
     /// By the other experiment's variant.
     fn with(id: &str, a: [(u64, u64); 2], b: [(u64, u64); 2]) -> Shared {
-        let markets = [("a".to_owned(), observed(a)), ("b".to_owned(), observed(b)), ("gone".to_owned(), observed(a))].into();
-        shared(spec(id), ByMarket { overall: observed(a), markets })
+        let markets = [("a".to_owned(), buyers(a)), ("b".to_owned(), buyers(b)), ("gone".to_owned(), buyers(a))].into();
+        shared(who_buys(id), ByMarket { overall: buyers(a), markets })
     }
 
     #[test]
     fn effects_that_add_up_are_left_alone_and_a_clash_is_told() {
         let alone = with("alone", [(10_000, 500), (10_000, 600)], [(10_000, 550), (10_000, 655)]);
         let clash = with("clash", [(10_000, 500), (10_000, 700)], [(10_000, 500), (10_000, 450)]);
-        let found = overlaps(&spec("e"), &[alone, clash]);
+        let found = overlaps(&who_buys("e"), &[alone, clash]);
         assert_eq!([found[0].interacts, found[1].interacts], [false, true], "{found:?}");
         assert_eq!((found[1].recipients, found[1].is_dependent), (40_000, false));
         let [interaction] = &found[1].interactions[..] else { panic!("one, not {:?}", found[1]) };
@@ -212,13 +192,13 @@ mod tests {
 
     #[test]
     fn groups_that_are_joined_raise_an_alarm() {
-        let found = overlaps(&spec("e"), &[with("joined", [(9_000, 500), (11_000, 600)], [(11_000, 550), (9_000, 655)])]);
+        let found = overlaps(&who_buys("e"), &[with("joined", [(9_000, 500), (11_000, 600)], [(11_000, 550), (9_000, 655)])]);
         assert!(found[0].is_dependent && found[0].sentence.contains("not spread alike"), "{found:?}");
     }
 
     #[test]
     fn few_outcomes_say_nothing() {
-        let found = overlaps(&spec("e"), &[with("few", [(100, 5), (100, 6)], [(100, 50), (100, 60)])]);
+        let found = overlaps(&who_buys("e"), &[with("few", [(100, 5), (100, 6)], [(100, 50), (100, 60)])]);
         assert_eq!((found[0].interaction_p, found[0].interacts), (None, false));
         assert!(found[0].sentence.starts_with("Too few of the 400 recipients"), "{}", found[0].sentence);
     }

@@ -1,6 +1,7 @@
 //! Many rollouts with a known truth, looked at four times a day: harm is stopped in time, and luck hardly ever.
 
 use super::*;
+use crate::testing::happened;
 
 const RUNS: u64 = 500;
 
@@ -18,18 +19,6 @@ enum End {
     Stopped(f64),
     Done,
     Held,
-}
-
-/// How many of so many, by the gaps between them.
-fn happened(draws: &mut Draws, of: u64, chance: f64) -> u64 {
-    let (mut found, mut place) = (0, 0.0);
-    loop {
-        place += (draws.exponential() / -(-chance).ln_1p()).floor() + 1.0;
-        if place > of as f64 {
-            return found;
-        }
-        found += 1;
-    }
 }
 
 /// One rollout with so many followers between two looks, who count at the next one.

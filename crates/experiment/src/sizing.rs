@@ -188,7 +188,7 @@ pub struct Wanted {
 pub fn size(experiment: &Experiment, past: &Past, asked: &Asked) -> Result<Sizing, PastError> {
     past.check()?;
     asked.check(past.contacts())?;
-    let metric = experiment.metrics.iter().find(|metric| metric.name == experiment.primary);
+    let metric = experiment.primary_metric();
     let metric = metric.ok_or_else(|| PastError::Asked {
         field: "primary".to_owned(),
         reason: format!("is `{}`, which is none of the metrics; check the experiment first", experiment.primary),

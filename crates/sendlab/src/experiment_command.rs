@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use reqwest::Method;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::cli::ExperimentCommand;
@@ -95,19 +96,21 @@ impl Question {
     }
 }
 
-fn breakdown(groups: &Value) {
-    match serde_json::from_value(groups.clone()) {
-        Ok(groups) => say(experiment::breakdown::text(&groups).trim_end()),
+/// What the crate that made an answer makes of it for people.
+fn read<T: DeserializeOwned>(answer: &Value, text: fn(&T) -> String) {
+    match serde_json::from_value(answer.clone()) {
+        Ok(answer) => say(text(&answer).trim_end()),
         // A server of another version.
-        Err(_) => say(&groups.to_string()),
+        Err(_) => say(&answer.to_string()),
     }
 }
 
+fn breakdown(groups: &Value) {
+    read(groups, experiment::breakdown::text);
+}
+
 fn less_noise(found: &Value) {
-    match serde_json::from_value(found.clone()) {
-        Ok(found) => say(experiment::adjusted::text(&found).trim_end()),
-        Err(_) => say(&found.to_string()),
-    }
+    read(found, experiment::adjusted::text);
 }
 
 fn overlaps(found: &Value) {

@@ -1,5 +1,7 @@
 //! An experiment as people write it: variants, metrics, window. Parsed and checked by the `experiment` crate.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::words::words;
@@ -71,6 +73,27 @@ impl Experiment {
     #[must_use]
     pub fn control(&self) -> &VariantName {
         self.control.as_ref().unwrap_or(&self.variants[0].name)
+    }
+
+    /// Every variant but control, in the experiment's order.
+    pub fn others(&self) -> impl Iterator<Item = &VariantName> {
+        let control = self.control();
+        self.variants.iter().map(|variant| &variant.name).filter(move |name| *name != control)
+    }
+
+    /// The metric the winner is picked by. `None` only in an experiment that was never checked.
+    #[must_use]
+    pub fn primary_metric(&self) -> Option<&Metric> {
+        self.metrics.iter().find(|metric| metric.name == self.primary)
+    }
+
+    /// The variant to which weights give the most; of several the first.
+    #[must_use]
+    pub fn heaviest(&self, weights: &BTreeMap<VariantName, f64>) -> &VariantName {
+        let weight = |name: &VariantName| weights.get(name).copied().unwrap_or_default();
+        let names = self.variants.iter().map(|variant| &variant.name);
+        // `max_by` gives the last of equals.
+        names.rev().max_by(|one, other| weight(one).total_cmp(&weight(other))).unwrap_or_else(|| self.control())
     }
 
     /// The variant of that name.

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use stats::adaptive::potential_value_remaining;
 use stats::posterior::NormalArm;
 use stats::{Degenerate, Moments};
-use vocabulary::{Experiment, Metric, VariantName};
+use vocabulary::{Experiment, Metric, Recommendation, VariantName};
 
-use super::{Learnt, REMAINING_VALUE_MIN, SETTLED_CHANCE, effects};
+use super::{Learnt, REMAINING_VALUE_MIN, SETTLED_CHANCE};
 use crate::decision::{Forecasts, Numbers, forecasts, rest};
 use crate::observe::Observations;
 
@@ -61,14 +61,19 @@ fn least(moments: &[Moments]) -> f64 {
 ///
 /// # Errors
 /// [`Degenerate`] where there is nothing to forecast from.
-pub(super) fn believed(experiment: &Experiment, learnt: &Learnt<'_>, stopped: &[VariantName]) -> Result<Believed, Degenerate> {
+pub(super) fn believed(
+    experiment: &Experiment,
+    learnt: &Learnt<'_>,
+    waves: &[&Recommendation],
+    stopped: &[VariantName],
+) -> Result<Believed, Degenerate> {
     let control = experiment.control();
     let others = experiment.variants.iter().map(|variant| &variant.name);
     let others = others.filter(|name| *name != control && !stopped.contains(name));
     let arms: Vec<&VariantName> = std::iter::once(control).chain(others).collect();
-    let primary = experiment.metrics.iter().find(|metric| metric.name == experiment.primary);
+    let primary = experiment.primary_metric();
     let primary = primary.ok_or_else(|| Degenerate::new("the primary metric is none of the experiment's"))?;
-    let mut groups = groups(experiment, learnt, primary, &arms);
+    let mut groups = groups(learnt, waves, primary, &arms);
     let nowhere = pooled(&groups.remove(&None).unwrap_or_default(), arms.len());
     let markets = groups.into_iter().filter_map(|(market, groups)| Some((market?, pooled(&groups, arms.len()))));
     let markets: Vec<(String, Vec<Moments>)> = markets.collect();
@@ -80,8 +85,8 @@ pub(super) fn believed(experiment: &Experiment, learnt: &Learnt<'_>, stopped: &[
 
 /// The groups within which shares were fixed, by their market: the primary metric of each variant.
 fn groups(
-    experiment: &Experiment,
     learnt: &Learnt<'_>,
+    waves: &[&Recommendation],
     primary: &Metric,
     arms: &[&VariantName],
 ) -> BTreeMap<Option<String>, Vec<Vec<Moments>>> {
@@ -89,9 +94,8 @@ fn groups(
     let audit: Vec<(String, Vec<Moments>)> =
         learnt.audit.markets.iter().map(|(market, of)| (market.clone(), moments(of))).collect();
     let elsewhere = rest(&moments(&learnt.audit.overall), audit.iter().map(|(_, moments)| moments.as_slice()));
-    let of_wave =
-        |made: &vocabulary::Recommendation| Some((made.scope.market.clone(), moments(learnt.followed.observed.get(&made.id)?)));
-    let waves = effects::waves(experiment, &learnt.followed).into_iter().filter_map(of_wave);
+    let of_wave = |made: &Recommendation| Some((made.scope.market.clone(), moments(learnt.followed.observed.get(&made.id)?)));
+    let waves = waves.iter().copied().filter_map(of_wave);
     let audit = audit.into_iter().map(|(market, moments)| (Some(market), moments)).chain([(None, elsewhere)]);
     let mut groups: BTreeMap<Option<String>, Vec<Vec<Moments>>> = BTreeMap::new();
     for (market, moments) in audit.chain(waves) {

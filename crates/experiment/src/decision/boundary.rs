@@ -8,7 +8,7 @@ use stats::lift::{EstimatePair, fieller_at};
 use stats::sequential::confidence::{multiplier, multiplier_one_sided};
 use stats::sequential::group::{Sides, Spending, boundaries};
 use stats::tail::normal_quantile_upper;
-use stats::{Degenerate, Interval, Moments, welch};
+use stats::{Degenerate, Effect, Interval, Moments, welch};
 use vocabulary::{Experiment, Measure, Metric, VariantName};
 
 use super::{BoundaryMethod, BoundaryTest, Information, Look, Shown};
@@ -69,12 +69,16 @@ pub(super) fn information(look: &Look<'_>) -> Information {
 
 /// The difference in standard errors, on the scale of the normal distribution: positive is better.
 pub(crate) fn statistic(control: &Moments, variant: &Moments, lower_is_better: bool) -> Result<f64, Degenerate> {
-    let effect = welch(control, variant, 0.5)?;
+    Ok(on_normal_scale(&welch(control, variant, 0.5)?, lower_is_better))
+}
+
+/// The same of an effect that is computed already.
+pub(super) fn on_normal_scale(effect: &Effect, lower_is_better: bool) -> f64 {
     let normal = normal_quantile_upper(effect.p_value / 2.0);
     // So far out that the p-value is no number any more, t is normal or certain.
     let size = if normal.is_finite() { normal } else { effect.statistic.abs() };
     let is_better = (effect.difference > 0.0) != lower_is_better;
-    Ok(if is_better { size } else { -size })
+    if is_better { size } else { -size }
 }
 
 /// Every variant but control, stepped down by Holm.
@@ -82,7 +86,7 @@ pub(super) fn tests(experiment: &Experiment, look: &Look<'_>, rule: &Rule, prima
     let control = experiment.control();
     let moments = |variant: &VariantName| look.overall.moments(variant, &primary.name);
     let of_control = moments(control);
-    let others = experiment.variants.iter().map(|variant| &variant.name).filter(|name| *name != control);
+    let others = experiment.others();
     let others: Vec<(&VariantName, Moments)> = others.map(|variant| (variant, moments(variant))).collect();
     let tested = |(variant, of_variant): &(&VariantName, Moments)| Tested {
         statistic: statistic(&of_control, of_variant, primary.lower_is_better).ok(),
@@ -90,9 +94,11 @@ pub(super) fn tests(experiment: &Experiment, look: &Look<'_>, rule: &Rule, prima
         is_enough: [control, variant].iter().all(|arm| outcomes(look.overall, arm, primary) >= OUTCOMES_MIN),
     };
     let tested: Vec<Tested> = others.iter().map(tested).collect();
-    let critical =
-        |test: &Tested, alpha| rule.critical_value(Spending::ObrienFlemingSpending, alpha, Sides::Two, test.units).ok();
-    let shown = step_down(&tested, experiment.alpha, critical);
+    let critical = |test: &Tested, left: usize| {
+        let alpha = experiment.alpha / left as f64;
+        rule.critical_value(Spending::ObrienFlemingSpending, alpha, Sides::Two, test.units).ok()
+    };
+    let shown = step_down(&tested, critical);
     let open = Interval { lower: None, upper: None };
     let tests = others.iter().zip(&tested).zip(shown).map(|(((variant, of_variant), tested), (boundary, shown))| BoundaryTest {
         variant: (*variant).clone(),
@@ -105,22 +111,18 @@ pub(super) fn tests(experiment: &Experiment, look: &Look<'_>, rule: &Rule, prima
 }
 
 /// A test of a family.
-pub(super) struct Tested {
+pub(crate) struct Tested {
     /// In standard errors: positive is better. `None` where it cannot be computed.
-    pub(super) statistic: Option<f64>,
+    pub(crate) statistic: Option<f64>,
     /// Recipients it rests on.
-    pub(super) units: f64,
+    pub(crate) units: f64,
     /// Whether there are outcomes enough for it to show anything.
-    pub(super) is_enough: bool,
+    pub(crate) is_enough: bool,
 }
 
 /// The boundary of each test of a family and what is shown there, stepped down by Holm: the most extreme is tested first, at alpha over
-/// as many as are left, and once one is not shown no other is. `critical` gives the boundary at an alpha.
-pub(super) fn step_down(
-    family: &[Tested],
-    alpha: f64,
-    critical: impl Fn(&Tested, f64) -> Option<f64>,
-) -> Vec<(Option<f64>, Shown)> {
+/// as many as are left, and once one is not shown no other is. `critical` gives the boundary while so many are left.
+pub(crate) fn step_down(family: &[Tested], critical: impl Fn(&Tested, usize) -> Option<f64>) -> Vec<(Option<f64>, Shown)> {
     let mut order: Vec<usize> = (0..family.len()).collect();
     let size = |index: &usize| family[*index].statistic.map_or(0.0, f64::abs);
     order.sort_by(|one, other| size(other).total_cmp(&size(one)));
@@ -128,7 +130,7 @@ pub(super) fn step_down(
     let (mut left, mut goes_on) = (family.len(), true);
     for index in order {
         let test = &family[index];
-        let boundary = critical(test, alpha / left as f64);
+        let boundary = critical(test, left);
         results[index].0 = boundary;
         let (Some(statistic), Some(boundary)) = (test.statistic, boundary) else { continue };
         goes_on &= test.is_enough && statistic.abs() >= boundary;

@@ -8,11 +8,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use stats::factorial::{LevelContrast, level_terms};
 use stats::sequential::group::{Sides, Spending};
-use stats::tail::normal_quantile_upper;
 use stats::{Interval, Moments};
 use vocabulary::{Experiment, Factor, Metric, SendHour, Variant};
 
-use super::boundary::{OUTCOMES_MIN, Rule, Tested, outcomes, step_down};
+use super::boundary::{OUTCOMES_MIN, Rule, Tested, on_normal_scale, outcomes, step_down};
 use super::{Look, Shown};
 use crate::words::difference;
 
@@ -64,14 +63,15 @@ pub(super) fn effects(experiment: &Experiment, look: &Look<'_>, rule: &Rule, pri
     let units = moments.iter().map(|cell| cell.count as f64).sum();
     let contrasts = || terms.iter().flat_map(|term| term.contrasts.iter().map(|contrast| (&term.factors, contrast)));
     let tested = |(_, contrast): (&Vec<usize>, &LevelContrast)| {
-        let is_better = (contrast.effect.difference > 0.0) != primary.lower_is_better;
-        let normal = normal_quantile_upper(contrast.effect.p_value / 2.0);
-        let size = if normal.is_finite() { normal } else { contrast.effect.statistic.abs() };
-        Tested { statistic: Some(if is_better { size } else { -size }), units, is_enough }
+        let statistic = Some(on_normal_scale(&contrast.effect, primary.lower_is_better));
+        Tested { statistic, units, is_enough }
     };
     let tested: Vec<Tested> = contrasts().map(tested).collect();
-    let critical = |_: &Tested, alpha| rule.critical_value(Spending::ObrienFlemingSpending, alpha, Sides::Two, units).ok();
-    let results = step_down(&tested, experiment.alpha, critical);
+    let critical = |_: &Tested, left: usize| {
+        let alpha = experiment.alpha / left as f64;
+        rule.critical_value(Spending::ObrienFlemingSpending, alpha, Sides::Two, units).ok()
+    };
+    let results = step_down(&tested, critical);
     let effects = contrasts().zip(&tested).zip(results).map(|(((factors, contrast), tested), (boundary, shown))| {
         let open = Interval { lower: None, upper: None };
         let interval = |boundary: f64| {

@@ -16,8 +16,7 @@ const OUTCOMES_MIN: f64 = 10.0;
 
 /// Every guardrail of every variant but control, in the experiment's order.
 pub(super) fn guardrails(experiment: &Experiment, look: &Look<'_>, rule: &Rule) -> Vec<GuardrailStanding> {
-    let control = experiment.control();
-    let others = experiment.variants.iter().map(|variant| &variant.name).filter(|name| *name != control);
+    let others = experiment.others();
     let of_variant = |variant: &VariantName| {
         let standings = experiment.guardrails.iter().filter_map(|guardrail| {
             let metric = experiment.metrics.iter().find(|metric| metric.name == guardrail.metric)?;

@@ -95,7 +95,7 @@ fn about_guardrails(decision: &Decision, reasons: &mut Vec<Reason>) {
 
 /// Whether going on is worth its while.
 fn about_time(experiment: &Experiment, look: &Look<'_>, decision: &Decision, reasons: &mut Vec<Reason>) {
-    let primary = experiment.metrics.iter().find(|metric| metric.name == experiment.primary);
+    let primary = experiment.primary_metric();
     if primary.is_some_and(|primary| too_few_outcomes(experiment, look.overall, primary)) {
         add(reasons, ReasonCode::TooFewOutcomes, "Some variants have too few outcomes for anything to be shown.");
     }
@@ -164,7 +164,7 @@ fn ship(experiment: &Experiment, decision: &Decision) -> String {
         1 => format!(" In one of {markets} markets another is the better choice."),
         _ => format!(" In {elsewhere} of {markets} markets another is the better choice."),
     };
-    let metric = experiment.metrics.iter().find(|metric| metric.name == experiment.primary);
+    let metric = experiment.primary_metric();
     let expected = decision.best.as_ref().zip(metric).map(|(best, metric)| expected(best, metric)).unwrap_or_default();
     if variant == control {
         return format!("Keep `{control}`: nothing is a better bet.{but}");

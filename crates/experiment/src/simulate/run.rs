@@ -7,7 +7,7 @@ use stats::sequential::group::{Sides, boundaries};
 use super::designs::{Decide, Design};
 use super::shrinkage::Shrinkage;
 use super::world::{Drawn, Law, World};
-use crate::decision::{OUTCOMES_MIN, Shown, statistic};
+use crate::decision::{OUTCOMES_MIN, Shown, Tested, statistic, step_down};
 use crate::sizing::{Past, PastError, SPENDING};
 
 /// A look adds so many contacts to each variant at least; one alone has no variance.
@@ -154,21 +154,15 @@ fn adjusted(moments: Moments, truth: f64, explained: f64, draws: &mut Draws) -> 
 /// What a look shows of every variant: the most extreme at alpha over all comparisons, the next at alpha over one less, and so
 /// on.
 fn compared(world: &World, plan: &Plan, arms: &[Drawn], look: usize) -> Vec<Shown> {
-    let mut shown = vec![Shown::Neither; arms.len()];
-    let compare = |arm: &Drawn| statistic(&arms[0].moments, &arm.moments, world.lower_is_better).ok();
-    let mut told: Vec<(usize, f64)> =
-        arms.iter().enumerate().skip(1).filter_map(|(place, arm)| Some((place, compare(arm)?))).collect();
-    told.sort_by(|one, other| other.1.abs().total_cmp(&one.1.abs()));
-    let mut left = arms.len() - 1;
-    for (place, statistic) in told {
-        let enough = [0, place].iter().all(|arm| arms[*arm].differing as f64 >= OUTCOMES_MIN);
-        if !enough || statistic.abs() < plan.boundaries[left - 1][look] {
-            break;
-        }
-        shown[place] = if statistic > 0.0 { Shown::Better } else { Shown::Worse };
-        left -= 1;
-    }
-    shown
+    let is_enough = |arm: &Drawn| arm.differing as f64 >= OUTCOMES_MIN;
+    let tested = |arm: &Drawn| Tested {
+        statistic: statistic(&arms[0].moments, &arm.moments, world.lower_is_better).ok(),
+        units: (arms[0].moments.count + arm.moments.count) as f64,
+        is_enough: is_enough(&arms[0]) && is_enough(arm),
+    };
+    let family: Vec<Tested> = arms[1..].iter().map(tested).collect();
+    let others = step_down(&family, |_, left| Some(plan.boundaries[left - 1][look]));
+    std::iter::once(Shown::Neither).chain(others.into_iter().map(|(_, shown)| shown)).collect()
 }
 
 /// The best of what is shown, or at the end of what does no harm; the first of equals, which is control. Variants have the same
