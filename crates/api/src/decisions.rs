@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Html;
-use control::{ControlError, Moved};
+use control::{ControlError, Moved, ProposalState};
 use experiment::rollout::{ScopeStanding, observed_hours};
-use experiment::{BanditStanding, Judged, PageInput, Rest};
+use experiment::{BanditStanding, Judged, PageInput, Rest, Waiting};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vocabulary::world::to_micros;
@@ -77,7 +77,12 @@ async fn page(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Resu
     let Judged { readout, decision, .. } = judged(&parts, &experiment).await?;
     let recipients = parts.control.still_to_follow(&id).await?;
     let rest = Some(Rest { recipients, currency: parts.lake.base_currency() });
-    Ok(Html(experiment::page(&PageInput { experiment: &experiment, readout: &readout, decision: &decision, rest })))
+    let series = parts.lake.observe_series(&experiment, readout.as_of).await?;
+    let open = parts.control.proposals(Some(&id)).await?.into_iter().find(|proposal| proposal.state == ProposalState::Open);
+    let waiting = open.map(|open| Waiting { recipients: open.recipients, since: open.proposed_at });
+    let input =
+        PageInput { experiment: &experiment, readout: &readout, decision: &decision, rest, series: series.as_ref(), waiting };
+    Ok(Html(experiment::page(&input)))
 }
 
 /// Where the rollout of a decision stands.

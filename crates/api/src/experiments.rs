@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use experiment::cells::is_age;
-use experiment::{Adjusted, Breakdown, Cut, Dimension, Overlap, overlaps};
+use experiment::{Adjusted, Breakdown, Cut, Dimension, Overlap, Series, overlaps};
 use futures::TryStreamExt;
 use lake::{Group, SqlFormat, SqlOptions};
 use serde::Deserialize;
@@ -22,6 +22,7 @@ use crate::request::{Ask, Id, Text};
 use crate::views::adjusted::AdjustedDocument;
 use crate::views::breakdowns::{BreakdownDocument, OverlapDocument};
 use crate::views::documents::ExperimentDocument;
+use crate::views::series::SeriesDocument;
 use crate::views::{ErrorBody, ExperimentAnswer, ExperimentRow, ReadoutAnswer, RecommendationView};
 
 /// Counts the assigned contacts of every experiment.
@@ -35,6 +36,7 @@ pub(crate) fn reading() -> OpenApiRouter<Arc<Parts>> {
         .routes(routes!(by_group))
         .routes(routes!(overlapping))
         .routes(routes!(less_noise))
+        .routes(routes!(by_time))
 }
 
 pub(crate) fn managing() -> OpenApiRouter<Arc<Parts>> {
@@ -204,9 +206,9 @@ async fn by_group(
 
 /// The primary metric with less noise.
 ///
-/// What recipients did in the 90 days before their message is taken out (CUPED), and markets are weighted as they are in all variants
-/// together (post-stratification), beside the plain difference. Intervals are those of this one look; what is decided rests on the plain
-/// numbers.
+/// What recipients did before their message is taken out (CUPED), in as many days as the experiment's `cuped` says and else in 90, and
+/// markets are weighted as they are in all variants together (post-stratification), beside the plain difference. Intervals are those of
+/// this one look; what is decided rests on the plain numbers unless the experiment has `cuped`.
 #[utoipa::path(
     get,
     path = "/v1/experiments/{id}/adjusted",
@@ -222,9 +224,32 @@ async fn less_noise(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -
     let experiment = known(&parts, &id).await?;
     let seen = parts.lake.observe_with_before(&experiment, to_micros(parts.clock.now())).await?;
     let found = experiment::adjusted(&experiment, &seen);
-    found
-        .map(Json)
-        .ok_or_else(|| Problem::not_found("primary metric of the experiment", id.as_str(), "store the experiment again"))
+    found.map(Json).ok_or_else(|| no_primary(&id))
+}
+
+/// An experiment by time.
+///
+/// What recipients had done at each age of their message, of all who are as old, and how far the messages of each day came. Intervals are
+/// those of one look at one age.
+#[utoipa::path(
+    get,
+    path = "/v1/experiments/{id}/series",
+    tag = "experiments",
+    operation_id = "series",
+    params(("id" = String, Path, description = "The experiment's id.")),
+    responses(
+        (status = 200, description = "The ages and the days.", body = SeriesDocument),
+        (status = 404, description = "There is no such experiment.", body = ErrorBody),
+    )
+)]
+async fn by_time(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> Result<Json<Series>, Problem> {
+    let experiment = known(&parts, &id).await?;
+    let series = parts.lake.observe_series(&experiment, to_micros(parts.clock.now())).await?;
+    series.map(Json).ok_or_else(|| no_primary(&id))
+}
+
+fn no_primary(id: &ExperimentId) -> Problem {
+    Problem::not_found("primary metric of the experiment", id.as_str(), "store the experiment again")
 }
 
 /// Other experiments on the same recipients.

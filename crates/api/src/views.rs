@@ -14,6 +14,7 @@ pub mod proposals;
 pub mod readouts;
 pub mod recommending;
 pub mod rollouts;
+pub mod series;
 pub mod sizing;
 pub mod statistics;
 

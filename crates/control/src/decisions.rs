@@ -18,7 +18,10 @@ impl Control {
     pub async fn judge(&self, experiment: &Experiment, mut observed: Observed, readout_id: &str) -> Result<Judged, ControlError> {
         let id = &experiment.experiment;
         observed.outcomes.overall.erased_units = self.erased_units(id).await?;
-        let before = self.looks_before(id).await?;
+        let mut before = self.looks_before(id).await?;
+        if experiment.early.is_some() {
+            before.early = Some((self.early_looks_before(id).await?, self.lessons().await?));
+        }
         Ok(judge(experiment, &observed, &before, readout_id))
     }
 
@@ -83,7 +86,19 @@ impl Control {
         .fetch_all(&mut *reader)
         .await
         .map_err(ControlError::query("reading earlier looks"))?;
-        Ok(Before { is_list: !is_triggered, fractions })
+        Ok(Before { is_list: !is_triggered, fractions, early: None })
+    }
+
+    /// How much of its recipients earlier looks at an experiment rested on that were taken before windows were over, in order.
+    async fn early_looks_before(&self, id: &ExperimentId) -> Result<Vec<f64>, ControlError> {
+        sqlx::query_scalar(
+            "SELECT body ->> '$.early.fraction' FROM decisions
+             WHERE experiment_id = $1 AND body ->> '$.early.fraction' IS NOT NULL ORDER BY decision_seq",
+        )
+        .bind(id.as_str())
+        .fetch_all(&mut *self.reader().await)
+        .await
+        .map_err(ControlError::query("reading earlier looks"))
     }
 
     /// How many people the campaigns that follow an experiment's recommendation are still to write to: of their plans, who has not got
@@ -120,11 +135,15 @@ mod tests {
         let control = world.open().await;
         let (id, written) = (experiment_id("e"), experiment("e", &["a", "b"]));
         control.put_experiment(&written).await.unwrap();
-        assert_eq!(control.looks_before(&id).await.unwrap(), Before { is_list: true, fractions: vec![] });
+        assert_eq!(control.looks_before(&id).await.unwrap(), Before { is_list: true, fractions: vec![], early: None });
         assert_eq!(control.latest_decision(&id).await.unwrap(), None);
         let observed = Cells::new(&written, 100).observe(&written, &Cut::default(), at(0));
-        let mut judged =
-            judge(&written, &Observed::overall(observed.clone()), &Before { is_list: true, fractions: vec![] }, "r1");
+        let mut judged = judge(
+            &written,
+            &Observed::overall(observed.clone()),
+            &Before { is_list: true, fractions: vec![], early: None },
+            "r1",
+        );
         judged.decision.information.fraction = Some(0.25);
         control.put_judged(&judged).await.unwrap();
         control.put_judged(&judged).await.unwrap();

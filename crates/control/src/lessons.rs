@@ -64,10 +64,11 @@ mod tests {
                 let moments = Moments::from_successes(10_000, successes);
                 arm.metrics.values_mut().for_each(|metric| *metric = moments);
             }
-            judge(&written, &Observed::overall(observed), &Before { is_list: true, fractions: vec![] }, id)
+            judge(&written, &Observed::overall(observed), &Before { is_list: true, fractions: vec![], early: None }, id)
         };
         let nothing = Cells::new(&written, 100).observe(&written, &Cut::default(), at(0));
-        let nothing = judge(&written, &Observed::overall(nothing), &Before { is_list: true, fractions: vec![] }, "r0");
+        let nothing =
+            judge(&written, &Observed::overall(nothing), &Before { is_list: true, fractions: vec![], early: None }, "r0");
         control.put_judged(&nothing).await.unwrap();
         assert_eq!(control.lessons().await.unwrap(), []);
         for (id, successes, lift) in [("r1", 1_300, 0.3), ("r2", 1_500, 0.5)] {

@@ -1,19 +1,21 @@
-//! The primary metric with less noise: what recipients did in the 90 days before their message is taken out (CUPED), and markets are weighted
+//! The primary metric with less noise: what recipients did before their message is taken out (CUPED), and markets are weighted
 //! as they are in all variants together (post-stratification).
 //!
 //! Deng, Xu, Kohavi & Walker, "Improving the sensitivity of online controlled experiments by utilizing pre-experiment data", WSDM (2013);
 //! Miratrix, Sekhon & Yu, "Adjusting treatment effect estimates by post-stratification in randomized experiments", JRSS B 75 (2013).
 //!
-//! *Caution:* intervals are those of one look. What is decided rests on the plain numbers, at boundaries that hold at all looks.
+//! *Caution:* intervals are those of one look. What is decided rests on boundaries that hold at all looks, and on numbers without what was
+//! before only where the experiment has `cuped`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use stats::adjusted::{Shape, Stratum, compare_strata};
 use stats::{CoMoments, Effect, Interval, Lift, fieller_lift, welch};
 use vocabulary::{Experiment, Metric, VariantName};
 
-use crate::sizing::Past;
+use crate::cells::BEFORE_DAYS;
+use crate::observe::ByMarket;
 use crate::table::table;
 use crate::words::{difference, percent, thousands};
 
@@ -78,27 +80,24 @@ impl AdjustedDifference {
     }
 }
 
-/// Compares variants. `seen` has of each variant what its recipients did in their window and before it, by market. The experiment must have
-/// been checked.
+/// Compares variants. `seen` has of each market what recipients did in their window and before it. The experiment must have been checked.
 #[must_use]
-pub fn adjusted(experiment: &Experiment, seen: &BTreeMap<String, Past>) -> Option<Adjusted> {
+pub fn adjusted(experiment: &Experiment, seen: &ByMarket) -> Option<Adjusted> {
     let metric = experiment.primary_metric()?;
-    let control = experiment.control();
-    let others = experiment.others();
-    let own = seen.get(control.as_str());
-    let variants = others.filter_map(|name| variant(experiment, name, own?, seen.get(name.as_str())?)).collect();
-    let recipients = seen.values().map(Past::contacts).sum();
+    let variants = experiment.others().filter_map(|name| variant(experiment, name, seen)).collect();
+    let recipients = seen.overall.arms.iter().map(|arm| arm.mature).sum();
     let mut adjusted = Adjusted { metric: metric.clone(), recipients, variants, sentence: String::new() };
     adjusted.sentence = sentence(&adjusted, experiment);
     Some(adjusted)
 }
 
-fn variant(experiment: &Experiment, name: &VariantName, control: &Past, treatment: &Past) -> Option<AdjustedVariant> {
-    let [own, others] = [control, treatment].map(|past| past.moments().moments(0));
+fn variant(experiment: &Experiment, name: &VariantName, seen: &ByMarket) -> Option<AdjustedVariant> {
+    let arms = [experiment.control(), name];
+    let [own, others] = arms.map(|arm| seen.overall.moments(arm, &experiment.primary));
     let plain = welch(&own, &others, experiment.alpha).ok()?;
     let lift = fieller_lift(&own, &others, experiment.alpha).ok();
     let plain = AdjustedDifference::of(&plain, lift.as_ref());
-    let by_market = strata(control, treatment);
+    let by_market = strata(seen, arms);
     let strata: Vec<Stratum<'_>> =
         by_market.iter().map(|(name, [control, treatment])| Stratum { name, control, treatment }).collect();
     let adjusted = compare_strata(&strata, Shape::Mean, COVARIATES, experiment.alpha);
@@ -115,14 +114,13 @@ fn variant(experiment: &Experiment, name: &VariantName, control: &Past, treatmen
 }
 
 /// The markets of both, those with few recipients of either together.
-fn strata(control: &Past, treatment: &Past) -> BTreeMap<String, [CoMoments; 2]> {
-    let of = |past: &Past, market: &str| past.markets.iter().find(|of| of.market == market).map(|of| of.moments.clone());
-    let names: BTreeSet<&str> = [control, treatment].iter().flat_map(|past| &past.markets).map(|of| of.market.as_str()).collect();
-    let (mut strata, mut few) = (BTreeMap::new(), [CoMoments::new(1 + COVARIATES), CoMoments::new(1 + COVARIATES)]);
-    for name in names {
-        let both = [control, treatment].map(|past| of(past, name).unwrap_or_else(|| CoMoments::new(1 + COVARIATES)));
+fn strata(seen: &ByMarket, arms: [&VariantName; 2]) -> BTreeMap<String, [CoMoments; 2]> {
+    let nobody = || CoMoments::new(1 + COVARIATES);
+    let (mut strata, mut few) = (BTreeMap::new(), [nobody(), nobody()]);
+    for (name, of) in &seen.markets {
+        let both = arms.map(|arm| of.arm(arm).and_then(|arm| arm.before.clone()).unwrap_or_else(nobody));
         if both.iter().all(|moments| moments.count >= STRATUM_MIN) {
-            strata.insert(name.to_owned(), both);
+            strata.insert(name.clone(), both);
         } else {
             few.iter_mut().zip(&both).for_each(|(few, own)| few.merge(own));
         }
@@ -152,7 +150,8 @@ fn sentence(adjusted: &Adjusted, experiment: &Experiment) -> String {
         }),
     };
     format!(
-        "What recipients did in the 90 days before {worth} ({people} recipients). Intervals are those of this one look, at {}.",
+        "What recipients did in the {} days before {worth} ({people} recipients). Intervals are those of this one look, at {}.",
+        experiment.cuped.map_or(BEFORE_DAYS, |cuped| cuped.days),
         percent(1.0 - experiment.alpha)
     )
 }
@@ -175,7 +174,9 @@ mod tests {
     use stats::numeric::Draws;
 
     use super::*;
-    use crate::sizing::PastMarket;
+    use crate::cuped;
+    use crate::observe::Observations;
+    use crate::testing::buyers;
 
     fn spec() -> Experiment {
         crate::parse(
@@ -184,27 +185,44 @@ mod tests {
         .unwrap()
     }
 
-    /// Recipients who spend as they did before, and a little more.
-    fn past(draws: &mut Draws, more: f64, markets: &[(&str, u64, f64)]) -> Past {
-        let market = |(market, contacts, level): &(&str, u64, f64)| {
-            let mut moments = CoMoments::new(2);
-            for _ in 0..*contacts {
-                let before = level + 10.0 * draws.normal();
-                moments.push(&[before + more + 5.0 * draws.normal(), before]);
+    /// Recipients of two variants, the second of whom spend so much more.
+    fn seen(markets: &[(&str, u64)], more: f64, mut recipient: impl FnMut(&str) -> [f64; 2]) -> ByMarket {
+        let mut of_market = |people: u64, name: &str| {
+            let mut observations = buyers([(people, 0); 2]);
+            for (arm, more) in observations.arms.iter_mut().zip([0.0, more]) {
+                let mut before = CoMoments::new(2);
+                for _ in 0..people {
+                    let [spends, spent] = recipient(name);
+                    before.push(&[spends + more, spent]);
+                }
+                arm.metrics = [("revenue".to_owned(), before.moments(0))].into();
+                arm.before = Some(before);
             }
-            PastMarket { market: (*market).to_owned(), contacts: *contacts, values: Vec::new(), moments }
+            observations
         };
-        Past { lower_is_better: false, markets: markets.iter().map(market).collect() }
+        let mut found = ByMarket { overall: buyers([(0, 0); 2]), markets: BTreeMap::new() };
+        for (name, people) in markets {
+            found.markets.insert((*name).to_owned(), of_market(*people, name));
+        }
+        for (place, arm) in found.overall.arms.iter_mut().enumerate() {
+            let befores = found.markets.values().filter_map(|of: &Observations| of.arms[place].before.as_ref());
+            let before = befores.fold(CoMoments::new(2), |mut all, own| {
+                all.merge(own);
+                all
+            });
+            (arm.mature, arm.metrics) = (before.count, [("revenue".to_owned(), before.moments(0))].into());
+            arm.before = Some(before);
+        }
+        found
     }
 
     #[test]
     fn what_was_known_before_is_taken_out() {
-        let mut draws = Draws::seeded(5);
-        let markets = [("DE", 2_000, 50.0), ("FR", 1_000, 90.0), ("LI", 4, 500.0)];
-        let seen = BTreeMap::from([
-            ("a".to_owned(), past(&mut draws, 0.0, &markets)),
-            ("b".to_owned(), past(&mut draws, 1.0, &markets)),
-        ]);
+        let mut draws = Draws::seeded(8);
+        let mut seen = seen(&[("DE", 2_000), ("FR", 1_000), ("LI", 4)], 1.0, |market| {
+            let before = if market == "FR" { 90.0 } else { 50.0 } + 10.0 * draws.normal();
+            [before + 5.0 * draws.normal(), before]
+        });
         let found = adjusted(&spec(), &seen).unwrap();
         let [variant] = &found.variants[..] else { panic!("one, not {found:?}") };
         assert_eq!((found.recipients, variant.strata), (6_008, 2), "the four are with the largest market");
@@ -215,23 +233,19 @@ mod tests {
         assert!((variant.adjusted.standard_error / expect - 1.0).abs() < 0.1, "{variant:?}");
         assert!(found.sentence.starts_with("What recipients did in the 90 days before takes"), "{}", found.sentence);
         assert!(text(&found).contains("variance removed"), "{}", text(&found));
+        // What decisions rest on comes to nearly the same, though it weights markets as they are in each variant.
+        let ByMarket { overall, markets } = &mut seen;
+        cuped::adjust(overall, &mut markets.values_mut().collect::<Vec<_>>());
+        let [a, b] = [0, 1].map(|arm: usize| seen.markets["DE"].arms[arm].adjusted.unwrap());
+        assert!((b.mean - a.mean - 1.0).abs() < 3.0 * (50.0_f64 / 2_000.0).sqrt(), "{a:?} {b:?}");
     }
 
     #[test]
     fn what_says_nothing_takes_nothing_away() {
         let mut draws = Draws::seeded(6);
-        let mut past = || {
-            let mut moments = CoMoments::new(2);
-            (0..5_000).for_each(|_| moments.push(&[draws.normal(), draws.normal()]));
-            Past {
-                lower_is_better: false,
-                markets: vec![PastMarket { market: String::new(), contacts: 5_000, values: Vec::new(), moments }],
-            }
-        };
-        let seen = BTreeMap::from([("a".to_owned(), past()), ("b".to_owned(), past())]);
-        let found = adjusted(&spec(), &seen).unwrap();
+        let found = adjusted(&spec(), &seen(&[("", 5_000)], 0.0, |_| [draws.normal(), draws.normal()])).unwrap();
         assert!(found.variants[0].variance_removed.abs() < 0.01, "{found:?}");
-        let nobody = adjusted(&spec(), &BTreeMap::new()).unwrap();
+        let nobody = adjusted(&spec(), &ByMarket { overall: buyers([(0, 0); 2]), markets: BTreeMap::new() }).unwrap();
         assert!(nobody.variants.is_empty() && nobody.sentence.starts_with("Nothing can be compared yet"), "{nobody:?}");
     }
 }

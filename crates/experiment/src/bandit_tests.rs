@@ -49,6 +49,8 @@ fn observed(counts: Counts) -> Observations {
             .map(|(metric, successes)| (metric.to_owned(), Moments::from_successes(count, successes)))
             .into(),
         ratios: BTreeMap::new(),
+        before: None,
+        adjusted: None,
         funnel: Funnel { assigned: count, sent: count, accepted: count, ordered: bought, ..Funnel::default() },
     };
     Observations { arms: VARIANTS.into_iter().zip(counts).map(arm).collect(), ..hillstrom::observations() }

@@ -149,7 +149,7 @@ pub fn breakdown(experiment: &Experiment, by: &Dimension, observed: &ByMarket) -
         sentence: String::new(),
     };
     let Some(primary) = primary else { return breakdown };
-    let moments = |of: &Observations| arms.iter().map(|arm| of.moments(arm, &primary.name)).collect::<Vec<Moments>>();
+    let moments = |of: &Observations| arms.iter().map(|arm| of.deciding(arm, primary)).collect::<Vec<Moments>>();
     let markets = observed.markets.iter().map(|(part, of)| (part.clone(), moments(of))).collect();
     let numbers = Numbers { overall: moments(&observed.overall), markets };
     let mut believed = forecasts(experiment, &numbers, primary, &arms, &[]).ok();
@@ -176,7 +176,7 @@ fn difference(observed: &ByMarket, primary: &Metric, control: &VariantName, vari
     let effects: Vec<(f64, f64)> = (observed.markets.values())
         .filter(|of| [control, variant].iter().all(|arm| outcomes(of, arm, primary) >= OUTCOMES_MIN))
         .filter_map(|of| {
-            let effect = welch(&of.moments(control, &primary.name), &of.moments(variant, &primary.name), 0.5).ok()?;
+            let effect = welch(&of.deciding(control, primary), &of.deciding(variant, primary), 0.5).ok()?;
             Some((effect.difference, effect.standard_error))
         })
         .collect();

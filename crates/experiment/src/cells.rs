@@ -14,6 +14,7 @@
 //!
 //! *Invariant:* a cell whose sums are all zero is not kept, so that equal histories leave equal bytes.
 
+mod gather;
 mod past;
 mod plan;
 
@@ -23,11 +24,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use vocabulary::{Experiment, Timestamp};
 
-pub use self::past::{BEFORE_HOURS, PastCounts};
+pub use self::past::{BEFORE_DAYS, BEFORE_HOURS, PastCounts};
 use self::plan::Plan;
 pub use self::plan::plan_of;
 pub(crate) use self::plan::{PARTS, millionths};
-use crate::observe::{ArmObservations, ByMarket, Funnel, Observations};
 
 pub(crate) const HOUR_MICROS: i64 = 60 * 60 * 1_000_000;
 /// Time zones are apart by whole quarters of an hour, and so are planned hours.
@@ -67,6 +67,9 @@ pub enum What {
 /// How many kinds there are.
 pub const WHATS: usize = 12;
 
+/// The age of what happened before a unit's outcomes begin to count.
+pub const BEFORE: u16 = u16::MAX;
+
 /// What happened to one unit within one step of age.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -99,7 +102,8 @@ pub struct Unit<'a> {
     pub begins: Timestamp,
     /// Whether they were assigned more than one variant.
     pub crossed: bool,
-    /// What happened within the window, by age: each [`age`] at most once, in rising order.
+    /// What happened within the window, by age: each [`age`] at most once, in rising order; last, at [`BEFORE`], what happened before,
+    /// where that was asked for.
     pub tallies: &'a [(u16, Tally)],
 }
 
@@ -109,7 +113,7 @@ pub fn age(begins: Timestamp, at: Timestamp) -> Option<u16> {
     let hours = at.as_microsecond().checked_sub(begins.as_microsecond()).filter(|micros| *micros >= 0)? / HOUR_MICROS;
     let first_day = FIRST_DAY_HOURS.iter().position(|end| hours < *end);
     let step = first_day.map_or_else(|| FIRST_DAY_HOURS.len() as i64 - 1 + hours / 24, |step| step as i64);
-    Some(u16::try_from(step).unwrap_or(u16::MAX))
+    Some(u16::try_from(step).unwrap_or(BEFORE).min(BEFORE - 1))
 }
 
 /// Where a step of age ends, in hours after the outcomes begin to count: 1, 2, 4, 8, 12, 24, then each day.
@@ -282,8 +286,9 @@ impl Cells {
         let plan = self.plan.clone();
         let Scratch { mut before, mut after, mut changes } = std::mem::take(&mut self.scratch);
         before.clear();
-        before.resize(plan.metrics.len(), 0);
-        after.resize(plan.metrics.len(), 0);
+        before.resize(plan.numbers(), 0);
+        after.clear();
+        after.resize(plan.numbers(), 0);
         let place = unit.variant.and_then(|name| plan.variants.iter().position(|known| known == name));
         let variant = place.map_or(STRANGER, |place| place as u16);
         let (market, cohort) = (self.market(unit.market), cohort_of(unit.begins));
@@ -291,8 +296,17 @@ impl Cells {
         changes.extend([(Place::Units as usize, 1), (Place::Crossed as usize, i128::from(unit.crossed))]);
         // What strangers did counts nowhere.
         let tallies = if variant == STRANGER { &[][..] } else { unit.tallies };
+        let (tallies, was) = match tallies.split_last() {
+            Some(((BEFORE, tally), within)) => (within, plan.was(tally)),
+            _ => (tallies, 0),
+        };
+        plan.put_was(was, &mut after);
         // The unit itself counts at the first age, whether anything happened then or not.
         if tallies.first().is_none_or(|(age, _)| *age > 0) {
+            if before != after {
+                plan.changes(&before, &after, &mut changes);
+                before.copy_from_slice(&after);
+            }
             self.change((variant, market, cohort, 0), times, changes.drain(..));
         }
         let mut so_far = Tally::default();
@@ -305,6 +319,7 @@ impl Cells {
                 changes.push((Place::Reached as usize + step, reached));
             }
             plan.values(&so_far, *age, &before, &mut after);
+            plan.put_was(was, &mut after);
             if before != after {
                 plan.changes(&before, &after, &mut changes);
             }
@@ -371,7 +386,7 @@ impl Cells {
     #[must_use]
     pub fn span(&self, window_hours: u32) -> Option<(Timestamp, Timestamp)> {
         let cohorts = || self.cells.keys().map(|(_, _, cohort, _)| *cohort);
-        Some((ends(cohorts().min()? - 1, 0), ends(cohorts().max()?, i64::from(window_hours))))
+        Some((ends(cohorts().min()? - 1, -self.plan.before_hours), ends(cohorts().max()?, i64::from(window_hours))))
     }
 
     /// The markets that have units, in order; `None` for units without one.
@@ -393,113 +408,6 @@ impl Cells {
     pub fn is_empty(&self) -> bool {
         self.cells.is_empty()
     }
-
-    /// What is observed at `as_of`, of the recipients and outcomes of `cut`. Amounts become major units. Versions, engine and erased
-    /// units are for the caller to fill in.
-    #[must_use]
-    pub fn observe(&self, experiment: &Experiment, cut: &Cut, as_of: Timestamp) -> Observations {
-        let gathered = self.gather(experiment, cut, as_of);
-        let mut all = self.nothing_gathered();
-        gathered.iter().flatten().for_each(|market| all.merge(market));
-        self.observations(experiment, &all, as_of)
-    }
-
-    /// The same of all recipients and of those of each market, in one pass over the cells, at an age or over the
-    /// whole window.
-    #[must_use]
-    pub fn observe_by_market(&self, experiment: &Experiment, age_hours: Option<u32>, as_of: Timestamp) -> ByMarket {
-        let gathered = self.gather(experiment, &Cut { market: None, age_hours }, as_of);
-        let (mut all, mut markets) = (self.nothing_gathered(), BTreeMap::new());
-        for (name, market) in self.markets.iter().zip(&gathered) {
-            let Some(market) = market else { continue };
-            all.merge(market);
-            if let Some(name) = name {
-                markets.insert(name.clone(), self.observations(experiment, market, as_of));
-            }
-        }
-        ByMarket { overall: self.observations(experiment, &all, as_of), markets }
-    }
-
-    fn nothing_gathered(&self) -> Gathered {
-        Gathered { arms: vec![(0, vec![0; self.plan.width()]); self.plan.variants.len()], crossovers: 0, strangers: 0 }
-    }
-
-    /// The sums of each market of the cut by its number; `None` for one without units.
-    fn gather(&self, experiment: &Experiment, cut: &Cut, as_of: Timestamp) -> Vec<Option<Gathered>> {
-        let hours = cut.age_hours.unwrap_or(experiment.window_hours).min(experiment.window_hours);
-        let whole = hours == experiment.window_hours;
-        let is_within = |age: u16| whole || age_hours(age) <= i64::from(hours);
-        let is_mature = |cohort: i64| ends(cohort, i64::from(hours)) <= as_of;
-        let is_asked: Vec<bool> = self.markets.iter().map(|market| cut.market.is_none() || *market == cut.market).collect();
-        let mut gathered: Vec<Option<Gathered>> = vec![None; self.markets.len()];
-        for ((variant, market, cohort, age), numbers) in &self.cells {
-            if !is_asked[*market as usize] {
-                continue;
-            }
-            let of = gathered[*market as usize].get_or_insert_with(|| self.nothing_gathered());
-            of.crossovers += numbers[Place::Crossed as usize];
-            let Some((assigned, sums)) = of.arms.get_mut(usize::from(*variant)) else {
-                of.strangers += numbers[Place::Units as usize];
-                continue;
-            };
-            *assigned += numbers[Place::Units as usize];
-            if is_mature(*cohort) && is_within(*age) {
-                sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum = sum.wrapping_add(*number));
-            }
-        }
-        gathered
-    }
-
-    fn observations(&self, experiment: &Experiment, of: &Gathered, as_of: Timestamp) -> Observations {
-        let count = |number: i128| u64::try_from(number).unwrap_or_default();
-        let total = |place: Place| of.arms.iter().map(|(_, sums)| sums[place as usize]).sum::<i128>();
-        Observations {
-            versions: BTreeMap::new(),
-            engine: String::new(),
-            as_of,
-            immature: count(of.arms.iter().map(|(assigned, _)| assigned).sum::<i128>() - total(Place::Units)),
-            crossovers: count(of.crossovers),
-            strangers: count(of.strangers),
-            unconverted_orders: count(total(Place::Unconverted)),
-            erased_units: 0,
-            arms: (experiment.variants.iter().zip(&of.arms))
-                .map(|(variant, (assigned, sums))| ArmObservations {
-                    variant: variant.name.clone(),
-                    assigned: count(*assigned),
-                    mature: count(sums[Place::Units as usize]),
-                    metrics: self.plan.moments(experiment, sums),
-                    ratios: self.plan.ratios(experiment, sums),
-                    funnel: funnel(sums),
-                })
-                .collect(),
-        }
-    }
-}
-
-/// The sums of one market at some age.
-#[derive(Debug, Clone)]
-struct Gathered {
-    /// Of each variant: the units assigned, and the sums of those that are old enough.
-    arms: Vec<(i128, Vec<i128>)>,
-    crossovers: i128,
-    strangers: i128,
-}
-
-impl Gathered {
-    fn merge(&mut self, other: &Self) {
-        self.crossovers += other.crossovers;
-        self.strangers += other.strangers;
-        for ((assigned, sums), (other_assigned, other_sums)) in self.arms.iter_mut().zip(&other.arms) {
-            *assigned += other_assigned;
-            sums.iter_mut().zip(other_sums).for_each(|(sum, number)| *sum = sum.wrapping_add(*number));
-        }
-    }
-}
-
-fn funnel(sums: &[i128]) -> Funnel {
-    let count = |place: usize| u64::try_from(sums[place]).unwrap_or_default();
-    let [sent, accepted, opened, clicked, ordered] = std::array::from_fn(|step| count(Place::Reached as usize + step));
-    Funnel { assigned: count(Place::Units as usize), sent, accepted, opened, clicked, ordered }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use stats::{CoMoments, Moments};
 
 use super::*;
+use crate::observe::Observations;
 use crate::spec::parse;
 
 /// SplitMix64 (Steele, Lea & Flood 2014): short, and the same everywhere.
@@ -59,6 +60,11 @@ metrics:
 "
     );
     parse(&text).unwrap()
+}
+
+/// The same, where what was before is counted as well.
+fn with_before() -> Experiment {
+    Experiment { cuped: Some(vocabulary::Cuped { days: 2 }), ..experiment() }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -151,7 +157,7 @@ fn unit(world: &World, contact: u64) -> Option<Owned> {
     named.dedup();
     let mut tallies: BTreeMap<u16, Tally> = BTreeMap::new();
     for (_, event) in own {
-        if event.minutes < begins || event.minutes >= begins + i64::from(WINDOW_HOURS) * 60 {
+        if event.minutes < begins - 2 * 24 * 60 || event.minutes >= begins + i64::from(WINDOW_HOURS) * 60 {
             continue;
         }
         let mut tally = Tally::default();
@@ -164,17 +170,16 @@ fn unit(world: &World, contact: u64) -> Option<Owned> {
                 tally.amount_minor = if has_rate { minor } else { 0 };
             }
         }
-        tallies.entry(age(at(begins), at(event.minutes)).unwrap()).or_default().add(&tally);
+        tallies.entry(age(at(begins), at(event.minutes)).unwrap_or(BEFORE)).or_default().add(&tally);
     }
     Some(Owned { variant, market, begins: at(begins), crossed: named.len() > 1, tallies: tallies.into_iter().collect() })
 }
 
 /// All units put in, in any order and in parts.
-fn anew(world: &World, random: &mut Random) -> Cells {
-    let experiment = experiment();
+fn anew(experiment: &Experiment, world: &World, random: &mut Random) -> Cells {
     let mut contacts: Vec<u64> = (0..CONTACTS).collect();
     random.shuffle(&mut contacts);
-    let mut parts = vec![Cells::new(&experiment, MINOR); 1 + random.below(4) as usize];
+    let mut parts = vec![Cells::new(experiment, MINOR); 1 + random.below(4) as usize];
     let count = parts.len();
     for (number, contact) in contacts.into_iter().enumerate() {
         if let Some(unit) = unit(world, contact) {
@@ -182,7 +187,7 @@ fn anew(world: &World, random: &mut Random) -> Cells {
         }
     }
     random.shuffle(&mut parts);
-    parts.iter().fold(Cells::new(&experiment, MINOR), |mut all, part| {
+    parts.iter().fold(Cells::new(experiment, MINOR), |mut all, part| {
         all.merge(part);
         all
     })
@@ -226,9 +231,9 @@ fn commit(world: &mut World, random: &mut Random) -> Vec<u64> {
 
 #[test]
 fn corrected_cells_equal_cells_counted_anew() {
-    let experiment = experiment();
     let (mut changed, mut left, mut erased) = (0, 0, 0);
     for seed in 0..1_000 {
+        let experiment = if seed % 2 == 0 { experiment() } else { with_before() };
         let mut random = Random(seed);
         let mut world = World::new();
         let mut cells = Cells::new(&experiment, MINOR);
@@ -262,7 +267,7 @@ fn corrected_cells_equal_cells_counted_anew() {
                 // Another process goes on.
                 cells = Cells::from_bytes(&experiment, MINOR, &cells.to_bytes()).unwrap();
             }
-            let expect = anew(&world, &mut random);
+            let expect = anew(&experiment, &world, &mut random);
             assert_eq!(
                 String::from_utf8(cells.to_bytes()).unwrap(),
                 String::from_utf8(expect.to_bytes()).unwrap(),
@@ -288,7 +293,22 @@ fn check_markets(cells: &Cells, experiment: &Experiment) {
         assert_eq!(all.markets.keys().cloned().map(Some).collect::<Vec<_>>(), {
             cells.markets().into_iter().filter(Option::is_some).collect::<Vec<_>>()
         });
-        all.markets.iter().for_each(|(market, observations)| assert_eq!(*observations, of(Some(market.clone()))));
+        // What was before is taken out by one slope for all markets.
+        let plain = |observations: &Observations| {
+            let mut plain = observations.clone();
+            plain.arms.iter_mut().for_each(|arm| arm.adjusted = None);
+            plain
+        };
+        for (market, observations) in &all.markets {
+            assert_eq!(plain(observations), plain(&of(Some(market.clone()))));
+        }
+        let days = cells.observe_by_day(experiment, age_hours, as_of);
+        let assigned = |of: &Observations| of.arms.iter().map(|arm| (arm.assigned, arm.mature)).collect::<Vec<_>>();
+        let sums = days
+            .values()
+            .map(assigned)
+            .fold(vec![(0, 0); 2], |sums, of| sums.iter().zip(of).map(|(sum, own)| (sum.0 + own.0, sum.1 + own.1)).collect());
+        assert_eq!(sums, assigned(&all.overall));
     }
 }
 
@@ -334,7 +354,7 @@ impl Owned {
 
 #[test]
 fn what_is_observed_equals_a_simple_count() {
-    let experiment = experiment();
+    let experiment = with_before();
     let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * (1.0 + a.abs().max(b.abs()));
     let mut interesting = 0;
     for seed in 0..200 {
@@ -347,7 +367,7 @@ fn what_is_observed_equals_a_simple_count() {
                 *minor %= 1 << 36;
             }
         }
-        let cells = anew(&world, &mut random);
+        let cells = anew(&experiment, &world, &mut random);
         let units: Vec<Owned> = (0..CONTACTS).filter_map(|contact| unit(&world, contact)).collect();
         let as_of = at(random.below(8 * 24) as i64 * 60);
         for (market, hours) in [(None, None), (Some("DE"), None), (None, Some(4)), (Some("JP"), Some(24)), (None, Some(48))] {
@@ -370,6 +390,16 @@ fn what_is_observed_equals_a_simple_count() {
                     let same = moments.count == expect.count && near(moments.mean, expect.mean) && near(moments.m2, expect.m2);
                     assert!(same, "seed {seed} {cut:?} {name}: {moments:?} {expect:?}");
                     interesting += u64::from(expect.m2 > 0.0);
+                }
+                let mut before = CoMoments::new(2);
+                for unit in mature() {
+                    let was = unit.tallies.last().filter(|(age, _)| *age == BEFORE).map_or(0, |(_, tally)| tally.amount_minor);
+                    before.push(&[value("spend", &unit.total(hours)), was as f64 / 100.0]);
+                }
+                let found_before = arm.before.as_ref().unwrap();
+                for (one, other) in [(0, 0), (0, 1), (1, 1)] {
+                    let same = near(found_before.product(one, other), before.product(one, other));
+                    assert!(same && near(found_before.mean(one), before.mean(one)), "seed {seed}: {found_before:?} {before:?}");
                 }
                 let mut ratio = CoMoments::new(2);
                 totals.iter().for_each(|total| ratio.push(&["basket", "orders"].map(|name| value(name, total))));

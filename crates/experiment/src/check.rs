@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use vocabulary::label::{self, may_be_mailbox};
 use vocabulary::product::{SLOTS_MAX, is_slot_name};
 use vocabulary::{
-    Balance, Bandit, Campaign, Channel, Experiment, Factor, Guardrail, LabelError, Layer, Rollout, SendHour, Utm, Variant,
-    VariantName,
+    Balance, Bandit, Campaign, Channel, Cuped, Early, Experiment, Factor, Guardrail, LabelError, Layer, Rollout, SendHour, Utm,
+    Variant, VariantName,
 };
 
+use crate::early::EARLY_HOURS;
 use crate::error::Problem;
 
 /// More variants than any list can tell apart; the comparisons grow with their square.
@@ -81,6 +82,8 @@ pub(crate) fn problem_of_experiment(experiment: &Experiment) -> Option<Problem> 
         rollout(experiment.rollout.as_ref())?;
         bandit(experiment)?;
         layer(experiment.layer.as_ref())?;
+        cuped(experiment.cuped)?;
+        early(experiment)?;
         line("question", Some(&experiment.question).filter(|question| !question.is_empty()))?;
         line("audience", experiment.audience.as_ref())
     };
@@ -339,6 +342,27 @@ fn layer(layer: Option<&Layer>) -> Check {
     label::check(name, TAG_BYTES_MAX).map_err(|error| Problem::new("layer.name", error.to_string()))?;
     within("layer.to", from < to && *to <= LAYER_END, || {
         format!("is {to}; a part begins before it ends, and ends at {LAYER_END} at most: it begins at {from}")
+    })
+}
+
+fn cuped(cuped: Option<Cuped>) -> Check {
+    let Some(Cuped { days }) = cuped else { return Ok(()) };
+    within("cuped.days", (1..=BALANCE_DAYS_MAX).contains(&days), || {
+        format!("is {days}; it must be from 1 to {BALANCE_DAYS_MAX}, and is usually 90")
+    })
+}
+
+fn early(experiment: &Experiment) -> Check {
+    let Some(Early { age_hours }) = experiment.early else { return Ok(()) };
+    let ages: Vec<String> = EARLY_HOURS.iter().map(u32::to_string).collect();
+    within("early.age_hours", EARLY_HOURS.contains(&age_hours), || {
+        format!("is {age_hours}; it must be one of {}, of which finished experiments tell", ages.join(", "))
+    })?;
+    within("early.age_hours", age_hours < experiment.window_hours, || {
+        format!(
+            "is {age_hours}, and windows are over after {}; leave `early` out, or take a smaller age",
+            experiment.window_hours
+        )
     })
 }
 

@@ -19,15 +19,15 @@ use serde::{Deserialize, Serialize};
 use stats::Interval;
 use vocabulary::{Experiment, Metric, VariantName};
 
+use crate::early::{self, EarlyLook, Glimpse};
 use crate::observe::{ByMarket, Observations};
 use crate::readout::{Doubt, GuardrailState};
 
-use boundary::Rule;
-pub(crate) use boundary::{OUTCOMES_MIN, Tested, outcomes, statistic, step_down};
+pub(crate) use boundary::{OUTCOMES_MIN, Rule, Tested, outcomes, statistic, step_down};
 pub use factors::FactorEffect;
 pub(crate) use forecast::{Forecasts, Numbers, best, forecasts, rest};
 pub(crate) use funnel::mismatched_markets;
-pub use funnel::{FUNNEL_MISMATCH, SRM_BY_MARKET, funnel};
+pub use funnel::{FUNNEL_MISMATCH, SRM_BY_DAY, SRM_BY_MARKET, funnel};
 
 /// Below this share of what the best bets bring, going on is not worth its while.
 const REMAINING_VALUE_MIN: f64 = 0.01;
@@ -43,6 +43,10 @@ pub struct Look<'a> {
     /// How far messages came of recipients who are not as old, so that a fault is doubted soon after it happened; as of the recipients
     /// above where absent.
     pub arrivals: Option<&'a ByMarket>,
+    /// The same by the day on which recipients begin, such as `2026-11-11`; days are not told apart where absent.
+    pub days: Option<&'a BTreeMap<String, Observations>>,
+    /// What an early look is taken from; none is taken where absent, or where the experiment asks for none.
+    pub early: Option<Glimpse<'a>>,
     /// How many recipients the test is to have, where a list makes that known beforehand; `None` in a triggered flow.
     pub planned_units: Option<u64>,
     /// The [`Information::fraction`] of each earlier look that could have decided, in order. Only for planned recipients.
@@ -100,8 +104,19 @@ pub struct Decision {
     /// variant, else empty.
     #[serde(default)]
     pub factors: Vec<FactorEffect>,
-    /// What a careful reader should know: whether recipients or messages were lost on the way, overall and by market.
+    /// What a careful reader should know: whether recipients or messages were lost on the way, overall, by market and by day.
     pub doubts: Vec<Doubt>,
+    /// What is known before windows are over; `None` where the experiment has no early looks, or needs none any more.
+    #[serde(default)]
+    pub early: Option<EarlyLook>,
+}
+
+impl Decision {
+    /// Whether it rests on what recipients did before their windows were over: then it is for now, and the test goes on.
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        self.early.as_ref().is_some_and(|early| early.decides)
+    }
 }
 
 /// What to do.
@@ -157,6 +172,10 @@ pub enum ReasonCode {
     SampleRatioMismatch,
     /// Messages of some variants did not get as far as those of others.
     FunnelMismatch,
+    /// What recipients did before their windows were over shows something, as finished experiments tell.
+    EarlyShown,
+    /// What recipients did before their windows were over decides nothing.
+    EarlyNotShown,
 }
 
 /// What is believed of one variant, overall or in one market, against control.
@@ -171,7 +190,8 @@ pub struct Forecast {
     /// The weight in its forecast of what is common, between 0 and 1: of its effect in all markets and of the other variants. At 1
     /// the forecast rests on nothing of its own.
     pub pooled: f64,
-    /// The lift over control as observed, a fraction: too large for a winner. `None` where control's mean is not greater than zero.
+    /// The lift over control as observed, a fraction: too large for a winner. `None` where control's mean is not greater than zero. Where
+    /// the experiment has `cuped`, without what was before.
     pub raw_lift: Option<f64>,
     /// The lift over control to expect, a fraction: shrunken, so that it holds for a winner as well. `None` where control's mean is
     /// not greater than zero.
@@ -210,6 +230,10 @@ pub struct Information {
     pub method: BoundaryMethod,
     /// Whether all planned recipients count.
     pub is_last: bool,
+    /// The share of the primary metric's variance that was taken out by what recipients did before; `None` where the experiment has no
+    /// `cuped`.
+    #[serde(default)]
+    pub variance_removed: Option<f64>,
     /// The test of every variant but control on the primary metric, in the experiment's order.
     pub tests: Vec<BoundaryTest>,
 }
@@ -289,11 +313,18 @@ pub fn decide(experiment: &Experiment, look: &Look<'_>) -> Decision {
         guardrails: Vec::new(),
         factors: Vec::new(),
         doubts: funnel(experiment, arrived, arrived_by_market),
+        early: None,
     };
+    if let Some(days) = look.days {
+        decision.doubts.extend(funnel::by_day(experiment, arrived, days));
+    }
     let primary = experiment.primary_metric();
     let is_mismatch = funnel::is_mismatch(experiment, look.overall, 1);
     if let (Some(primary), true, false) = (primary, decision.information.mature > 0, is_mismatch) {
         judge(experiment, look, primary, &mut decision);
+    }
+    if let (Some(primary), false) = (primary, is_mismatch) {
+        early::consider(experiment, look, primary, &mut decision);
     }
     reasons::explain(experiment, look, is_mismatch, &mut decision);
     decision

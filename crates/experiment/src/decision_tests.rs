@@ -32,6 +32,8 @@ fn observed(arms: [(u64, u64, u64); 3]) -> Observations {
             .map(|(name, successes)| (name.to_owned(), Moments::from_successes(count, successes)))
             .into(),
         ratios: BTreeMap::new(),
+        before: None,
+        adjusted: None,
         funnel: Funnel { assigned: count, sent: count, accepted: count, ordered: orders, ..Funnel::default() },
     };
     Observations { arms: ["A", "B", "C"].into_iter().zip(arms).map(arm).collect(), ..hillstrom::observations() }
@@ -43,6 +45,8 @@ fn at(arms: [(u64, u64, u64); 3], planned_units: Option<u64>) -> Decision {
         overall: &overall,
         markets: &markets,
         arrivals: None,
+        days: None,
+        early: None,
         planned_units,
         earlier_fractions: &[],
         settings: Settings::default(),
@@ -54,6 +58,40 @@ fn codes(decision: &Decision) -> Vec<ReasonCode> {
     decision.reasons.iter().map(|reason| reason.code).collect()
 }
 
+/// What happened on one day is doubted for that day.
+#[test]
+fn a_day_on_which_messages_were_lost_is_named() {
+    let usual = observed([(10_000, 500, 5); 3]);
+    let mut bad = usual.clone();
+    bad.arms[1].funnel.accepted = 8_000;
+    let mut overall = observed([(20_000, 1_000, 10); 3]);
+    overall.arms[1].funnel.accepted = 18_000;
+    let mut few = usual.clone();
+    few.arms[2].assigned = 5_000;
+    let days = BTreeMap::from([("2026-11-10".to_owned(), usual), ("2026-11-11".to_owned(), bad), ("2026-11-12".to_owned(), few)]);
+    let look = Look {
+        overall: &overall,
+        markets: &BTreeMap::new(),
+        arrivals: None,
+        days: Some(&days),
+        early: None,
+        planned_units: Some(120_000),
+        earlier_fractions: &[],
+        settings: Settings::default(),
+    };
+    let decision = decide(&spec(), &look);
+    let told: Vec<&str> = decision.doubts.iter().map(|doubt| doubt.sentence.as_str()).collect();
+    assert!(
+        told.contains(&"On 2026-11-11 fewer messages were accepted by the provider with `B` than on other days."),
+        "{told:?}"
+    );
+    let sizes = "Of those who began on 2026-11-12 the variants do not have the sizes their weights ask for.";
+    assert!(told.contains(&sizes) && !told.iter().any(|told| told.contains("2026-11-10")), "{told:?}");
+    assert!(
+        codes(&decision).contains(&ReasonCode::FunnelMismatch) && codes(&decision).contains(&ReasonCode::SampleRatioMismatch)
+    );
+}
+
 #[test]
 fn hillstrom_is_shipped_early_and_at_the_end() {
     let (experiment, overall, markets) = (hillstrom::spec(), hillstrom::observations(), BTreeMap::new());
@@ -61,6 +99,8 @@ fn hillstrom_is_shipped_early_and_at_the_end() {
         overall: &overall,
         markets: &markets,
         arrivals: None,
+        days: None,
+        early: None,
         planned_units: Some(64_000),
         earlier_fractions: &[0.5],
         settings: Settings::default(),
@@ -146,6 +186,8 @@ fn where_less_is_better_the_least_is_sent() {
         overall: &overall,
         markets: &markets,
         arrivals: None,
+        days: None,
+        early: None,
         planned_units: Some(60_000),
         earlier_fractions: &[],
         settings: Settings::default(),
@@ -177,6 +219,8 @@ fn each_market_gets_its_own_and_an_unsound_one_what_the_others_say() {
         overall: &overall,
         markets: &markets,
         arrivals: None,
+        days: None,
+        early: None,
         planned_units: Some(96_000),
         earlier_fractions: &[],
         settings: Settings::default(),
@@ -198,6 +242,8 @@ fn messages_lost_lately_are_doubted_before_their_recipients_count() {
         overall: &overall,
         markets: &markets,
         arrivals: None,
+        days: None,
+        early: None,
         planned_units: Some(30_000),
         earlier_fractions: &[],
         settings: Settings::default(),
@@ -244,6 +290,8 @@ fn with_the_setting_a_shown_variant_waits_until_it_is_settled_which_is_best() {
         overall: &overall,
         markets: &markets,
         arrivals: None,
+        days: None,
+        early: None,
         planned_units: Some(120_000),
         earlier_fractions: &[],
         settings: Settings::default(),
@@ -277,7 +325,9 @@ proptest! {
     fn no_look_gives_nan(counts in prop::collection::vec((0_u64..50_000, 0.0..1.0_f64, 0.0..0.1_f64), 3), planned in prop::option::of(0_u64..200_000), earlier in prop::collection::vec(any::<f64>(), 0..4)) {
         let arms = std::array::from_fn(|i| { let (n, p, q) = counts[i]; (n, (n as f64 * p * p * p) as u64, (n as f64 * q) as u64) });
         let (overall, markets) = (observed(arms), BTreeMap::from([("north".to_owned(), observed(arms))]));
-        let look = Look { overall: &overall, markets: &markets, arrivals: None, planned_units: planned, earlier_fractions: &earlier, settings: Settings::default() };
+        let look = Look { overall: &overall, markets: &markets, arrivals: None,
+        days: None,
+        early: None, planned_units: planned, earlier_fractions: &earlier, settings: Settings::default() };
         let decision = decide(&spec(), &look);
         let again: Result<Decision, _> = serde_json::from_str(&serde_json::to_string(&decision).unwrap());
         prop_assert!(again.is_ok(), "{:?}", decision);

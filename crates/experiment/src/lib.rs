@@ -5,8 +5,8 @@
 //! same bytes.
 //! *Invariant:* it knows what units did, not events; `lake` makes [`cells::Unit`]s of events.
 //!
-//! Reading order: [`spec`], [`assign`], [`balance`], [`cells`], [`observe`], [`readout`], [`decision`], [`mod@judge`],
-//! [`mod@page`], [`mod@recommend`], [`rollout`], [`bandit`], [`guidance`], [`library`], [`sizing`], [`mod@simulate`].
+//! Reading order: [`spec`], [`assign`], [`balance`], [`cells`], [`observe`], [`readout`], [`decision`], [`early`], [`mod@judge`],
+//! [`mod@page`], [`mod@recommend`], [`mod@series`], [`rollout`], [`bandit`], [`guidance`], [`library`], [`sizing`], [`mod@simulate`].
 
 pub mod adjusted;
 pub mod assign;
@@ -16,8 +16,10 @@ pub mod breakdown;
 pub mod cells;
 pub mod certificate;
 mod check;
+mod cuped;
 pub mod decision;
 mod doubt;
+pub mod early;
 mod error;
 mod estimate;
 pub mod guidance;
@@ -30,6 +32,7 @@ mod places;
 pub mod readout;
 pub mod recommend;
 pub mod rollout;
+pub mod series;
 pub mod simulate;
 pub mod sizing;
 pub mod spec;
@@ -47,19 +50,21 @@ pub use breakdown::{Breakdown, Dimension};
 pub use cells::{Cells, Cut};
 pub use certificate::{MetricCheck, MetricsCheck, check_metrics};
 pub use decision::{Action, Decision, Look, decide};
+pub use early::{EarlyEffect, EarlyForecast, EarlyLook, Glimpse};
 pub use error::{ExperimentError, Problem};
 pub use guidance::{Advice, Fallback, Guidance};
 pub use judge::{Judged, judge};
 pub use library::{Lesson, Library, Like, Prior, Programme, lessons, programme};
 pub use observe::{ArmObservations, ByMarket, Funnel, Observations, Observed};
 pub use overlap::{Overlap, overlaps};
-pub use page::{PageInput, Rest, page};
+pub use page::{PageInput, Rest, Waiting, page};
 pub use readout::{
     Answer, ArmSummary, Doubt, Estimate, GuardrailCheck, GuardrailState, Readout, Role, SampleRatio, Verdict, VerdictKind,
     digest, readout,
 };
 pub use recommend::recommend;
 pub use rollout::{Followed, HarmCheck, ScopeStanding, StepStanding, next_step, observed_hours, standing};
+pub use series::{Series, series};
 pub use simulate::{Designs, Simulated, parse_designs, simulate};
 pub use sizing::{Asked, Past, PastError, PastMarket, Sizing, ValueCount, size};
 pub use spec::{

@@ -16,12 +16,15 @@ pub mod patterns;
 pub mod prior;
 pub mod programme;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use stats::sequential::confidence::{log_e_value, rho};
 use stats::{holm, welch};
 use vocabulary::{Channel, Experiment, ExperimentId, Factor, Measure, Metric, Timestamp, Variant, VariantName};
 
 use crate::decision::{Action, Decision, Settings, Shown, mismatched_markets, statistic};
+use crate::early::{self, EarlyEffect};
 use crate::observe::{ByMarket, Observations};
 use crate::readout::Readout;
 
@@ -88,6 +91,9 @@ pub struct Lesson {
     pub shipped: bool,
     /// When it was decided: the moment of the look.
     pub decided_at: Timestamp,
+    /// What its recipients had done by early ages; overall only.
+    #[serde(default)]
+    pub early: Vec<EarlyEffect>,
 }
 
 /// When an experiment was decided, in UTC.
@@ -117,16 +123,24 @@ impl Season {
 /// What a look teaches that ended the experiment: a lesson for each variant overall, then for each market, by name. `outcomes` are
 /// what the look was judged from.
 ///
-/// Empty where the experiment goes on or cannot be judged. Left out are variants of which no lift can be told: whose control's mean is
+/// `ages` are what all recipients of them had done by early ages.
+///
+/// Empty where the experiment goes on, also where something was decided early, or cannot be judged. Left out are variants of which no lift can be told: whose control's mean is
 /// not clearly above zero, or where nothing varies; and markets whose variants do not have the sizes they were meant to have. The
 /// experiment must have been checked.
 #[must_use]
-pub fn lessons(experiment: &Experiment, readout: &Readout, decision: &Decision, outcomes: &ByMarket) -> Vec<Lesson> {
+pub fn lessons(
+    experiment: &Experiment,
+    readout: &Readout,
+    decision: &Decision,
+    outcomes: &ByMarket,
+    ages: &BTreeMap<u32, Observations>,
+) -> Vec<Lesson> {
     let ByMarket { overall, markets } = outcomes;
-    let ended = matches!(decision.action, Action::Ship | Action::StopForHarm);
+    let ended = matches!(decision.action, Action::Ship | Action::StopForHarm) && !decision.is_early();
     let primary = experiment.primary_metric();
     let Some(primary) = primary.filter(|_| ended) else { return Vec::new() };
-    let ending = Ending { experiment, readout, decision, primary };
+    let ending = Ending { experiment, readout, decision, primary, ages };
     let unsound = mismatched_markets(experiment, markets);
     let sound = markets.iter().filter(|(market, _)| !unsound.contains(&market.as_str()));
     let of_markets = sound.flat_map(|(market, observed)| ending.lessons(Some(market), observed));
@@ -140,6 +154,7 @@ struct Ending<'a> {
     readout: &'a Readout,
     decision: &'a Decision,
     primary: &'a Metric,
+    ages: &'a BTreeMap<u32, Observations>,
 }
 
 impl Ending<'_> {
@@ -157,19 +172,11 @@ impl Ending<'_> {
 
     /// `p_values` are the plain one and that after Holm. `None` where no lift can be told.
     fn lesson(self, market: Option<&String>, observed: &Observations, variant: &Variant, p_values: (f64, f64)) -> Option<Lesson> {
-        let Self { experiment, readout, decision, primary } = self;
+        let Self { experiment, readout, decision, primary, ages } = self;
         let (control, name) = (experiment.control(), &variant.name);
         let [own, others] = [control, name].map(|arm| observed.moments(arm, &primary.name));
         let control_error = own.variance_of_mean()?.sqrt() / own.mean;
-        // Negated, so that what is no number is left out as well.
-        if !(own.mean > 0.0 && control_error * CONTROL_STANDARD_ERRORS_MIN <= 1.0) {
-            return None;
-        }
-        let ratio = others.mean / own.mean;
-        let standard_error = (others.variance_of_mean()?.sqrt() / own.mean).hypot(ratio * control_error);
-        if !(ratio.is_finite() && standard_error.is_finite() && standard_error > 0.0) {
-            return None;
-        }
+        let (lift, standard_error) = lift_of(observed, control, name, primary)?;
         let statistic = statistic(&own, &others, primary.lower_is_better).ok()?;
         let units = (own.count + others.count) as f64;
         let log_e_value = log_e_value(statistic, units, rho(experiment.alpha, self.tuning_units(observed, name)).ok()?).ok()?;
@@ -191,7 +198,7 @@ impl Ending<'_> {
             control_mean: own.mean,
             control_error,
             recipients: own.count + others.count,
-            lift: ratio - 1.0,
+            lift,
             standard_error,
             statistic,
             p_value: p_values.0,
@@ -201,6 +208,7 @@ impl Ending<'_> {
             shown: tested.map_or(Shown::Neither, |test| test.shown),
             shipped: decision.action == Action::Ship && sent == Some(name),
             decided_at: readout.as_of,
+            early: if market.is_none() { early::effects(experiment, name, primary, ages, observed) } else { Vec::new() },
         })
     }
 
@@ -214,8 +222,27 @@ impl Ending<'_> {
     }
 }
 
+/// The variant's mean over control's minus one, with its standard error by the delta method. `None` where control's mean is not clearly
+/// above zero, or nothing varies.
+pub(crate) fn lift_of(
+    observed: &Observations,
+    control: &VariantName,
+    variant: &VariantName,
+    primary: &Metric,
+) -> Option<(f64, f64)> {
+    let [own, others] = [control, variant].map(|arm| observed.moments(arm, &primary.name));
+    let control_error = own.variance_of_mean()?.sqrt() / own.mean;
+    // Negated, so that what is no number is left out as well.
+    if !(own.mean > 0.0 && control_error * CONTROL_STANDARD_ERRORS_MIN <= 1.0) {
+        return None;
+    }
+    let ratio = others.mean / own.mean;
+    let standard_error = (others.variance_of_mean()?.sqrt() / own.mean).hypot(ratio * control_error);
+    (ratio.is_finite() && standard_error.is_finite() && standard_error > 0.0).then_some((ratio - 1.0, standard_error))
+}
+
 /// In which of the experiment's factors a variant differs from control.
-fn differing(experiment: &Experiment, variant: &Variant) -> Vec<Factor> {
+pub(crate) fn differing(experiment: &Experiment, variant: &Variant) -> Vec<Factor> {
     let Some(control) = experiment.variant(experiment.control()) else { return Vec::new() };
     let differs = |factor: &Factor| match factor {
         Factor::Copy => control.copy_name() != variant.copy_name(),
@@ -227,4 +254,4 @@ fn differing(experiment: &Experiment, variant: &Variant) -> Vec<Factor> {
 
 #[cfg(test)]
 #[path = "library_tests.rs"]
-mod tests;
+pub(crate) mod tests;

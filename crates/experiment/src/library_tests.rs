@@ -14,7 +14,7 @@ use crate::observe::Observed;
 use crate::readout::hillstrom;
 
 /// A lesson as an experiment of 10,000 recipients of both arms leaves it, whose control has a third of the variance of the lift.
-pub(super) fn lesson(experiment: &str, variant: &str, lift: f64, standard_error: f64) -> Lesson {
+pub(crate) fn lesson(experiment: &str, variant: &str, lift: f64, standard_error: f64) -> Lesson {
     let statistic = lift / standard_error;
     let p_value = 2.0 * normal_upper(statistic.abs());
     let decided_at = "2026-03-09T06:30:00Z".parse().unwrap();
@@ -43,6 +43,7 @@ pub(super) fn lesson(experiment: &str, variant: &str, lift: f64, standard_error:
         shown: Shown::Neither,
         shipped: false,
         decided_at,
+        early: Vec::new(),
     }
 }
 
@@ -69,8 +70,8 @@ fn like() -> Like {
 
 fn judged(experiment: &Experiment, overall: &Observations, markets: &BTreeMap<String, Observations>) -> Judged {
     let outcomes = ByMarket { overall: overall.clone(), markets: markets.clone() };
-    let observed = Observed { arrivals: outcomes.clone(), outcomes };
-    judge(experiment, &observed, &Before { is_list: true, fractions: Vec::new() }, "ro-1")
+    let observed = Observed { arrivals: outcomes.clone(), outcomes, days: BTreeMap::new(), ages: BTreeMap::new() };
+    judge(experiment, &observed, &Before { is_list: true, fractions: Vec::new(), early: None }, "ro-1")
 }
 
 fn taught_by(
@@ -80,7 +81,7 @@ fn taught_by(
     markets: &BTreeMap<String, Observations>,
 ) -> Vec<Lesson> {
     let outcomes = ByMarket { overall: overall.clone(), markets: markets.clone() };
-    lessons(experiment, &judged.readout, &judged.decision, &outcomes)
+    lessons(experiment, &judged.readout, &judged.decision, &outcomes, &BTreeMap::new())
 }
 
 /// Lifts and their errors by hand: of 21,306 without mail 2,262 came, of 21,307 with the mail for men 3,894, with that for women 3,238

@@ -62,6 +62,13 @@ impl Observations {
         if ratio.is_finite() && m2.is_finite() { Moments { count: parts.count, mean: ratio, m2 } } else { Moments::default() }
     }
 
+    /// The moments of the primary metric that decisions rest on: with what recipients did before taken out, where that is known.
+    #[must_use]
+    pub fn deciding(&self, variant: &VariantName, primary: &Metric) -> Moments {
+        let adjusted = self.arm(variant).and_then(|arm| arm.adjusted);
+        adjusted.unwrap_or_else(|| self.moments(variant, &primary.name))
+    }
+
     /// The mean of a metric in a variant, per mature recipient; of a ratio the sum of its numerator over that of its denominator. `None`
     /// where there is no such number.
     #[must_use]
@@ -97,6 +104,10 @@ pub struct Observed {
     /// What became of the messages of recipients who are [`ARRIVAL_HOURS`] old: whether they came as far as they should is known long
     /// before what they brought.
     pub arrivals: ByMarket,
+    /// The same by the day in UTC on which recipients begin, such as `2026-11-11`.
+    pub days: BTreeMap<String, Observations>,
+    /// What recipients did who are so many hours old, within that age: [`crate::early::EARLY_HOURS`].
+    pub ages: BTreeMap<u32, Observations>,
 }
 
 impl Observed {
@@ -104,7 +115,7 @@ impl Observed {
     #[must_use]
     pub fn overall(overall: Observations) -> Self {
         let outcomes = ByMarket { overall, markets: BTreeMap::new() };
-        Self { arrivals: outcomes.clone(), outcomes }
+        Self { arrivals: outcomes.clone(), outcomes, days: BTreeMap::new(), ages: BTreeMap::new() }
     }
 }
 
@@ -125,6 +136,12 @@ pub struct ArmObservations {
     /// By metric that is a ratio: its numerator and its denominator, per mature recipient.
     #[serde(default)]
     pub ratios: BTreeMap<String, CoMoments>,
+    /// The primary metric and the same of the time before, per mature recipient; where the experiment has `cuped`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<CoMoments>,
+    /// The primary metric with what recipients did before taken out, where `before` is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adjusted: Option<Moments>,
     /// How far its mature recipients came.
     pub funnel: Funnel,
 }

@@ -16,10 +16,11 @@ mod worth;
 use std::fmt::Write as _;
 
 use analysis::page::escaped;
-use vocabulary::{Currency, Experiment, Metric, VariantName};
+use vocabulary::{Currency, Experiment, Metric, Timestamp, VariantName};
 
 use crate::decision::{Action, Decision, Forecast};
 use crate::readout::{Estimate, Readout, Role};
+use crate::series::Series;
 use html::{Html, prose};
 use say::{Unit, capital};
 
@@ -36,6 +37,19 @@ pub struct PageInput<'a> {
     pub decision: &'a Decision,
     /// Whom the decision is for. Without it nothing is said of the rest of the list, and amounts have no currency.
     pub rest: Option<Rest>,
+    /// The experiment by time, where that is known.
+    pub series: Option<&'a Series>,
+    /// What was decided and waits for a second person, if anything does.
+    pub waiting: Option<Waiting>,
+}
+
+/// A decision that waits for a second person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// People who were still to follow when it was made.
+    pub recipients: u64,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// Whom a decision is for.
@@ -69,15 +83,25 @@ struct Story<'a> {
     readout: &'a Readout,
     decision: &'a Decision,
     rest: Option<Rest>,
+    series: Option<&'a Series>,
+    waiting: Option<Waiting>,
     unit: Unit<'a>,
 }
 
 impl<'a> Story<'a> {
     fn of(input: &PageInput<'a>) -> Self {
-        let PageInput { experiment, readout, decision, rest } = *input;
+        let PageInput { experiment, readout, decision, rest, series, waiting } = *input;
         let is_primary = |metric: &&Metric| metric.name == experiment.primary;
         let metric = experiment.metrics.iter().find(is_primary).expect("the primary metric is one of a checked experiment's");
-        Self { experiment, readout, decision, rest, unit: Unit { metric, currency: rest.map(|rest| rest.currency) } }
+        Self {
+            experiment,
+            readout,
+            decision,
+            rest,
+            series,
+            waiting,
+            unit: Unit { metric, currency: rest.map(|rest| rest.currency) },
+        }
     }
 
     fn control(&self) -> &'a VariantName {
@@ -144,7 +168,7 @@ fn head(story: &Story<'_>) -> String {
     if !experiment.question.trim().is_empty() {
         let _ = writeln!(head, "<p class=\"question\">{}</p>", escaped(experiment.question.trim()));
     }
-    let _ = writeln!(head, "<p class=\"soft\">As of {}</p>\n</header>", moment(readout));
+    let _ = writeln!(head, "<p class=\"soft\">As of {}</p>\n</header>", moment(readout.as_of));
     // The action stands above the sentence already.
     let sentence = decision.sentence.strip_prefix(&format!("{action}: ")).map_or_else(|| decision.sentence.clone(), capital);
     let sentence = prose(&sentence);
@@ -152,9 +176,9 @@ fn head(story: &Story<'_>) -> String {
     head
 }
 
-/// The moment of the readout, as people write it.
-fn moment(readout: &Readout) -> String {
-    readout.as_of.strftime("%-d %B %Y, %H:%M UTC").to_string()
+/// A moment as people write it.
+fn moment(at: Timestamp) -> String {
+    at.strftime("%-d %B %Y, %H:%M UTC").to_string()
 }
 
 /// Names in a sentence: `a`, `b` and `c`.

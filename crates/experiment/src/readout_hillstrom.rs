@@ -50,6 +50,8 @@ pub(crate) fn observations() -> Observations {
             mature: count,
             metrics: metrics.map(|(name, moments)| (name.to_owned(), moments)).into(),
             ratios: BTreeMap::new(),
+            before: None,
+            adjusted: None,
             funnel: Funnel { assigned: count, clicked: visits, ordered: conversions, ..Funnel::default() },
         }
     };

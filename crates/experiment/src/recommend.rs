@@ -90,7 +90,12 @@ mod tests {
     use crate::readout::hillstrom::{SPEC, no_effect_observed, observations, spec};
 
     fn judged(observations: &Observations) -> Judged {
-        judge(&spec(), &Observed::overall(observations.clone()), &Before { is_list: true, fractions: Vec::new() }, "ro-1")
+        judge(
+            &spec(),
+            &Observed::overall(observations.clone()),
+            &Before { is_list: true, fractions: Vec::new(), early: None },
+            "ro-1",
+        )
     }
 
     fn names() -> impl FnMut() -> RecommendationId {

@@ -71,6 +71,8 @@ fn seen(variant: &str, counts: Counts) -> Observations {
             .map(|(name, successes)| (name.to_owned(), Moments::from_successes(count, successes)))
             .into(),
         ratios: BTreeMap::new(),
+        before: None,
+        adjusted: None,
         funnel: Funnel { assigned: count, sent: count, accepted: count, clicked: visits, ..Funnel::default() },
     };
     Observations { arms: [CONTROL, variant].into_iter().zip(counts).map(arm).collect(), ..hillstrom::observations() }

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use vocabulary::{
-    Approval, Balance, Bandit, BanditRule, Costs, Covariate, ExperimentId, Factor, Guardrail, Layer, Measure, Metric, Outcome,
-    Rollout, SendHour, Variant, VariantName,
+    Approval, Balance, Bandit, BanditRule, Costs, Covariate, Cuped, Early, ExperimentId, Factor, Guardrail, Layer, Measure,
+    Metric, Outcome, Rollout, SendHour, Variant, VariantName,
 };
 
 use super::*;
@@ -68,7 +68,7 @@ fn mistakes_in_the_shape_and_the_variants_are_named() {
         "primary:",
         "primray:",
         "line 11: `primray` is not a known key; known are experiment, question, factors, variants, control, primary, metrics, guardrails, \
-         window_hours, audience, alpha, balance, tags, rollout, bandit, approval, layer; the nearest is `primary`",
+         window_hours, audience, alpha, balance, tags, rollout, bandit, approval, layer, cuped, early; the nearest is `primary`",
     );
     check(
         "    weight: 2",
@@ -315,6 +315,19 @@ fn mistakes_in_the_tags_are_named() {
 }
 
 #[test]
+fn mistakes_about_noise_and_early_looks_are_named() {
+    let check = |line: &str, expect: &str| complaint("control: plain", line, expect);
+    check("cuped: {days: 0}", "line 10: `cuped.days` is 0; it must be from 1 to 366, and is usually 90");
+    let ages = "it must be one of 4, 24, 72, of which finished experiments tell";
+    check("early: {age_hours: 5}", &format!("line 10: `early.age_hours` is 5; {ages}"));
+    let short = format!("{EXPERIMENT}window_hours: 24\nearly: {{}}\n");
+    let problem = parse(&short).unwrap_err().to_string();
+    assert!(problem.contains("is 24, and windows are over after 24; leave `early` out"), "{problem}");
+    let written = parse(&format!("{EXPERIMENT}cuped: {{}}\nearly: {{}}\n")).unwrap();
+    assert_eq!((written.cuped, written.early), (Some(Cuped { days: 90 }), Some(Early { age_hours: 24 })));
+}
+
+#[test]
 fn mistakes_in_the_layer_are_named() {
     let check = |layer: &str, expect: &str| complaint("control: plain", &format!("layer: {layer}"), expect);
     check("{name: '', from: 0, to: 50}", "line 10: `layer.name` is empty; give it at least one visible character");
@@ -525,6 +538,8 @@ fn any_experiment() -> impl Strategy<Value = Experiment> {
             rollout: (window > 24).then(|| Rollout { steps: vec![1, 99, 100], hours: window }),
             layer: window.is_multiple_of(3).then(|| Layer { name: "a layer".to_owned(), from: 0, to: 50 }),
             approval: (window > 24).then_some(Approval { from: window.into() }),
+            cuped: window.is_multiple_of(5).then_some(Cuped { days: window }),
+            early: (window < 24).then_some(Early { age_hours: 4 }),
             bandit: (window < 24).then_some(Bandit { rule: BanditRule::TopTwo, floor: 0.01, wave_hours: window }),
         }
     })

@@ -25,6 +25,8 @@ pub(crate) fn buyers(counts: [(u64, u64); 2]) -> Observations {
         mature: count,
         metrics: [("bought".to_owned(), Moments::from_successes(count, bought))].into(),
         ratios: BTreeMap::new(),
+        before: None,
+        adjusted: None,
         funnel: Funnel { assigned: count, ordered: bought, ..Funnel::default() },
     };
     Observations { arms: ["a", "b"].into_iter().zip(counts).map(arm).collect(), ..hillstrom::observations() }

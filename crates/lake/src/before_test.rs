@@ -1,13 +1,11 @@
 //! What the contacts of a list did before a test: what its size and its design are planned with.
 
-use std::collections::BTreeMap;
-
-use experiment::Past;
-use experiment::cells::{BEFORE_HOURS, PastCounts, Unit, counts_from};
+use experiment::cells::{BEFORE_DAYS, BEFORE_HOURS, PastCounts, Unit};
+use experiment::{ByMarket, Past};
 use jiff::SignedDuration;
-use vocabulary::{Experiment, Timestamp};
+use vocabulary::{Cuped, Experiment, Timestamp};
 
-use crate::observe::{Counting, Recipients, Sums};
+use crate::observe::{self, ASSIGNED, Counting, Recipients, Sums};
 use crate::{Lake, LakeError, literal};
 
 impl Sums for PastCounts {
@@ -48,62 +46,17 @@ async fn count(lake: &Lake, experiment: &Experiment, now: Timestamp, none: &Past
         // Whatever they were sent: it is what they do without this test.
         ours: "true".into(),
     };
-    let both = Experiment { window_hours: hours, ..experiment.clone() };
+    let both = Experiment { window_hours: hours, cuped: None, ..experiment.clone() };
     let audience = experiment.audience.as_deref();
     let counting = Counting { lake, experiment: &both, snapshot: &lake.tables.landed(), recipients, audience };
     counting.sums(None, none).await
 }
 
-/// What recipients did in their window and before it, by variant.
-#[derive(Debug, Clone)]
-struct ByVariant {
-    none: PastCounts,
-    counts: BTreeMap<String, PastCounts>,
-    window_hours: u32,
-    as_of: Timestamp,
-}
-
-impl Sums for ByVariant {
-    fn add(&mut self, unit: &Unit<'_>) {
-        let planned = unit.begins.checked_add(SignedDuration::from_hours(BEFORE_HOURS.into())).unwrap_or(Timestamp::MAX);
-        let Some(variant) = unit.variant.filter(|_| counts_from(planned, self.window_hours) <= self.as_of) else { return };
-        match self.counts.get_mut(variant) {
-            Some(counts) => counts.add(unit),
-            None => self.counts.entry(variant.to_owned()).or_insert_with(|| self.none.clone()).add(unit),
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        for (variant, more) in &other.counts {
-            self.counts.entry(variant.clone()).or_insert_with(|| self.none.clone()).merge(more);
-        }
-    }
-}
-
 /// See [`Lake::observe_with_before`].
-pub(crate) async fn with_before(
-    lake: &Lake,
-    experiment: &Experiment,
-    as_of: Timestamp,
-) -> Result<BTreeMap<String, Past>, LakeError> {
+pub(crate) async fn with_before(lake: &Lake, experiment: &Experiment, as_of: Timestamp) -> Result<ByMarket, LakeError> {
     lake.land().await?;
-    let snapshot = lake.tables.landed();
-    let id = literal::text(experiment.experiment.as_str());
-    let hours = experiment.window_hours.saturating_add(BEFORE_HOURS);
-    let planned = "coalesce(planned_at, event_time)";
-    // What names another experiment counts before the first message of this one, and not after.
-    let ours = format!(
-        "(experiment_id = {id} OR experiment_id IS NULL OR event_time < (SELECT min({planned}) FROM assignments WHERE experiment_id = {id}))"
-    );
-    let told = format!(
-        "(SELECT contact_key, experiment_id, event_time, received_at, event_id, variant, market, \
-         {planned} - INTERVAL '{BEFORE_HOURS} hours' AS early FROM assignments)"
-    );
-    let recipients = Recipients { told: told.into(), market: "market", begins: "early", ours: ours.into() };
-    let both = Experiment { window_hours: hours, ..experiment.clone() };
-    let counting = Counting { lake, experiment: &both, snapshot: &snapshot, recipients, audience: None };
-    let none = PastCounts::new(experiment, lake.config.rates.base().minor_per_major());
-    let none = ByVariant { none, counts: BTreeMap::new(), window_hours: experiment.window_hours, as_of };
-    let counted = counting.sums(None, &none).await?.counts;
-    Ok(counted.into_iter().map(|(variant, counts)| (variant, counts.past())).collect())
+    let experiment = &Experiment { cuped: Some(experiment.cuped.unwrap_or(Cuped { days: BEFORE_DAYS })), ..experiment.clone() };
+    let recipients = Recipients { market: "coalesce(market, '')", ..ASSIGNED };
+    let cells = observe::count(lake, experiment, &lake.tables.landed(), recipients, None).await?;
+    Ok(cells.observe_by_market(experiment, None, as_of))
 }

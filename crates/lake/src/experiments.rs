@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use experiment::observe::Observed;
-use experiment::{ByMarket, Cut, Dimension, Observations, Past};
+use experiment::{ByMarket, Cut, Dimension, Observations, Past, Series};
 use vocabulary::{Experiment, ExperimentId, RecommendationId, Timestamp};
 
 use crate::kept::{self, Recounted};
@@ -33,6 +33,14 @@ impl Lake {
     /// As [`Lake::observe`].
     pub async fn observe_by_market(&self, experiment: &Experiment, as_of: Timestamp) -> Result<Observed, LakeError> {
         observe::observe_by_market(self, experiment, as_of).await
+    }
+
+    /// An experiment by time: by age since the planned hour of sending, and by day. `None` where its primary metric is none of its metrics.
+    ///
+    /// # Errors
+    /// As [`Lake::observe`].
+    pub async fn observe_series(&self, experiment: &Experiment, as_of: Timestamp) -> Result<Option<Series>, LakeError> {
+        observe::observe_series(self, experiment, as_of).await
     }
 
     /// What those did who were sent what was recommended, by the recommendation that was followed: of recipients who are at least so
@@ -78,16 +86,12 @@ impl Lake {
         breakdown::observe_with(self, experiment, other, as_of).await
     }
 
-    /// What an experiment's recipients did whose window is over, by variant and market: the primary metric in the window, and the same in
-    /// the 90 days before their message was planned.
+    /// What an experiment's recipients did whose window is over, by market, with what they did before their message: in the days that the
+    /// experiment's `cuped` says, and else in 90. Recipients without a market are in one without a name. Counted from all rows.
     ///
     /// # Errors
     /// As [`Lake::observe`].
-    pub async fn observe_with_before(
-        &self,
-        experiment: &Experiment,
-        as_of: Timestamp,
-    ) -> Result<BTreeMap<String, Past>, LakeError> {
+    pub async fn observe_with_before(&self, experiment: &Experiment, as_of: Timestamp) -> Result<ByMarket, LakeError> {
         before_test::with_before(self, experiment, as_of).await
     }
 

@@ -23,7 +23,7 @@ use vocabulary::{EventKind, Experiment, ExperimentId};
 use crate::changes::added_by;
 use crate::delta::{Table, commit_path};
 use crate::landing::off_thread;
-use crate::observe::{ASSIGNED, Counted, count};
+use crate::observe::{ASSIGNED, Counted, OF_EXPERIMENT, count};
 use crate::session::{Asked, Group};
 use crate::tables::Snapshot;
 use crate::{Lake, LakeError, literal};
@@ -236,7 +236,10 @@ async fn touched(lake: &Lake, experiment: &Experiment, fresh: &Snapshot, cells: 
     let within = cells.span(experiment.window_hours).map_or("false".to_owned(), |(first, last)| {
         format!("event_time >= {} AND event_time < {}", literal::time(first), literal::time(last))
     });
+    // Where what was before counts, so does what names another experiment.
+    let ours = if experiment.cuped.is_some() { "true" } else { OF_EXPERIMENT };
     let query = TOUCHED
+        .replace("$ours", ours)
         .replace("$experiment", &literal::text(experiment.experiment.as_str()))
         .replace("$within", &within)
         .replace("$limit", &(TOUCHED_MAX + 1).to_string());

@@ -17,8 +17,9 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::SessionContext;
 use experiment::cells::{Cells, Cut, Unit};
+use experiment::early::EARLY_HOURS;
 use experiment::observe::ARRIVAL_HOURS;
-use experiment::{Observations, Observed};
+use experiment::{Observations, Observed, Series, series};
 use futures::TryStreamExt;
 use jiff::SignedDuration;
 use vocabulary::{Experiment, RecommendationId, Timestamp};
@@ -28,7 +29,7 @@ use crate::session::{Asked, Group};
 use crate::tables::{AsOf, Snapshot};
 use crate::{Lake, LakeError, first, literal, tally};
 
-/// The query, with `$told`, `$market`, `$begins`, `$experiment`, `$window`, `$within` and `$whom` to be filled in.
+/// The query, with `$told`, `$market`, `$begins`, `$experiment`, `$window`, `$within`, `$whom`, `$from`, `$other` and `$theirs` to be filled in.
 const OBSERVE: &str = include_str!("sql/observe.sql");
 /// The query for whom it is about, with `$told`, `$begins`, `$experiment` and `$whom`.
 const RECIPIENTS: &str = include_str!("sql/recipients.sql");
@@ -62,8 +63,11 @@ const FOLLOWING: Recipients = Recipients {
     ours: Cow::Borrowed(OF_EXPERIMENT),
 };
 
+/// The bit of what names another experiment, which counts only before a unit begins.
+const THEIRS: &str = "AND (outcomes.what < 4096 OR outcomes.event_time < first['begins'])";
+
 /// What names another experiment does not count.
-const OF_EXPERIMENT: &str = "(experiment_id = $experiment OR experiment_id IS NULL)";
+pub(crate) const OF_EXPERIMENT: &str = "(experiment_id = $experiment OR experiment_id IS NULL)";
 
 /// What units are added up in.
 pub(crate) trait Sums: Clone + Send + 'static {
@@ -91,6 +95,8 @@ pub(crate) async fn observe_followers(
     as_of: Timestamp,
 ) -> Result<BTreeMap<RecommendationId, Observations>, LakeError> {
     lake.land().await?;
+    // What was before a recommendation is not asked for.
+    let experiment = &Experiment { cuped: None, ..experiment.clone() };
     let cells = count(lake, experiment, &lake.tables.landed(), FOLLOWING, None).await?;
     let followed = cells.observe_by_market(experiment, Some(age_hours), as_of).markets.into_iter();
     // Other people's events may name what is no id of ours.
@@ -118,7 +124,25 @@ pub(crate) async fn observe_by_market(lake: &Lake, experiment: &Experiment, as_o
         }
         observed
     };
-    Ok(Observed { outcomes: of(None), arrivals: of(Some(ARRIVAL_HOURS)) })
+    let days = counted.cells.observe_by_day(experiment, Some(ARRIVAL_HOURS), as_of);
+    let at_age = |hours: u32| {
+        let mut observations = counted.cells.observe(experiment, &Cut { market: None, age_hours: Some(hours) }, as_of);
+        name(&mut observations, counted.snapshot.versions());
+        (hours, observations)
+    };
+    let ages = EARLY_HOURS.into_iter().filter(|hours| *hours < experiment.window_hours).map(at_age).collect();
+    Ok(Observed { outcomes: of(None), arrivals: of(Some(ARRIVAL_HOURS)), days, ages })
+}
+
+/// See [`Lake::observe_series`].
+pub(crate) async fn observe_series(lake: &Lake, experiment: &Experiment, as_of: Timestamp) -> Result<Option<Series>, LakeError> {
+    let counted = crate::kept::counted(lake, experiment).await?;
+    let at_age = |hours: u32| {
+        let cut = Cut { market: None, age_hours: Some(hours) };
+        (hours, counted.cells.observe(experiment, &cut, as_of))
+    };
+    let ages = series::ages(experiment).into_iter().map(at_age).collect();
+    Ok(series::series(experiment, &ages, &counted.cells.observe_by_day(experiment, Some(ARRIVAL_HOURS), as_of)))
 }
 
 /// See [`Lake::observe_at`].
@@ -257,7 +281,9 @@ impl Counting<'_> {
     fn query(&self, told: &Told, whom: &str) -> String {
         let window = SignedDuration::from_hours(self.experiment.window_hours.into());
         let end = told.last.checked_add(window).unwrap_or(Timestamp::MAX);
-        let within = format!("event_time >= {} AND event_time < {}", literal::time(told.first), literal::time(end));
+        let before = SignedDuration::from_hours(24 * self.experiment.cuped.map_or(0, |cuped| i64::from(cuped.days)));
+        let start = told.first.checked_sub(before).unwrap_or(Timestamp::MIN);
+        let within = format!("event_time >= {} AND event_time < {}", literal::time(start), literal::time(end));
         let window = format!("INTERVAL '{} hours'", self.experiment.window_hours);
         let told = self.recipients.told.as_ref();
         let chosen = self.audience.map(|audience| {
@@ -271,9 +297,19 @@ impl Counting<'_> {
     fn fill_in(&self, query: &str, told: &str, whom: &str) -> String {
         // The words are explained in comments before the query, and what is filled in may have several lines.
         let lines: Vec<&str> = query.lines().filter(|line| !line.starts_with("--")).collect();
+        let (from, theirs, ours) = match self.experiment.cuped {
+            None => ("first['begins']".to_owned(), "", self.recipients.ours.as_ref()),
+            // Before a unit begins whatever it was sent counts, and after that what names another experiment does not.
+            Some(cuped) => (format!("first['begins'] - INTERVAL '{} hours'", 24 * cuped.days), THEIRS, "true"),
+        };
+        let mark =
+            if theirs.is_empty() { String::new() } else { format!(" + CASE WHEN {} THEN 0 ELSE 4096 END", self.recipients.ours) };
         lines
             .join("\n")
-            .replace("$ours", &self.recipients.ours)
+            .replace("$from", &from)
+            .replace("$theirs", theirs)
+            .replace("$other", &mark)
+            .replace("$ours", ours)
             .replace("$told", told)
             .replace("$market", self.recipients.market)
             .replace("$begins", self.recipients.begins)

@@ -1,7 +1,7 @@
 //! What each unit did, by age: the SQL function that makes the tallies of [`experiment::cells`] of the events that are joined to units.
 //!
 //! `tally(event_time, begins, what, amount_minor)` gives one value a unit: for each age at which anything happened its number, how
-//! often each kind of thing happened, and the amount, fourteen words of eight bytes. Where a unit and its events are joined and grouped in
+//! often each kind of thing happened, and the amount, fourteen words of eight bytes. What happened before a unit begins has the last age. Where a unit and its events are joined and grouped in
 //! one step ([`crate::group_join`]) they are counted without being put together first.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility};
-use experiment::cells::{Tally, WHATS, age};
+use experiment::cells::{BEFORE, Tally, WHATS, age};
 use vocabulary::Timestamp;
 
 /// The function's name, as `EXPLAIN` shows it.
@@ -150,8 +150,10 @@ impl GroupsAccumulator for Tallies {
         let moment = |micros| Timestamp::from_microsecond(micros).unwrap_or_default();
         for (row, unit) in group_indices.iter().enumerate() {
             let counts = times.is_valid(row) && opt_filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-            let age = if counts { age(moment(begins.value(row)), moment(times.value(row))) } else { None };
-            let Some(age) = age else { continue };
+            if !counts {
+                continue;
+            }
+            let age = age(moment(begins.value(row)), moment(times.value(row))).unwrap_or(BEFORE);
             let tally = self.at(*unit, age);
             for (what, count) in tally.counts.iter_mut().enumerate() {
                 *count += (whats.value(row) >> what) & 1;
@@ -236,7 +238,8 @@ mod tests {
             merged.merge_batch(&state, &[0], 2).unwrap();
         }
         let rest = tallies.take(EmitTo::All);
-        assert_eq!(told(&rest), [vec![(0, vec![0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0], 0)]]);
+        let before = (BEFORE, vec![1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 0);
+        assert_eq!(told(&rest), [vec![(0, vec![0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0], 0), before]]);
         assert!(tallies.heads.is_empty() && tallies.entries.is_empty());
         let first = vec![(0, vec![1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 0), (6, vec![0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 1], 300)];
         assert_eq!(told(&merged.take(EmitTo::All)), [first, vec![]]);

@@ -54,7 +54,15 @@ pub(crate) enum ExperimentCommand {
         #[arg(long)]
         json: bool,
     },
-    /// The primary metric with less noise: what recipients did in the 90 days before is taken out (CUPED), and markets are weighted alike.
+    /// By time: what recipients had done at each age of their message, and how far the messages of each day came.
+    Series {
+        /// The experiment.
+        experiment: String,
+        /// Print all of it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The primary metric with less noise: what recipients did before their message is taken out (CUPED), and markets are weighted alike.
     Adjusted {
         /// The experiment.
         experiment: String,

@@ -73,6 +73,7 @@ impl Question {
                 of(format!("{}?by={}", path(&experiment, "/breakdown"), segment(&by)), json, breakdown)
             }
             ExperimentCommand::Adjusted { experiment, json } => of(path(&experiment, "/adjusted"), json, less_noise),
+            ExperimentCommand::Series { experiment, json } => of(path(&experiment, "/series"), json, by_time),
             ExperimentCommand::Overlaps { experiment, json } => of(path(&experiment, "/overlaps"), json, overlaps),
             ExperimentCommand::Decision { experiment, json } => of(path(&experiment, "/decision"), json, show),
             ExperimentCommand::Rollout { experiment, json } => of(path(&experiment, "/rollout"), json, rollout),
@@ -111,6 +112,10 @@ fn breakdown(groups: &Value) {
 
 fn less_noise(found: &Value) {
     read(found, experiment::adjusted::text);
+}
+
+fn by_time(found: &Value) {
+    read(found, experiment::series::text);
 }
 
 fn overlaps(found: &Value) {

@@ -201,6 +201,8 @@ pub fn experiment() -> Experiment {
         bandit: None,
         approval: None,
         layer: None,
+        cuped: None,
+        early: None,
     }
 }
 

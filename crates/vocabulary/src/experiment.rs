@@ -58,6 +58,12 @@ pub struct Experiment {
     /// The part of a layer it has to itself: nobody is in two experiments of one layer. Everybody may take part where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<Layer>,
+    /// What recipients did before their message is taken out of the numbers that decide; they are as they are where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cuped: Option<Cuped>,
+    /// When a look may decide before windows are over; never where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early: Option<Early>,
 }
 
 fn window_hours_default() -> u32 {
@@ -184,6 +190,34 @@ fn steps_default() -> Vec<u8> {
 }
 
 fn step_hours_default() -> u32 {
+    24
+}
+
+/// What recipients did before their message, by which noise is taken out of the primary metric: the same metric of so many days. Deng, Xu,
+/// Kohavi & Walker, "Improving the sensitivity of online controlled experiments by utilizing pre-experiment data", WSDM (2013).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cuped {
+    /// How many days before.
+    #[serde(default = "cuped_days_default")]
+    pub days: u32,
+}
+
+fn cuped_days_default() -> u32 {
+    90
+}
+
+/// Looks that may decide before windows are over: by what recipients did up to an age, and only while finished experiments show that this
+/// tells what they do in the whole window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Early {
+    /// The age in hours: 4, 24 or 72.
+    #[serde(default = "early_hours_default")]
+    pub age_hours: u32,
+}
+
+fn early_hours_default() -> u32 {
     24
 }
 

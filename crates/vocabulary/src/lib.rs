@@ -33,7 +33,9 @@ pub use event::{
     ActivityKind, Body, BodyRef, Channel, Context, ContextRef, DeliveryStatus, Event, EventKind, EventRef, FeedbackKind,
     MessageClass, TimeDoubt,
 };
-pub use experiment::{Approval, Balance, Bandit, BanditRule, Covariate, Experiment, Factor, Guardrail, Layer, Rollout, Variant};
+pub use experiment::{
+    Approval, Balance, Bandit, BanditRule, Covariate, Cuped, Early, Experiment, Factor, Guardrail, Layer, Rollout, Variant,
+};
 pub use form::{CONFIRM_URL, Form, FormMail};
 pub use label::{
     CampaignId, CouponPool, EventId, ExperimentId, LabelError, MessageId, OrderId, Provider, RecommendationId, Step, VariantName,

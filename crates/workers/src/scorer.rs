@@ -1,5 +1,5 @@
-//! Looks at each experiment once a day from when the first recipients' windows are over, and when the last one's is, and moves the
-//! recommendations.
+//! Looks at each experiment once a day from when the first recipients' windows are over, or they are as old as an early look asks, and when
+//! the last one's is, and moves the recommendations.
 //!
 //! Before the end only what clears a boundary that knows of all looks decides; at the end the best bet does. What people read
 //! out in between is no look.
@@ -96,7 +96,7 @@ async fn step(parts: &Parts) -> Result<(), WorkerError> {
 /// Which look it is time for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DueLook {
-    /// Some recipients' windows are over.
+    /// Some recipients' windows are over, or they are old enough for an early look.
     Early,
     /// All are.
     Last,
@@ -109,7 +109,8 @@ fn look_due(open: &OpenTest, experiment: &Experiment, now: Timestamp) -> Option<
     if end.is_some_and(|end| now >= end) {
         return Some(DueLook::Last);
     }
-    let first = counts_from(open.first_due, experiment.window_hours);
+    let hours = experiment.early.map_or(experiment.window_hours, |early| early.age_hours.min(experiment.window_hours));
+    let first = counts_from(open.first_due, hours);
     let next = open.looked_at.map_or(first, |looked_at| first.max(looked_at + LOOK_EVERY));
     let is_near_end = end.is_some_and(|end| now + LOOK_EVERY > end);
     (now >= next && !is_near_end).then_some(DueLook::Early)
@@ -132,7 +133,8 @@ async fn decide(parts: &Parts, experiment: &Experiment, look: DueLook) -> Result
         Err(ControlError::Conflict { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
     }
-    let is_decided = matches!(judged.decision.action, Action::Ship | Action::StopForHarm);
+    // What is decided before windows are over is for now.
+    let is_decided = matches!(judged.decision.action, Action::Ship | Action::StopForHarm) && !judged.decision.is_early();
     if look == DueLook::Last || is_decided {
         parts.control.mark_decided(id, &judged.readout.id).await?;
     }
@@ -164,6 +166,8 @@ mod tests {
         });
         let looked = open(Some(72), Some(50));
         assert_eq!([73, 74, 97].map(|now| due(&looked, now)), [None, Some(DueLook::Early), None]);
+        let hasty = vocabulary::Experiment { early: Some(vocabulary::Early { age_hours: 4 }), ..experiment.clone() };
+        assert_eq!([3, 4].map(|now| look_due(&sent, &hasty, hour(now))), [None, Some(DueLook::Early)]);
         let flow = open(None, Some(1_000));
         assert_eq!([1_023, 1_024].map(|now| due(&flow, now)), [None, Some(DueLook::Early)], "a flow has no end");
         let short = open(Some(12), None);

@@ -11,6 +11,7 @@ use crate::views::documents::{BalancedDocument, CampaignDocument, ExperimentDocu
 use crate::views::library::{EntryDocument, LessonDocument, PatternDocument, ProgrammeDocument};
 use crate::views::readouts::ReadoutDocument;
 use crate::views::rollouts::ScopeStandingDocument;
+use crate::views::series::SeriesDocument;
 use crate::views::sizing::{DesignsDocument, MetricsCheckDocument, SimulatedDocument, SizingDocument};
 
 #[test]
@@ -95,6 +96,8 @@ fn mirrors_are_true() {
     full["tags"] = json!(["scarcity"]);
     full["layer"] = json!({"name": "subjects", "from": 0, "to": 50});
     full["approval"] = json!({"from": 1_000});
+    full["cuped"] = json!({"days": 30});
+    full["early"] = json!({"age_hours": 4});
     full["rollout"] = json!({"steps": [5, 100], "hours": 12});
     let full: vocabulary::Experiment = serde_json::from_value(full).unwrap();
     check::<ExperimentDocument>(&serde_json::to_value(full).unwrap());
@@ -131,12 +134,24 @@ fn mirrors_are_true() {
         let observed = observations(&written, count, conversions);
         let markets = [("DE".to_owned(), observed.clone())].into();
         let outcomes = experiment::ByMarket { overall: observed, markets };
-        let observed = experiment::Observed { arrivals: outcomes.clone(), outcomes };
-        let before = experiment::judge::Before { is_list: true, fractions: vec![0.5] };
+        let observed =
+            experiment::Observed { arrivals: outcomes.clone(), outcomes, days: BTreeMap::new(), ages: BTreeMap::new() };
+        let by_age = BTreeMap::from([(4, observed.outcomes.overall.clone())]);
+        let by_day = BTreeMap::from([("2026-11-11".to_owned(), observed.outcomes.overall.clone())]);
+        let series = experiment::series(&written, &by_age, &by_day).unwrap();
+        check::<SeriesDocument>(&serde_json::to_value(series).unwrap());
+        let before = experiment::judge::Before { is_list: true, fractions: vec![0.5], early: None };
         let mut judged = experiment::judge(&written, &observed, &before, "r1");
         let effect = json!({"factors": ["copy", "timing"], "levels": ["warm", "20:00"], "baseline": ["plain", "9:00"], "difference": 0.5,
             "interval": {"lower": 0.25, "upper": 0.75}, "statistic": 3.0, "boundary": 2.5, "shown": "better", "sentence": "It is."});
         judged.decision.factors = vec![serde_json::from_value(effect).unwrap()];
+        let early = json!({"age_hours": 4, "window_hours": 168, "lift": 0.5, "standard_error": 0.25, "error_correlation": 0.5});
+        let early: experiment::EarlyEffect = serde_json::from_value(early).unwrap();
+        judged.lessons.iter_mut().for_each(|lesson| lesson.early = vec![early]);
+        let forecast = json!({"variant": "warm", "early_lift": 0.5, "experiments": 8, "explained": 0.75, "why_not": null, "lift": 0.25,
+            "lift_interval": {"lower": 0.125, "upper": 0.375}, "statistic": 4.0, "boundary": 3.0, "shown": "better"});
+        let early = json!({"age_hours": 4, "recipients": 1_000, "fraction": 0.5, "decides": true, "variants": [forecast], "sentence": "It is."});
+        judged.decision.early = Some(serde_json::from_value(early).unwrap());
         check_what_follows(&written, &judged);
         check_bandit(&written, &judged, &observed.outcomes);
         let groups = experiment::breakdown::breakdown(&written, &experiment::Dimension::Device, &observed.outcomes);
@@ -187,7 +202,9 @@ fn mirrors_of_plans_are_true() {
         let asked = experiment::Asked { mde, ..experiment::Asked::of(&written) };
         check::<SizingDocument>(&serde_json::to_value(experiment::size(&written, &past, &asked).unwrap()).unwrap());
     }
-    let seen = written.variants.iter().map(|variant| (variant.name.to_string(), past.clone())).collect();
+    let mut overall = observations(&written, 1_000, 100);
+    overall.arms.iter_mut().for_each(|arm| arm.before = Some(past.markets[0].moments.clone()));
+    let seen = experiment::ByMarket { markets: [(String::new(), overall.clone())].into(), overall };
     check::<AdjustedDocument>(&serde_json::to_value(experiment::adjusted(&written, &seen).unwrap()).unwrap());
     let pasts = [(written.primary.clone(), past.clone())];
     check::<MetricsCheckDocument>(&serde_json::to_value(experiment::check_metrics(&written, &pasts, 1)).unwrap());
@@ -228,6 +245,8 @@ fn observations(experiment: &vocabulary::Experiment, count: u64, conversions: u6
             mature: count,
             metrics: metrics.into(),
             ratios: std::collections::BTreeMap::new(),
+            before: None,
+            adjusted: None,
             funnel,
         }
     };

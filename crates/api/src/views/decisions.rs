@@ -48,6 +48,10 @@ words!(
         SampleRatioMismatch,
         /// Messages of some variants did not get as far as those of others.
         FunnelMismatch,
+        /// What recipients did before their windows were over shows something, as finished experiments tell.
+        EarlyShown,
+        /// What recipients did before their windows were over decides nothing.
+        EarlyNotShown,
     }
 );
 document!(
@@ -146,6 +150,8 @@ document!(
         method: BoundaryMethodDocument,
         /// Whether all planned recipients count.
         is_last: bool,
+        /// The share of the primary metric's variance that was taken out by what recipients did before; `null` without `cuped`.
+        variance_removed: Option<f64>,
         /// The test of every variant but control on the primary metric, in the experiment's order.
         tests: Vec<BoundaryTestDocument>,
     }
@@ -222,7 +228,9 @@ document!(
         /// What each factor makes by itself, and each pair of them together: where every combination of at least two factors' levels is
         /// a variant, else empty.
         factors: Vec<FactorEffectDocument>,
-        /// What a careful reader should know: whether recipients or messages were lost on the way, overall and by market.
+        /// What a careful reader should know: whether recipients or messages were lost on the way, overall, by market and by day.
         doubts: Vec<DoubtDocument>,
+        /// What is known before windows are over; `null` where the experiment has no early looks, or needs none any more.
+        early: Option<super::series::EarlyLookDocument>,
     }
 );

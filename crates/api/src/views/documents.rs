@@ -390,6 +390,12 @@ document!(
         /// The part of a layer it has to itself: nobody is in two experiments of one layer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         layer: Option<super::breakdowns::LayerDocument>,
+        /// What recipients did before their message is taken out of the numbers that decide; they are as they are where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cuped: Option<super::series::CupedDocument>,
+        /// When a look may decide before windows are over; never where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        early: Option<super::series::EarlyDocument>,
     }
 );
 document!(

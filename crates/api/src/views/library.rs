@@ -74,6 +74,8 @@ document!(
         /// When it was decided.
         #[schema(format = DateTime)]
         decided_at: String,
+        /// What its recipients had done by early ages; overall only.
+        early: Vec<super::series::EarlyEffectDocument>,
     }
 );
 document!(

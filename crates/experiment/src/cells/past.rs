@@ -10,8 +10,10 @@ use super::plan::Value;
 use super::{FIRST_DAY_HOURS, Tally, Unit, age_hours};
 use crate::sizing::{PAST_VALUES_MAX, Past, PastMarket, ValueCount};
 
-/// How long before the window counts as before: METHODS of CUPED take about three months.
-pub const BEFORE_HOURS: u32 = 90 * 24;
+/// How many days before the window count as before: about three months are usual.
+pub const BEFORE_DAYS: u32 = 90;
+/// The same in hours.
+pub const BEFORE_HOURS: u32 = 24 * BEFORE_DAYS;
 
 /// The name of the market of contacts who have none.
 const NOWHERE: &str = "";

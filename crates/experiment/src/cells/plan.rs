@@ -13,7 +13,7 @@ use vocabulary::{Costs, Experiment, Measure, Metric, Outcome};
 use super::{METRICS_FROM, Place, Tally, What, age_hours};
 
 /// The form that cells are written down in. Cells of another form are counted anew.
-const FORM: u32 = 2;
+const FORM: u32 = 3;
 /// Parts of a minor unit that profit is counted in. 128 bits hold the squares of a billion units that brought 100,000 each.
 pub(crate) const PARTS: i64 = 1_000_000;
 
@@ -29,6 +29,10 @@ pub(super) struct Plan {
     pairs: Vec<(usize, usize)>,
     /// Metrics that are ratios, with their denominators.
     ratios: Vec<(usize, usize)>,
+    /// The primary metric, where units have one number more: the same metric of the time before.
+    with_before: Option<usize>,
+    /// How long that is; 0 where it is not asked for.
+    pub(super) before_hours: i64,
 }
 
 /// How one metric is computed.
@@ -110,15 +114,22 @@ impl Value {
         if self.ends_hours.is_some_and(|ends| age_hours(age) > ends) {
             return before;
         }
-        let value = match self.measure {
-            Measure::Occurred => i128::from(tally.happened(self.what)),
-            Measure::Count => i128::from(tally.counts[self.what as usize]),
-            Measure::Amount => i128::from(tally.amount_minor),
-            Measure::Profit => self.costs.profit(tally),
+        match self.measure {
             Measure::HoursToFirst if before == 0 && tally.happened(self.what) => {
                 (self.window_hours - i128::from(age_hours(age))).max(0)
             }
             Measure::HoursToFirst => before,
+            _ => self.total(tally),
+        }
+    }
+
+    /// What a tally comes to, whenever it happened; of hours to the first whether it did.
+    fn total(&self, tally: &Tally) -> i128 {
+        let value = match self.measure {
+            Measure::Occurred | Measure::HoursToFirst => i128::from(tally.happened(self.what)),
+            Measure::Count => i128::from(tally.counts[self.what as usize]),
+            Measure::Amount => i128::from(tally.amount_minor),
+            Measure::Profit => self.costs.profit(tally),
         };
         self.cap.map_or(value, |cap| value.clamp(-cap, cap))
     }
@@ -156,6 +167,9 @@ impl Plan {
         let per = |(metric, per): (usize, &Metric)| Some((metric, per.per.as_ref().and_then(place)?));
         let ratios: Vec<(usize, usize)> = experiment.metrics.iter().enumerate().filter_map(per).collect();
         let is_kept = |pair: &(usize, usize)| pair.0 == pair.1 || ratios.iter().any(|ratio| sorted(*ratio) == *pair);
+        let with_before = experiment.cuped.as_ref().and_then(|_| place(&experiment.primary));
+        let pairs = (0..count).flat_map(|one| (one..count).map(move |other| (one, other))).filter(is_kept);
+        let pairs_before = with_before.into_iter().flat_map(|primary| [(primary, count), (count, count)]);
         Self {
             hash: plan_of(experiment, minor_per_major),
             variants: experiment.variants.iter().map(|variant| variant.name.to_string()).collect(),
@@ -165,8 +179,10 @@ impl Plan {
                 .iter()
                 .map(|metric| Value::new(metric, experiment.window_hours, minor_per_major))
                 .collect(),
-            pairs: (0..count).flat_map(|one| (one..count).map(move |other| (one, other))).filter(is_kept).collect(),
+            pairs: pairs.chain(pairs_before).collect(),
             ratios,
+            with_before,
+            before_hours: experiment.cuped.map_or(0, |cuped| 24 * i64::from(cuped.days)),
         }
     }
 
@@ -175,7 +191,22 @@ impl Plan {
     }
 
     fn products_from(&self) -> usize {
-        METRICS_FROM + self.metrics.len()
+        METRICS_FROM + self.numbers()
+    }
+
+    /// How many numbers a unit has.
+    pub(super) fn numbers(&self) -> usize {
+        self.metrics.len() + usize::from(self.with_before.is_some())
+    }
+
+    /// The primary metric of the time before; 0 where it is not asked for.
+    pub(super) fn was(&self, tally: &Tally) -> i128 {
+        self.with_before.map_or(0, |primary| self.metrics[primary].total(tally))
+    }
+
+    /// Puts that in its place among a unit's numbers, where they have one.
+    pub(super) fn put_was(&self, was: i128, numbers: &mut [i128]) {
+        numbers.iter_mut().skip(self.metrics.len()).for_each(|number| *number = was);
     }
 
     pub(super) fn values(&self, tally: &Tally, age: u16, before: &[i128], into: &mut [i128]) {
@@ -217,6 +248,24 @@ impl Plan {
         self.ratios.iter().map(of).collect()
     }
 
+    /// The primary metric and what it was before, where that is known.
+    pub(super) fn with_before(&self, sums: &[i128]) -> Option<CoMoments> {
+        let units = u64::try_from(sums[Place::Units as usize]).unwrap_or_default();
+        let (primary, before) = (self.with_before?, self.metrics.len());
+        let products =
+            [(primary, primary), (primary, before), (before, before)].map(|(one, other)| self.product(sums, one, other));
+        let sums = [primary, before].map(|place| sums[METRICS_FROM + place]);
+        let Value { measure, per_unit, window_hours, .. } = &self.metrics[primary];
+        let both = CoMoments::from_integers(units, &sums, &products, &[*per_unit as f64; 2]);
+        if *measure != Measure::HoursToFirst {
+            return Some(both);
+        }
+        // What is summed is how many hours were left.
+        let hours = *window_hours as f64 - both.mean(0);
+        let products = vec![both.product(0, 0), -both.product(0, 1), both.product(1, 1)];
+        Some(CoMoments::from_centred(units, vec![hours, both.mean(1)], products))
+    }
+
     /// The sum of the products of two metrics. Panics where it is not kept.
     fn product(&self, sums: &[i128], one: usize, other: usize) -> i128 {
         let place = self.pairs.iter().position(|pair| *pair == sorted((one, other))).expect("products of that pair are kept");
@@ -232,8 +281,8 @@ fn sorted((one, other): (usize, usize)) -> (usize, usize) {
 #[must_use]
 pub fn plan_of(experiment: &Experiment, minor_per_major: i64) -> String {
     let variants: Vec<_> = experiment.variants.iter().map(|variant| &variant.name).collect();
-    let Experiment { experiment, metrics, primary, window_hours, .. } = experiment;
-    let plan = (FORM, minor_per_major, experiment, variants, metrics, primary, window_hours);
+    let Experiment { experiment, metrics, primary, window_hours, cuped, .. } = experiment;
+    let plan = (FORM, minor_per_major, experiment, variants, metrics, primary, window_hours, cuped);
     let bytes = serde_json::to_vec(&plan).expect("a plan is plain data");
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -12,6 +12,8 @@ use stats::{Degenerate, Effect, Interval, Moments, welch};
 use vocabulary::{Experiment, Measure, Metric, VariantName};
 
 use super::{BoundaryMethod, BoundaryTest, Information, Look, Shown};
+use crate::cuped;
+use crate::early::late_alpha;
 use crate::observe::Observations;
 
 /// With fewer outcomes in either arm nothing is shown: the normal distribution is no guide there, least of all far out.
@@ -21,7 +23,7 @@ pub(crate) const OUTCOMES_MIN: f64 = 10.0;
 const FRACTION_STEP_MIN: f64 = 1e-6;
 
 /// What keeps the promise over all looks at this one.
-pub(super) struct Rule {
+pub(crate) struct Rule {
     method: BoundaryMethod,
     /// Of all looks so far, this one last.
     fractions: Vec<f64>,
@@ -31,8 +33,13 @@ pub(super) struct Rule {
 impl Rule {
     pub(super) fn new(look: &Look<'_>, information: &Information) -> Self {
         let now = if information.is_last { 1.0 } else { information.fraction.unwrap_or(1.0) };
+        Self::of(information.method, look.earlier_fractions, now, look.settings.tuning_units)
+    }
+
+    /// The rule at the share `now` of planned recipients, after looks at `earlier` ones.
+    pub(crate) fn of(method: BoundaryMethod, earlier: &[f64], now: f64, tuning_units: f64) -> Self {
         let mut fractions: Vec<f64> = Vec::new();
-        for fraction in look.earlier_fractions.iter().copied().chain([now]) {
+        for fraction in earlier.iter().copied().chain([now]) {
             while fractions.last().is_some_and(|last| *last + FRACTION_STEP_MIN > now) {
                 fractions.pop();
             }
@@ -40,11 +47,11 @@ impl Rule {
                 fractions.push(fraction);
             }
         }
-        Self { method: information.method, fractions, tuning_units: look.settings.tuning_units }
+        Self { method, fractions, tuning_units }
     }
 
     /// How many standard errors this look asks for, after so many recipients of both arms.
-    pub(super) fn critical_value(&self, spending: Spending, alpha: f64, sides: Sides, units: f64) -> Result<f64, Degenerate> {
+    pub(crate) fn critical_value(&self, spending: Spending, alpha: f64, sides: Sides, units: f64) -> Result<f64, Degenerate> {
         match (self.method, sides) {
             (BoundaryMethod::GroupSequential, _) => {
                 let found = boundaries(spending, alpha, sides, &self.fractions)?;
@@ -64,7 +71,8 @@ pub(super) fn information(look: &Look<'_>) -> Information {
     let is_last = planned.is_some_and(|planned| mature.saturating_add(look.overall.erased_units) >= planned);
     let method = if planned.is_some() { BoundaryMethod::GroupSequential } else { BoundaryMethod::AlwaysValid };
     let fraction = planned.map(|planned| (mature as f64 / planned as f64).min(1.0));
-    Information { mature, planned: look.planned_units, fraction, method, is_last, tests: Vec::new() }
+    let variance_removed = cuped::variance_removed(look.overall);
+    Information { mature, planned: look.planned_units, fraction, method, is_last, variance_removed, tests: Vec::new() }
 }
 
 /// The difference in standard errors, on the scale of the normal distribution: positive is better.
@@ -84,7 +92,7 @@ pub(super) fn on_normal_scale(effect: &Effect, lower_is_better: bool) -> f64 {
 /// Every variant but control, stepped down by Holm.
 pub(super) fn tests(experiment: &Experiment, look: &Look<'_>, rule: &Rule, primary: &Metric) -> Vec<BoundaryTest> {
     let control = experiment.control();
-    let moments = |variant: &VariantName| look.overall.moments(variant, &primary.name);
+    let moments = |variant: &VariantName| look.overall.deciding(variant, primary);
     let of_control = moments(control);
     let others = experiment.others();
     let others: Vec<(&VariantName, Moments)> = others.map(|variant| (variant, moments(variant))).collect();
@@ -95,7 +103,7 @@ pub(super) fn tests(experiment: &Experiment, look: &Look<'_>, rule: &Rule, prima
     };
     let tested: Vec<Tested> = others.iter().map(tested).collect();
     let critical = |test: &Tested, left: usize| {
-        let alpha = experiment.alpha / left as f64;
+        let alpha = late_alpha(experiment) / left as f64;
         rule.critical_value(Spending::ObrienFlemingSpending, alpha, Sides::Two, test.units).ok()
     };
     let shown = step_down(&tested, critical);

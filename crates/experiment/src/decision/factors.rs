@@ -57,7 +57,7 @@ struct Crossed {
 pub(super) fn effects(experiment: &Experiment, look: &Look<'_>, rule: &Rule, primary: &Metric) -> Vec<FactorEffect> {
     let Some(crossing) = Crossing::of(experiment) else { return Vec::new() };
     let counts: Vec<usize> = crossing.factors.iter().map(|crossed| crossed.levels.len()).collect();
-    let moments: Vec<Moments> = crossing.cells.iter().map(|cell| look.overall.moments(&cell.name, &primary.name)).collect();
+    let moments: Vec<Moments> = crossing.cells.iter().map(|cell| look.overall.deciding(&cell.name, primary)).collect();
     let Ok(terms) = level_terms(&counts, &moments, experiment.alpha) else { return Vec::new() };
     let is_enough = crossing.cells.iter().all(|cell| outcomes(look.overall, &cell.name, primary) >= OUTCOMES_MIN);
     let units = moments.iter().map(|cell| cell.count as f64).sum();

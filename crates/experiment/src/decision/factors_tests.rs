@@ -35,6 +35,8 @@ fn decided(spec: &Experiment, cells: &[(&str, (u64, f64, f64))], planned: u64) -
         mature: *count,
         metrics: [("revenue".to_owned(), Moments { count: *count, mean: *mean, m2: *m2 })].into(),
         ratios: BTreeMap::new(),
+        before: None,
+        adjusted: None,
         funnel: Funnel { assigned: *count, sent: *count, accepted: *count, ordered: *count, ..Funnel::default() },
     };
     let overall = Observations { arms: cells.iter().map(arm).collect(), ..hillstrom::observations() };
@@ -43,6 +45,8 @@ fn decided(spec: &Experiment, cells: &[(&str, (u64, f64, f64))], planned: u64) -
         overall: &overall,
         markets: &markets,
         arrivals: None,
+        days: None,
+        early: None,
         planned_units: Some(planned),
         earlier_fractions: &[],
         settings: Settings::default(),

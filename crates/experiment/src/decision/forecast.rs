@@ -26,7 +26,7 @@ pub(crate) struct Numbers {
 impl Numbers {
     /// What a look is at.
     pub(super) fn of(look: &Look<'_>, arms: &[&VariantName], primary: &Metric) -> Self {
-        let moments = |of: &Observations| arms.iter().map(|arm| of.moments(arm, &primary.name)).collect::<Vec<_>>();
+        let moments = |of: &Observations| arms.iter().map(|arm| of.deciding(arm, primary)).collect::<Vec<_>>();
         let markets = look.markets.iter().map(|(market, of)| (market.clone(), moments(of))).collect();
         Self { overall: moments(look.overall), markets }
     }

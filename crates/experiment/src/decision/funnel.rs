@@ -2,8 +2,8 @@
 //! variants that got less far than they should.
 //!
 //! That channels differ in how many messages a provider takes is part of what they are, so shares further down the funnel are not
-//! tested against the weights: a variant is doubted where it falls behind the other variants, or in one market behind itself in the
-//! others, by more than chance and by more than channels differ.
+//! tested against the weights: a variant is doubted where it falls behind the other variants, or in one market or on one day behind itself
+//! in the others, by more than chance and by more than channels differ.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,8 @@ use crate::words::percent;
 
 /// The code of a doubt about the sizes of the variants in one market.
 pub const SRM_BY_MARKET: &str = "srm_by_market";
+/// The code of a doubt about the sizes of the variants on one day.
+pub const SRM_BY_DAY: &str = "srm_by_day";
 /// The code of a doubt about messages that did not get as far as others.
 pub const FUNNEL_MISMATCH: &str = "funnel_mismatch";
 
@@ -45,11 +47,26 @@ pub fn funnel(experiment: &Experiment, overall: &Observations, markets: &BTreeMa
             format!("In {market} the variants do not have the sizes their weights ask for, so its numbers are left out.");
         doubts.push(Doubt { code: SRM_BY_MARKET.to_owned(), sentence });
     }
-    for step in [Step::Sent, Step::Accepted] {
+    for step in STEPS {
         doubts.extend(behind_others(experiment, overall, step));
         for (market, observations) in markets {
-            doubts.extend(behind_itself(experiment, overall, market, observations, step));
+            doubts.extend(behind_itself(experiment, overall, (&format!("In {market}"), "elsewhere"), observations, step));
         }
+    }
+    doubts
+}
+
+/// The same of those who began on each day, such as `2026-11-11`.
+pub(super) fn by_day(experiment: &Experiment, overall: &Observations, days: &BTreeMap<String, Observations>) -> Vec<Doubt> {
+    let mut doubts = Vec::new();
+    for (day, observations) in days {
+        if is_mismatch(experiment, observations, days.len()) {
+            let sentence = format!("Of those who began on {day} the variants do not have the sizes their weights ask for.");
+            doubts.push(Doubt { code: SRM_BY_DAY.to_owned(), sentence });
+        }
+        let place = (format!("On {day}"), "on other days");
+        let behind = |step| behind_itself(experiment, overall, (&place.0, place.1), observations, step);
+        doubts.extend(STEPS.into_iter().filter_map(behind));
     }
     doubts
 }
@@ -81,6 +98,8 @@ enum Step {
     Sent,
     Accepted,
 }
+
+const STEPS: [Step; 2] = [Step::Sent, Step::Accepted];
 
 impl Step {
     /// How many came up to the step, and how many of them beyond.
@@ -125,24 +144,24 @@ fn behind_others(experiment: &Experiment, overall: &Observations, step: Step) ->
     })
 }
 
-/// Variants that fall behind themselves in the other markets.
+/// Variants that fall behind themselves in the other markets or on the other days.
 fn behind_itself(
     experiment: &Experiment,
     overall: &Observations,
-    market: &str,
+    (place, elsewhere): (&str, &str),
     observations: &Observations,
     step: Step,
 ) -> Option<Doubt> {
     let is_behind = |variant: &&VariantName| {
         let ((all, all_reached), (of, reached)) = (counts(overall, variant, step), counts(observations, variant, step));
-        let (elsewhere, elsewhere_reached) = (all.saturating_sub(of), all_reached.saturating_sub(reached));
-        elsewhere > 0 && is_short((of, reached), (elsewhere_reached as f64 / elsewhere as f64).min(1.0))
+        let (others, others_reached) = (all.saturating_sub(of), all_reached.saturating_sub(reached));
+        others > 0 && is_short((of, reached), (others_reached as f64 / others as f64).min(1.0))
     };
     let names = experiment.variants.iter().map(|variant| &variant.name);
     let short: Vec<String> = names.filter(is_behind).map(|variant| format!("`{variant}`")).collect();
     let (who, did) = step.words();
     (!short.is_empty()).then(|| Doubt {
         code: FUNNEL_MISMATCH.to_owned(),
-        sentence: format!("In {market} fewer {who} {did} with {} than elsewhere.", short.join(", ")),
+        sentence: format!("{place} fewer {who} {did} with {} than {elsewhere}.", short.join(", ")),
     })
 }

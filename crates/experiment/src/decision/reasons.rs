@@ -3,7 +3,7 @@
 use vocabulary::{Experiment, Metric, VariantName};
 
 use super::boundary::too_few_outcomes;
-use super::funnel::{FUNNEL_MISMATCH, SRM_BY_MARKET};
+use super::funnel::{FUNNEL_MISMATCH, SRM_BY_DAY, SRM_BY_MARKET};
 use super::{Action, BoundaryTest, Decision, Forecast, Look, REMAINING_VALUE_MIN, Reason, ReasonCode, Shown};
 use crate::readout::GuardrailState;
 use crate::words::{count, difference, percent, signed_percent};
@@ -11,6 +11,10 @@ use crate::words::{count, difference, percent, signed_percent};
 /// Fills in the reasons and the sentence.
 pub(super) fn explain(experiment: &Experiment, look: &Look<'_>, is_mismatch: bool, decision: &mut Decision) {
     let mut reasons = Vec::new();
+    if let Some(early) = &decision.early {
+        let code = if early.decides { ReasonCode::EarlyShown } else { ReasonCode::EarlyNotShown };
+        add(&mut reasons, code, early.sentence.clone());
+    }
     if is_mismatch {
         add(&mut reasons, ReasonCode::SampleRatioMismatch, "The variants do not have the sizes they were meant to have.");
     } else if decision.information.mature == 0 {
@@ -119,7 +123,7 @@ fn about_time(experiment: &Experiment, look: &Look<'_>, decision: &Decision, rea
 fn about_losses(decision: &Decision, reasons: &mut Vec<Reason>) {
     for doubt in &decision.doubts {
         match doubt.code.as_str() {
-            SRM_BY_MARKET => add(reasons, ReasonCode::SampleRatioMismatch, doubt.sentence.clone()),
+            SRM_BY_MARKET | SRM_BY_DAY => add(reasons, ReasonCode::SampleRatioMismatch, doubt.sentence.clone()),
             FUNNEL_MISMATCH => add(reasons, ReasonCode::FunnelMismatch, doubt.sentence.clone()),
             _ => {}
         }
@@ -136,12 +140,20 @@ fn sentence(experiment: &Experiment, decision: &Decision, is_mismatch: bool) -> 
         }
         Action::CannotJudge if decision.information.mature == 0 => "Wait: nobody has had the time yet that was set.".to_owned(),
         Action::CannotJudge => format!("Keep `{control}`: nothing happened on {primary} that a choice could rest on."),
+        Action::StopForHarm if decision.is_early() => format!("Send `{control}` for now: {}", early(decision)),
+        Action::Ship if decision.is_early() => format!("Send `{}` for now: {}", decision.variant, early(decision)),
         Action::StopForHarm => {
             format!("Stop the test and send `{control}`: {} did harm.", names(decision.stopped.iter()))
         }
         Action::KeepTesting => keep_testing(experiment, decision),
         Action::Ship => ship(experiment, decision),
     }
+}
+
+/// What the first hours say, within a sentence.
+fn early(decision: &Decision) -> String {
+    let told = decision.early.as_ref().map(|early| early.sentence.as_str()).unwrap_or_default();
+    told.strip_prefix("By ").map_or_else(|| told.to_owned(), |rest| format!("by {rest}"))
 }
 
 fn keep_testing(experiment: &Experiment, decision: &Decision) -> String {

@@ -3,7 +3,7 @@
 use super::html::{Html, Table};
 use super::say::{Chance, NONE, people, signed_percent, span, thousands};
 use super::worth::MANY;
-use super::{Story, joined, market_name, named};
+use super::{Story, Waiting, joined, market_name, moment, named};
 use crate::decision::{Action, BoundaryMethod, MarketDecision, ReasonCode};
 use crate::readout::ArmSummary;
 use crate::words::percent;
@@ -16,6 +16,14 @@ pub(super) fn write(html: &mut Html, story: &Story<'_>) {
             html.lead(&format!("Send `{}` to everybody from now on.", story.control()));
         }
         Action::CannotJudge => find_out(html, story),
+    }
+    if let Some(Waiting { recipients, since }) = story.waiting {
+        html.paragraph(&format!(
+            "What was decided on {} waits for a second person, because {} were still to get the message: until it is approved the senders \
+             go on as they do.",
+            moment(since),
+            people(recipients)
+        ));
     }
     if !story.decision.stopped.is_empty() {
         html.paragraph(&format!("Do not send {} any more: harm is shown.", named(&story.decision.stopped)));

@@ -24,7 +24,7 @@ pub(super) struct Case {
 impl Case {
     pub(super) fn page(&self) -> String {
         let Self { experiment, readout, decision, rest } = self;
-        page(&PageInput { experiment, readout, decision, rest: *rest })
+        page(&PageInput { experiment, readout, decision, rest: *rest, series: None, waiting: None })
     }
 }
 
@@ -72,6 +72,8 @@ pub(super) fn observations(counted: u64) -> Observations {
             mature: counted,
             metrics: metrics.collect(),
             ratios: BTreeMap::new(),
+            before: None,
+            adjusted: None,
             funnel,
         }
     };
@@ -153,7 +155,9 @@ pub(super) fn ship() -> Case {
         remaining_value: Some(0.012),
         arms: vec![plain(), bold()],
         markets: vec![],
+        early: None,
         information: Information {
+            variance_removed: None,
             mature: 20_000,
             planned: Some(20_000),
             fraction: Some(1.0),

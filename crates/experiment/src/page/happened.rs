@@ -7,6 +7,7 @@ use super::say::{lift, lift_between, people, rough, span};
 use super::{Story, market_name};
 use crate::decision::{Action, Forecast};
 use crate::readout::ArmSummary;
+use crate::series::age;
 use crate::words::count;
 
 /// A chart shows so many rows; the tables at the end show all.
@@ -33,6 +34,7 @@ pub(super) fn write(html: &mut Html, story: &Story<'_>) {
             ));
             html.list(&story.readout.arms.iter().map(|arm| result(story, arm)).collect::<Vec<_>>());
             expected(html, story);
+            by_age(html, story);
         }
     }
 }
@@ -89,6 +91,37 @@ fn expected(html: &mut Html, story: &Story<'_>) {
     );
     let shown = &rows[..rows.len().min(ROWS_MAX)];
     html.figure(&whiskers(&title, shown, tick), &caption);
+}
+
+/// How the difference came about, age by age.
+fn by_age(html: &mut Html, story: &Story<'_>) {
+    let Some((series, variant)) = story.series.and_then(|series| Some((series, series.ahead()?))).filter(|_| is_trusted(story))
+    else {
+        return;
+    };
+    let better = |low: Option<f64>| low.is_some_and(|low| low > 0.0) != story.unit.metric.lower_is_better;
+    let row = |(hours, lift, interval): (u32, f64, &stats::Interval)| {
+        let (lower, upper) = (interval.lower, interval.upper);
+        let is_told = lower.is_some_and(|lower| lower > 0.0) || upper.is_some_and(|upper| upper < 0.0);
+        let tone = match is_told {
+            true if better(lower) => Tone::Better,
+            true => Tone::Worse,
+            false => Tone::Neutral,
+        };
+        Whisker { label: age(hours), value: lift, lower, upper, other: None, tone }
+    };
+    let rows: Vec<Whisker> = series.lifts(variant).map(row).collect();
+    if rows.len() < 2 {
+        return;
+    }
+    html.paragraph(&format!(
+        "How `{variant}` came to stand where it does, by the time since the message. At each age all count who are as old, so that the last \
+         lines rest on fewer people while the test runs; early lines favour messages that are answered fast."
+    ));
+    let title = format!("{} compared with {} by age", story.unit.metric.name, story.control());
+    let caption =
+        format!("Dot: how much more or less than `{}` was seen. Line: where it likely is at that one look.", story.control());
+    html.figure(&whiskers(&title, &rows[..rows.len().min(ROWS_MAX)], tick), &caption);
 }
 
 /// Why there is nothing to draw.

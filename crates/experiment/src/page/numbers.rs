@@ -211,7 +211,7 @@ fn provenance(html: &mut Html, story: &Story<'_>) {
     let mut rows = vec![
         row("Experiment", readout.experiment_id.to_string()),
         row("Readout", readout.id.clone()),
-        row("As of", format!("{} ({})", readout.as_of, moment(readout))),
+        row("As of", format!("{} ({})", readout.as_of, moment(readout.as_of))),
         row("Engine", readout.engine.clone()),
         row("Plan hash", readout.plan_hash.clone()),
         row("People erased", thousands(readout.erased_units)),

@@ -21,6 +21,10 @@ pub(super) fn write(html: &mut Html, story: &Story<'_>) {
         html.list(&story.decision.information.tests.iter().map(|test| shown(story, test)).collect::<Vec<_>>());
         promise(html, story);
         factors(html, story);
+        less_noise(html, story);
+    }
+    if let Some(early) = &story.decision.early {
+        html.paragraph(&early.sentence);
     }
     progress(html, story);
     if is_judged {
@@ -85,6 +89,19 @@ fn factors(html: &mut Html, story: &Story<'_>) {
     if !effects.is_empty() {
         html.paragraph("What makes the difference, on average over the variants that differ in nothing else:");
         html.list(&effects.iter().map(|effect| effect.sentence.clone()).collect::<Vec<_>>());
+    }
+}
+
+/// What was taken out before anything was compared.
+fn less_noise(html: &mut Html, story: &Story<'_>) {
+    let removed = story.decision.information.variance_removed.zip(story.experiment.cuped);
+    if let Some((removed, cuped)) = removed {
+        html.paragraph(&format!(
+            "What people did in the {} days before their message is taken out of these chances, which leaves {} % of the noise; the results \
+             above are as they were seen.",
+            cuped.days,
+            rough(100.0 * (1.0 - removed).clamp(0.0, 1.0))
+        ));
     }
 }
 

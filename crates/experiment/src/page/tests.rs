@@ -461,6 +461,8 @@ fn a_real_decision_is_a_page() {
         overall: &overall,
         markets: &Default::default(),
         arrivals: None,
+        days: None,
+        early: None,
         planned_units: Some(64_000),
         earlier_fractions: &[],
         settings: Settings::default(),

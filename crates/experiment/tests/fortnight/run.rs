@@ -102,6 +102,8 @@ fn look(experiment: &Experiment, cells: &Cells, day: i64, planned: u64, fraction
         overall: &outcomes.overall,
         markets: &outcomes.markets,
         arrivals: Some(&arrivals),
+        days: None,
+        early: None,
         planned_units: Some(planned),
         earlier_fractions: fractions,
         settings,

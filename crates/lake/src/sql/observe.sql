@@ -14,7 +14,8 @@
 --
 -- The words that begin with a dollar sign are filled in before it runs. `$told` is where assignments are told, or for those who were sent what
 -- was recommended their messages. `$whom` narrows it to some contacts, and `$within` to the time in which anything can count for any of
--- them.
+-- them. Where what was before is asked for as well, `$from` lies before a unit begins, `$other` gives what names another experiment the bit
+-- 4096, and `$theirs` lets that count before only.
 WITH units AS (
     SELECT
         contact_key,
@@ -24,18 +25,18 @@ WITH units AS (
     GROUP BY contact_key
 ),
 outcomes AS (
-    SELECT contact_key, event_time, 1 AS what, CAST(0 AS BIGINT) AS amount_minor
+    SELECT contact_key, event_time, 1$other AS what, CAST(0 AS BIGINT) AS amount_minor
     FROM messages WHERE $ours AND $within AND $whom
     UNION ALL
-    SELECT contact_key, event_time, CASE WHEN status IN ('accepted', 'delivered') THEN 2 ELSE 1024 END, CAST(0 AS BIGINT)
+    SELECT contact_key, event_time, CASE WHEN status IN ('accepted', 'delivered') THEN 2 ELSE 1024 END$other, CAST(0 AS BIGINT)
     FROM deliveries
     WHERE $ours
         AND status IN ('accepted', 'delivered', 'refused', 'bounced') AND $within AND $whom
     UNION ALL
-    SELECT contact_key, event_time, CASE WHEN machine THEN 4 ELSE 12 END, CAST(0 AS BIGINT)
+    SELECT contact_key, event_time, CASE WHEN machine THEN 4 ELSE 12 END$other, CAST(0 AS BIGINT)
     FROM opens WHERE $ours AND $within AND $whom
     UNION ALL
-    SELECT contact_key, event_time, CASE WHEN machine THEN 16 ELSE 48 END, CAST(0 AS BIGINT)
+    SELECT contact_key, event_time, CASE WHEN machine THEN 16 ELSE 48 END$other, CAST(0 AS BIGINT)
     FROM clicks WHERE $ours AND $within AND $whom
     UNION ALL
     SELECT contact_key, event_time,
@@ -44,7 +45,7 @@ outcomes AS (
     FROM orders WHERE $within AND $whom
     UNION ALL
     SELECT contact_key, event_time,
-        CASE feedback WHEN 'unsubscribe' THEN 256 WHEN 'complaint' THEN 512 ELSE 2048 END,
+        CASE feedback WHEN 'unsubscribe' THEN 256 WHEN 'complaint' THEN 512 ELSE 2048 END$other,
         CAST(0 AS BIGINT)
     FROM feedback
     WHERE $ours
@@ -56,7 +57,8 @@ FROM (
     FROM outcomes
     RIGHT JOIN units
         ON outcomes.contact_key = units.contact_key
-        AND outcomes.event_time >= first['begins']
+        AND outcomes.event_time >= $from
         AND outcomes.event_time < first['begins'] + $window
+        $theirs
     GROUP BY units.contact_key, units.first
 )

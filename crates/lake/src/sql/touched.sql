@@ -4,16 +4,16 @@ SELECT DISTINCT contact_key
 FROM (
     SELECT contact_key FROM assignments WHERE experiment_id = $experiment
     UNION ALL
-    SELECT contact_key FROM messages WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $within
+    SELECT contact_key FROM messages WHERE $ours AND $within
     UNION ALL
-    SELECT contact_key FROM deliveries WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $within
+    SELECT contact_key FROM deliveries WHERE $ours AND $within
     UNION ALL
-    SELECT contact_key FROM opens WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $within
+    SELECT contact_key FROM opens WHERE $ours AND $within
     UNION ALL
-    SELECT contact_key FROM clicks WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $within
+    SELECT contact_key FROM clicks WHERE $ours AND $within
     UNION ALL
     SELECT contact_key FROM orders WHERE $within
     UNION ALL
-    SELECT contact_key FROM feedback WHERE (experiment_id = $experiment OR experiment_id IS NULL) AND $within
+    SELECT contact_key FROM feedback WHERE $ours AND $within
 )
 LIMIT $limit

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use experiment::{ArmObservations, Funnel, Observations};
 use stats::{CoMoments, Moments};
-use vocabulary::{Costs, Experiment, ExperimentId, Factor, Measure, Metric, Outcome, RecommendationId, Variant, VariantName};
+use vocabulary::{
+    Costs, Cuped, Experiment, ExperimentId, Factor, Measure, Metric, Outcome, RecommendationId, Variant, VariantName,
+};
 
 use super::*;
 
@@ -50,7 +52,14 @@ pub(super) fn experiment() -> Experiment {
         bandit: None,
         approval: None,
         layer: None,
+        cuped: None,
+        early: None,
     }
+}
+
+/// The same with what was before, of this primary metric.
+pub(super) fn with_before(primary: &str) -> Experiment {
+    Experiment { primary: primary.to_owned(), cuped: Some(Cuped { days: 3 }), ..experiment() }
 }
 
 /// SplitMix64 (Steele, Lea & Flood 2014): short, and the same everywhere.
@@ -134,8 +143,10 @@ async fn units_and_their_events_are_grouped_in_one_step() {
     let lake = Lake::open(config(dir.path())).await.unwrap();
     lake.append(world(1)).await.unwrap();
     lake.land().await.unwrap();
-    let plan = crate::observe::plan(&lake, &experiment(), &lake.tables.landed()).await;
-    assert_eq!(plan.matches("GroupJoinExec: ").count(), 1, "{plan}");
+    for experiment in [experiment(), with_before("spend")] {
+        let plan = crate::observe::plan(&lake, &experiment, &lake.tables.landed()).await;
+        assert_eq!(plan.matches("GroupJoinExec: ").count(), 1, "{plan}");
+    }
 }
 
 struct Unit {
@@ -269,6 +280,8 @@ fn brute_force(events: &[Event], experiment: &Experiment, as_of: Timestamp, rate
             mature: mature.len() as u64,
             metrics: experiment.metrics.iter().map(moments).collect(),
             ratios: experiment.metrics.iter().filter_map(ratio).collect(),
+            before: None,
+            adjusted: None,
             funnel: Funnel {
                 assigned: mature.len() as u64,
                 sent: reached(|body| matches!(body, Body::Message { .. })),
@@ -305,6 +318,47 @@ fn assert_same(found: &Observations, expect: &Observations, case: &str) {
         (arms, observations.immature, observations.crossovers, observations.strangers, observations.unconverted_orders)
     };
     assert_eq!(exact(found), exact(expect), "{case}");
+}
+
+/// Before their message whatever recipients were sent counts, other experiments' messages included.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_before_equals_a_simple_count() {
+    let root = tempfile::tempdir().unwrap();
+    let config = config(root.path());
+    let lake = Lake::open(config.clone()).await.unwrap();
+    let (events, as_of) = (world(3), at(250 * HOUR));
+    lake.append(events.clone()).await.unwrap();
+    for primary in ["spend", "opens of all", "hours to open"] {
+        let experiment = with_before(primary);
+        let metric = experiment.primary_metric().unwrap();
+        // Whether it happened is what there is before, of hours to the first.
+        let measure = if metric.measure == Measure::HoursToFirst { Measure::Occurred } else { metric.measure };
+        let earlier = Metric { measure, ..metric.clone() };
+        let found = lake.observe(&experiment, as_of).await.unwrap();
+        let by_market = lake.observe_with_before(&experiment, as_of).await.unwrap();
+        let (units, mut any) = (units(&events, &experiment), 0);
+        for arm in &found.arms {
+            let mut expect = CoMoments::new(2);
+            let is_own = |unit: &Unit| unit.variant.as_ref() == Some(&arm.variant) && unit.ends <= as_of;
+            for (key, unit) in units.iter().filter(|(_, unit)| is_own(unit)) {
+                let begins = unit.begins - jiff::Span::new().hours(72);
+                let before = |event: &&Event| event.contact == *key && event.time >= begins && event.time < unit.begins;
+                let before: Vec<&Event> = events.iter().filter(before).collect();
+                any += before.len();
+                let own = value(metric, &counted(&events, *key, unit, &experiment), unit.begins, &config.rates);
+                expect.push(&[own, value(&earlier, &before, begins, &config.rates)]);
+            }
+            let close = |a: f64, b: f64| (a - b).abs() <= 1e-12 * (1.0 + a.abs().max(b.abs()));
+            let counted = arm.before.as_ref().unwrap();
+            assert_eq!(counted.count, expect.count);
+            for (one, other) in [(0, 0), (0, 1), (1, 1)] {
+                let same = close(counted.product(one, other), expect.product(one, other));
+                assert!(same && close(counted.mean(one), expect.mean(one)), "{primary}: {counted:?} {expect:?}");
+            }
+            assert_eq!(Some(counted), by_market.overall.arm(&arm.variant).unwrap().before.as_ref());
+        }
+        assert!(any > 100, "{any} events before are too few");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -218,6 +218,8 @@ impl StandIn {
                 mature: 0,
                 metrics: BTreeMap::new(),
                 ratios: BTreeMap::new(),
+                before: None,
+                adjusted: None,
                 funnel: Funnel::default(),
             });
             arm.assigned += 1;
@@ -249,7 +251,7 @@ impl StandIn {
             unconverted_orders: 0,
             erased_units: 0,
         };
-        let before = Before { is_list: true, fractions: Vec::new() };
+        let before = Before { is_list: true, fractions: Vec::new(), early: None };
         judge(&experiment(), &Observed::overall(observations), &before, "stand-in")
     }
 }

@@ -178,7 +178,34 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// The late effect that the early one speaks for by itself, not drawn towards those of past experiments, and its standard error: noise
+    /// of the early effect, residual, and what the past leaves open of the line. Over experiments without a late effect their ratio is as
+    /// a standard normal number, so that it can be tested.
+    ///
+    /// # Errors
+    /// [`Degenerate`] when a number is not finite or the standard error is negative.
+    pub fn estimate(&self, short_effect: f64, short_standard_error: f64) -> Result<(f64, f64), Degenerate> {
+        let short_effect = finite("early effect", short_effect)?;
+        if !(short_standard_error.is_finite() && short_standard_error >= 0.0) {
+            return Err(Degenerate::new("the standard error of the early effect must be zero or more"));
+        }
+        let others: Vec<f64> = self.without_one.iter().map(|fit| fit.at(short_effect)).collect();
+        let n = others.len() as f64;
+        let average = others.iter().sum::<f64>() / n;
+        let jackknife = (n - 1.0) / n * others.iter().map(|other| (other - average).powi(2)).sum::<f64>();
+        let variance = (self.slope * short_standard_error).powi(2) + self.residual_sd.powi(2) + jackknife;
+        Ok((finite("late effect", self.fit.at(short_effect))?, finite("standard error of the late effect", variance.sqrt())?))
+    }
+}
+
 impl Fit {
+    /// The line.
+    fn at(&self, short_effect: f64) -> f64 {
+        let slope = if self.short > 0.0 { self.both / self.short } else { 0.0 };
+        self.mean_long + slope * (short_effect - self.mean_short)
+    }
+
     fn predict(&self, short_effect: f64, standard_error: f64) -> (f64, f64) {
         let total = self.short + standard_error * standard_error;
         let weight = if total > 0.0 { self.both / total } else { 0.0 };
@@ -275,6 +302,23 @@ mod tests {
             covered += u32::from(prediction.interval.contains(long));
         }
         assert!((345..=378).contains(&covered), "{covered}");
+    }
+
+    /// Of experiments whose late effect is zero, as many are called different from zero as alpha says, also from few past experiments.
+    #[test]
+    fn estimates_err_as_they_say() {
+        let mut draws = Draws::seeded(15);
+        let mut called = 0;
+        for _ in 0..1_000 {
+            let learnt = proxy(&past(0.7, 0.3, 0.2, 40, &mut draws)).unwrap();
+            // 0.1 + 0.7 short + residual = 0.
+            let short = (-0.1 - 0.3 * draws.normal()) / 0.7;
+            let (mean, error) = learnt.estimate(short + 0.2 * draws.normal(), 0.2).unwrap();
+            called += u32::from(mean.abs() > 1.959_964 * error);
+        }
+        assert!((30..=70).contains(&called), "{called}");
+        let learnt = proxy(&past(0.7, 0.3, 0.2, 40, &mut draws)).unwrap();
+        assert!(learnt.estimate(f64::INFINITY, 0.1).is_err() && learnt.estimate(0.1, f64::NAN).is_err());
     }
 
     /// B is better by five percent in the end and one hour slower. At four hours it is hardly ever picked by what is seen, and
