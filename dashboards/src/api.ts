@@ -14,9 +14,23 @@ export type Readout = Schemas["Readout"];
 export type Estimate = Schemas["Estimate"];
 export type Interval = Schemas["Interval"];
 export type Recommendation = Schemas["Recommendation"];
+export type Scope = Schemas["RecommendationScope"];
+export type Decision = Schemas["DecisionAnswer"];
+export type Forecast = Schemas["Forecast"];
+export type HarmCheck = Schemas["HarmCheck"];
+export type Proposal = Schemas["Proposal"];
+export type BanditStanding = Schemas["BanditStanding"];
+export type RolloutStanding = Schemas["RolloutStanding"];
+export type Breakdown = Schemas["Breakdown"];
+export type Overlap = Schemas["Overlap"];
+export type Adjusted = Schemas["Adjusted"];
+export type Sizing = Schemas["Sizing"];
+export type SizingParams = NonNullable<paths["/v1/experiments/{id}/sizing"]["get"]["parameters"]["query"]>;
 
 /** How often a page that is looked at asks again. A readout is one scan of the lake, so this is also its load. */
 const POLL_MS = 5_000;
+/** How often a page asks again what scans the lake beside the readout and changes less often. */
+export const SLOW_POLL_MS = 15_000;
 /** How long the server may hold a question for a changed recommendation; shorter than what proxies cut off. */
 const LONG_POLL_SECONDS = 25;
 /** Where the key lives: gone when the tab is closed. */
@@ -58,13 +72,25 @@ function authorized(secret = key.value): { Authorization: string } {
   return { Authorization: `Bearer ${secret ?? ""}` };
 }
 
-/** What to do in the console, where the API's own hint speaks to programs. */
-const ADVICE: Record<number, string> = {
-  0: "Check that the server runs (sendlab serve) and that this machine reaches it. The page tries again by itself.",
-  401: "Check that the whole key was copied and was not revoked. `sendlab keys create` makes a new one.",
-  403: "The key lacks the scope `read`. Sign out and use one that has it; `sendlab keys create` makes one.",
-  404: "Go back to the list of experiments and choose one that exists.",
-  429: "Wait a moment. The page tries again by itself.",
+/** What to do in the console by status, where the API's own hint speaks to programs or gives none. */
+type Advice = { byStatus: Record<number, string>; otherwise: string };
+
+const CHECK_KEY = "Check that the whole key was copied and was not revoked. `sendlab keys create` makes a new one.";
+
+const ADVICE: Advice = {
+  byStatus: {
+    0: "Check that the server runs (sendlab serve) and that this machine reaches it. The page tries again by itself.",
+    401: CHECK_KEY,
+    404: "Go back to the list of experiments and choose one that exists.",
+    429: "Wait a moment. The page tries again by itself.",
+  },
+  otherwise: "The server's log says more. The page tries again by itself.",
+};
+
+/** For what a person asked for once: nothing tries again by itself, and what the server refuses is said in its words. */
+const ADVICE_ONCE: Advice = {
+  byStatus: { 0: "Check that the server runs (sendlab serve) and that this machine reaches it, then try again.", 401: CHECK_KEY },
+  otherwise: "The server's log says more.",
 };
 
 /** The API's messages are clauses, to be put after an error's name; here they stand for themselves. */
@@ -73,27 +99,27 @@ function sentence(text: string): string {
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }
 
-function failure(status: number, body: unknown): Failure {
+function failure(status: number, body: unknown, advice: Advice): Failure {
   const told = (body as { error?: Schemas["Error"] } | undefined)?.error;
   const message = told?.message ?? (status === 0 ? "Sendlab does not answer" : `Sendlab answered with status ${status}`);
-  const hint = ADVICE[status] ?? (told ? sentence(told.hint) : "The server's log says more. The page tries again by itself.");
+  const hint = advice.byStatus[status] ?? (told ? sentence(told.hint) : advice.otherwise);
   return new Failure(status, sentence(message), hint);
 }
 
 type Reply<T> = { data?: T; error?: unknown; response: Response };
 
-async function reply<T>(call: Promise<Reply<T>>): Promise<Reply<T>> {
+async function reply<T>(call: Promise<Reply<T>>, advice = ADVICE): Promise<Reply<T>> {
   try {
     return await call;
   } catch (cause) {
     if (cause instanceof DOMException && cause.name === "AbortError") throw cause;
-    throw failure(0, undefined);
+    throw failure(0, undefined, advice);
   }
 }
 
-async function answer<T>(call: Promise<Reply<T>>): Promise<T> {
-  const { data, error, response } = await reply(call);
-  if (!response.ok || data === undefined) throw failure(response.status, error);
+async function answer<T>(call: Promise<Reply<T>>, advice = ADVICE): Promise<T> {
+  const { data, error, response } = await reply(call, advice);
+  if (!response.ok || data === undefined) throw failure(response.status, error, advice);
   return data;
 }
 
@@ -110,6 +136,63 @@ export function experiment(id: string, abort: AbortSignal): Promise<Experiment> 
 /** The readout, computed now. */
 export function readout(id: string, abort: AbortSignal): Promise<Readout> {
   return answer(client.GET("/v1/experiments/{id}/readout", { params: { path: { id } }, headers: authorized(), signal: abort }));
+}
+
+/** What would be decided now. Asking decides nothing. */
+export function decision(id: string, abort: AbortSignal): Promise<Decision> {
+  return answer(client.GET("/v1/experiments/{id}/decision", { params: { path: { id } }, headers: authorized(), signal: abort }));
+}
+
+/** Where the experiment's bandit stands; it must have one. */
+export function bandit(id: string, abort: AbortSignal): Promise<BanditStanding> {
+  return answer(client.GET("/v1/experiments/{id}/bandit", { params: { path: { id } }, headers: authorized(), signal: abort }));
+}
+
+/** Every scope that is rolled out in steps; none where the experiment has no rollout or nothing was decided. */
+export function rollout(id: string, abort: AbortSignal): Promise<RolloutStanding[]> {
+  return answer(client.GET("/v1/experiments/{id}/rollout", { params: { path: { id } }, headers: authorized(), signal: abort }));
+}
+
+/** What waits, or waited, for a second person, the newest first; only of one experiment where it is named. */
+export function proposals(abort: AbortSignal, experiment?: string): Promise<Proposal[]> {
+  const params = { query: experiment === undefined ? {} : { experiment } };
+  return answer(client.GET("/v1/proposals", { params, headers: authorized(), signal: abort }));
+}
+
+/** Lets the senders follow a proposal. The server wants another key than the one that proposed it. */
+export async function approve(proposal: string): Promise<void> {
+  const params = { path: { proposal } };
+  await answer(client.POST("/v1/proposals/{proposal}/approve", { params, headers: authorized() }), ADVICE_ONCE);
+}
+
+/** Refuses a proposal; `note` says why. */
+export async function refuse(proposal: string, note: string): Promise<void> {
+  const params = { path: { proposal } };
+  await answer(client.POST("/v1/proposals/{proposal}/refuse", { params, body: { note }, headers: authorized() }), ADVICE_ONCE);
+}
+
+/** An experiment by groups of its recipients. */
+export function breakdown(id: string, by: string, abort: AbortSignal): Promise<Breakdown> {
+  const params = { path: { id }, query: { by } };
+  return answer(client.GET("/v1/experiments/{id}/breakdown", { params, headers: authorized(), signal: abort }), ADVICE_ONCE);
+}
+
+/** Other experiments on the same recipients. */
+export function overlaps(id: string, abort: AbortSignal): Promise<Overlap[]> {
+  const params = { path: { id } };
+  return answer(client.GET("/v1/experiments/{id}/overlaps", { params, headers: authorized(), signal: abort }), ADVICE_ONCE);
+}
+
+/** The primary metric with less noise. */
+export function adjusted(id: string, abort: AbortSignal): Promise<Adjusted> {
+  const params = { path: { id } };
+  return answer(client.GET("/v1/experiments/{id}/adjusted", { params, headers: authorized(), signal: abort }), ADVICE_ONCE);
+}
+
+/** How large a test should be. */
+export function sizing(id: string, query: SizingParams, abort: AbortSignal): Promise<Sizing> {
+  const params = { path: { id }, query };
+  return answer(client.GET("/v1/experiments/{id}/sizing", { params, headers: authorized(), signal: abort }), ADVICE_ONCE);
 }
 
 /** The page for those who decide, as an address that this tab can open. The key travels in a header, which a plain link has not. */
@@ -149,7 +232,7 @@ async function recommendationChange(experiment: string, tag: string | null, abor
     client.GET("/v1/recommendations/{experiment}", { params, headers, signal: abort, parseAs: "text" }),
   );
   if (response.status === 304) return tag;
-  if (!response.ok) throw failure(response.status, error);
+  if (!response.ok) throw failure(response.status, error, ADVICE);
   return response.headers.get("ETag");
 }
 
@@ -168,6 +251,13 @@ function visible(abort: AbortSignal): Promise<void> {
   });
 }
 
+/** A refused key ends the session; any other failure goes to `fail`. */
+function hear(why: unknown, fail: (why: Failure) => void): void {
+  const known = why instanceof Failure ? why : new Failure(0, String(why), "Reload the page.");
+  if (known.status === 401) signOut(known);
+  else fail(known);
+}
+
 /**
  * Calls `step` again and again while the page is looked at, until the returned function is called. A refused key ends
  * the session; any other failure goes to `fail` and the next round tries again.
@@ -180,9 +270,7 @@ function repeat(step: (abort: AbortSignal) => Promise<number>, fail: (why: Failu
       await visible(abort);
       const pause = await step(abort).catch((why: unknown) => {
         if (abort.aborted) return 0;
-        const known = why instanceof Failure ? why : new Failure(0, String(why), "Reload the page.");
-        if (known.status === 401) signOut(known);
-        else fail(known);
+        hear(why, fail);
         return POLL_MS;
       });
       await wait(pause, abort);
@@ -192,11 +280,27 @@ function repeat(step: (abort: AbortSignal) => Promise<number>, fail: (why: Failu
   return () => controller.abort();
 }
 
-/** Gives `load`'s answer to `show` now and every few seconds. Call the returned function to stop. */
-export function poll<T>(load: (abort: AbortSignal) => Promise<T>, show: (value: T) => void, fail: (why: Failure) => void): () => void {
+/** Gives `load`'s answer to `show` once, unless the returned function is called before. */
+export function ask<T>(load: (abort: AbortSignal) => Promise<T>, show: (value: T) => void, fail: (why: Failure) => void): () => void {
+  const controller = new AbortController();
+  const abort = controller.signal;
+  load(abort).then(
+    (value) => abort.aborted || show(value),
+    (why: unknown) => abort.aborted || hear(why, fail),
+  );
+  return () => controller.abort();
+}
+
+/** Gives `load`'s answer to `show` now and after every pause. Call the returned function to stop. */
+export function poll<T>(
+  load: (abort: AbortSignal) => Promise<T>,
+  show: (value: T) => void,
+  fail: (why: Failure) => void,
+  pauseMs = POLL_MS,
+): () => void {
   return repeat(async (abort) => {
     show(await load(abort));
-    return POLL_MS;
+    return pauseMs;
   }, fail);
 }
 

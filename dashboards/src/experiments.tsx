@@ -1,16 +1,29 @@
-// The list of experiments.
+// The list of experiments, and above it what waits for a second person.
 import { Fragment } from "preact";
 import type { VNode } from "preact";
-import { experiments } from "./api";
-import type { ExperimentSummary } from "./api";
+import { experiments, proposals } from "./api";
+import type { ExperimentSummary, Proposal } from "./api";
 import { count } from "./format";
 import { Polled } from "./parts";
+import { ProposalList } from "./proposals";
+
+type Overview = { all: ExperimentSummary[]; waiting: Proposal[] };
+
+async function overview(abort: AbortSignal): Promise<Overview> {
+  const [all, waiting] = await Promise.all([experiments(abort), proposals(abort)]);
+  return { all, waiting };
+}
 
 /** All experiments, each with what it asks and what the sender uses now. */
 export function ExperimentsPage(): VNode {
   return (
-    <Polled title="Experiments" waiting="Fetching the experiments…" load={experiments}>
-      {(all) => (all.length === 0 ? <Empty /> : <List all={all} />)}
+    <Polled title="Experiments" waiting="Fetching the experiments…" load={overview}>
+      {({ all, waiting }, again) => (
+        <>
+          <ProposalList all={waiting} again={again} />
+          {all.length === 0 ? <Empty /> : <List all={all} />}
+        </>
+      )}
     </Polled>
   );
 }

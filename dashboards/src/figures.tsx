@@ -1,9 +1,10 @@
 // The figures of a readout: the forest plot, the funnel, and the table of all numbers behind them.
-import type { ComponentChildren, VNode } from "preact";
+import type { VNode } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Estimate, Experiment, Interval, Readout } from "./api";
 import { NONE, count, effect, effectUnit, interval, mean, pValue, plain, share, tick, unitOf } from "./format";
 import type { Scale, Unit } from "./format";
+import { Scroll } from "./parts";
 import { axisPlot, domainOf, effectPlot } from "./plots";
 import type { Domain, Drawn, Room, Tone } from "./plots";
 
@@ -218,15 +219,6 @@ export function FunnelTable({ readout }: { readout: Readout }): VNode {
         </table>
       </Scroll>
     </section>
-  );
-}
-
-/** A table that scrolls sideways by itself where the page is narrow, also by keyboard. */
-function Scroll({ label, children }: { label: string; children: ComponentChildren }): VNode {
-  return (
-    <div class="card scroll" role="region" aria-label={label} tabIndex={0}>
-      {children}
-    </div>
   );
 }
 

@@ -1,5 +1,5 @@
 // Numbers as text. Rounding for the eye is all that happens to them here.
-import type { Interval, Metric } from "./api";
+import type { Interval, Metric, Scope } from "./api";
 
 const LOCALE = "en-GB";
 /** What stands where there is no number. */
@@ -10,7 +10,8 @@ export type Scale = "relative" | "absolute";
 /** How a metric's values are written: a rate in percent, an amount in the base currency, or a plain number. */
 export type Unit = { factor: number; value: string; difference: string };
 
-const PERCENT: Unit = { factor: 100, value: "%", difference: "%" };
+/** Lifts and other fractions. */
+export const PERCENT: Unit = { factor: 100, value: "%", difference: "%" };
 
 /** The unit of a metric's means and differences. */
 export function unitOf(metric: Metric | undefined, currency: string): Unit {
@@ -72,6 +73,18 @@ export function share(part: number): string {
   return new Intl.NumberFormat(LOCALE, digits).format(part * 100) + "%";
 }
 
+/** A chance; what is nearly sure is not rounded to sure. */
+export function chance(part: number): string {
+  if (part > 0 && part < 0.001) return "< 0.1%";
+  return part < 1 && part > 0.999 ? "> 99.9%" : share(part);
+}
+
+/** For whom something is, such as `everybody` or `market DE`. */
+export function whom({ market, locale, segment }: Scope): string {
+  const parts = [market && `market ${market}`, locale && `language ${locale}`, segment && `segment ${segment}`].filter(Boolean);
+  return parts.length === 0 ? "everybody" : parts.join(", ");
+}
+
 /** A plain number with four digits that count. */
 export function plain(value: number | null | undefined): string {
   return value == null ? NONE : number(value, 4, false);
@@ -86,6 +99,11 @@ export function moment(text: string): string {
 export function hours(value: number): string {
   const [amount, word] = value % 24 === 0 ? [value / 24, "day"] : [value, "hour"];
   return `${amount} ${word}${amount === 1 ? "" : "s"}`;
+}
+
+/** A number of days, to a tenth. */
+export function days(value: number): string {
+  return new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 1 }).format(value);
 }
 
 /** A label of an axis: as short as it can be. */

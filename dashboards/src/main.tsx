@@ -9,6 +9,7 @@ import { CampaignsPage } from "./campaigns";
 import { ExperimentsPage } from "./experiments";
 import { ReadoutPage } from "./readout";
 import "./style.css";
+import "./sections.css";
 
 const EXPERIMENT_ROUTE = "#/experiments/";
 const CAMPAIGNS_ROUTE = "#/campaigns";
@@ -129,7 +130,8 @@ function SignIn(): VNode {
         {busy ? "Signing in…" : "Sign in"}
       </button>
       <p class="muted small">
-        No key yet? <code>sendlab keys create</code> makes one. The scope <code>read</code> is enough.
+        No key yet? <code>sendlab keys create</code> makes one. The scope <code>read</code> is enough; approving and refusing
+        proposals takes <code>manage</code>.
       </p>
     </form>
   );

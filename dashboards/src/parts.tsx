@@ -1,8 +1,8 @@
 // Small pieces that more than one page shows.
-import type { VNode } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
-import { poll } from "./api";
+import type { ComponentChildren, VNode } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import type { Failure } from "./api";
+import { usePolled } from "./asking";
 
 /** A failed call and what to do about it. What was known before stays on the page below. */
 export function Problem({ why, stale }: { why: Failure | null; stale: boolean }): VNode {
@@ -56,7 +56,16 @@ export function Freshness({ at, failing }: { at: Date | null; failing: boolean }
   );
 }
 
-/** A page that keeps one answer current; `children` shows it once it is there. */
+/** A table that scrolls sideways by itself where the page is narrow, also by keyboard. */
+export function Scroll({ label, children }: { label: string; children: ComponentChildren }): VNode {
+  return (
+    <div class="card scroll" role="region" aria-label={label} tabIndex={0}>
+      {children}
+    </div>
+  );
+}
+
+/** A page that keeps one answer current; `children` shows it once it is there and can have it asked for again at once. */
 export function Polled<T>({
   title,
   waiting,
@@ -66,30 +75,17 @@ export function Polled<T>({
   title: string;
   waiting: string;
   load: (abort: AbortSignal) => Promise<T>;
-  children: (known: T) => VNode;
+  children: (known: T, again: () => void) => VNode;
 }): VNode {
-  const [known, setKnown] = useState<{ value: T; at: Date } | null>(null);
-  const [problem, setProblem] = useState<Failure | null>(null);
-  useEffect(
-    () =>
-      poll(
-        load,
-        (value) => {
-          setKnown({ value, at: new Date() });
-          setProblem(null);
-        },
-        setProblem,
-      ),
-    [load],
-  );
+  const { value, at, problem, again } = usePolled(title, load);
   return (
     <>
       <div class="page-head">
         <Heading text={title} />
-        <Freshness at={known?.at ?? null} failing={problem !== null} />
+        <Freshness at={at} failing={problem !== null} />
       </div>
-      <Problem why={problem} stale={known !== null} />
-      {known === null ? !problem && <Waiting what={waiting} /> : children(known.value)}
+      <Problem why={problem} stale={value !== null} />
+      {value === null ? !problem && <Waiting what={waiting} /> : children(value, again)}
     </>
   );
 }

@@ -1,45 +1,89 @@
-// One experiment's readout: verdict, what the sender uses, doubts, figures, and what the numbers rest on.
+// One experiment's page: what waits, verdict, what the sender uses, doubts, decision, figures, closer questions, and what
+// the numbers rest on.
 import type { VNode } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { baseCurrency, experiment, experimentPage, poll, readout, watchRecommendations } from "./api";
-import type { Experiment, Failure, Readout, Recommendation } from "./api";
+import {
+  SLOW_POLL_MS,
+  bandit,
+  baseCurrency,
+  decision,
+  experiment,
+  experimentPage,
+  proposals,
+  readout,
+  rollout,
+  watchRecommendations,
+} from "./api";
+import type { BanditStanding, Decision, Experiment, Failure, Proposal, Readout, Recommendation, RolloutStanding } from "./api";
+import { LessNoise } from "./adjusted";
+import { useAsked, usePolled } from "./asking";
+import type { Current } from "./asking";
+import { DecisionSection } from "./decision";
 import { Forest, FunnelTable, NumbersTable } from "./figures";
-import { count, hours, moment, pValue, share } from "./format";
+import { count, hours, moment, pValue, share, unitOf } from "./format";
+import { Groups } from "./groups";
+import { MovingSection } from "./moving";
+import { Overlaps } from "./overlaps";
 import { Freshness, Heading, Problem, Waiting } from "./parts";
+import { ProposalNotice } from "./proposals";
+import { Size } from "./sizing";
 
-type Known = { written: Experiment; readout: Readout; currency: string };
+type Known = { written: Experiment; readout: Readout; currency: string; waiting: Proposal[] };
+/** What is asked beside the readout and comes when it comes. */
+type Beside = { decided: Current<Decision>; rollout: Current<RolloutStanding[]>; bandit: Current<BanditStanding> };
+
+async function known(id: string, abort: AbortSignal): Promise<Known> {
+  const asked = [experiment(id, abort), readout(id, abort), baseCurrency(abort), proposals(abort, id)] as const;
+  const [written, answer, currency, waiting] = await Promise.all(asked);
+  return { written, readout: answer, currency, waiting };
+}
+
+/** Asked at once, beside the readout: what stands below them moves when they come late. */
+function useBeside(id: string): Beside & { settled: boolean } {
+  const { value: written, problem } = useAsked(id, (abort) => experiment(id, abort));
+  const decided = usePolled(id, (abort) => decision(id, abort), SLOW_POLL_MS);
+  const steps = usePolled(written?.rollout ? id : null, (abort) => rollout(id, abort), SLOW_POLL_MS);
+  const waves = usePolled(written?.bandit ? id : null, (abort) => bandit(id, abort), SLOW_POLL_MS);
+  const asked = [decided, ...(written?.rollout ? [steps] : []), ...(written?.bandit ? [waves] : [])];
+  const settled = (written !== null || problem !== null) && asked.every((one) => one.value !== null || one.problem !== null);
+  return { decided, rollout: steps, bandit: waves, settled };
+}
+
+/** How long a readout that is there waits for what is asked beside it, so that the page seldom shifts. */
+const PATIENCE_MS = 400;
+
+function useReady(isKnown: boolean, settled: boolean): boolean {
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    if (!isKnown) return undefined;
+    const timer = setTimeout(() => setLate(true), PATIENCE_MS);
+    return () => clearTimeout(timer);
+  }, [isKnown]);
+  return isKnown && (settled || late);
+}
 
 /** The page of one experiment. */
 export function ReadoutPage({ id }: { id: string }): VNode {
-  const [known, setKnown] = useState<Known | null>(null);
+  const { value, at, problem, again } = usePolled(id, (abort) => known(id, abort));
   const [decisions, setDecisions] = useState<Recommendation[] | null>(null);
-  const [at, setAt] = useState<Date | null>(null);
-  const [problem, setProblem] = useState<Failure | null>(null);
-  useEffect(() => {
-    const load = async (abort: AbortSignal): Promise<Known> => {
-      const [written, answer, currency] = await Promise.all([experiment(id, abort), readout(id, abort), baseCurrency(abort)]);
-      return { written, readout: answer, currency };
-    };
-    const show = (answer: Known): void => {
-      setKnown(answer);
-      setAt(new Date());
-      setProblem(null);
-    };
-    const stops = [poll(load, show, setProblem), watchRecommendations(id, setDecisions, setProblem)];
-    return () => stops.forEach((stop) => stop());
-  }, [id]);
+  const [failed, setFailed] = useState<Failure | null>(null);
+  useEffect(() => setFailed(null), [at]);
+  useEffect(() => watchRecommendations(id, setDecisions, setFailed), [id]);
+  const { settled, ...beside } = useBeside(id);
+  const shown = useReady(value !== null, settled) ? value : null;
+  const why = problem ?? failed;
   return (
     <>
       <nav class="crumbs" aria-label="You are here">
         <a href="#/">Experiments</a> <span aria-hidden="true">/</span> <code>{id}</code>
       </nav>
       <div class="page-head">
-        <Heading text={known?.written.question || id} />
-        <PageForDeciders id={id} fail={setProblem} />
-        <Freshness at={at} failing={problem !== null} />
+        <Heading text={shown?.written.question || id} />
+        <PageForDeciders id={id} fail={setFailed} />
+        <Freshness at={shown && at} failing={why !== null} />
       </div>
-      <Problem why={problem} stale={known !== null} />
-      {known ? <Page {...known} decisions={decisions} /> : !problem && <Waiting what="Computing the readout…" />}
+      <Problem why={why} stale={shown !== null} />
+      {shown ? <Page {...shown} {...beside} decisions={decisions} again={again} /> : !why && <Waiting what="Computing the readout…" />}
     </>
   );
 }
@@ -61,21 +105,41 @@ function PageForDeciders({ id, fail }: { id: string; fail: (why: Failure) => voi
   );
 }
 
-function Page({ written, readout: shown, currency, decisions }: Known & { decisions: Recommendation[] | null }): VNode {
+type PageProps = Known & Beside & { decisions: Recommendation[] | null; again: () => void };
+
+function Page({ written, readout: shown, currency, waiting, decisions, again, decided, rollout: steps, bandit: waves }: PageProps): VNode {
+  const about = { id: written.experiment, control: shown.control, unit: unitOf(primaryOf(written), currency) };
   return (
     <>
+      <ProposalNotice all={waiting} again={again} />
       <Facts written={written} readout={shown} />
       <div class="headline">
         <Verdict readout={shown} />
         <SenderUses decisions={decisions} verdict={shown.verdict.sentence} />
       </div>
       <Doubts readout={shown} />
+      <DecisionSection {...about} current={decided} />
+      <MovingSection written={written} currency={currency} rollout={steps} bandit={waves} />
       <Forest readout={shown} written={written} currency={currency} />
       <FunnelTable readout={shown} />
       <NumbersTable readout={shown} written={written} currency={currency} />
+      <section aria-labelledby="closer">
+        <div class="section-head">
+          <h2 id="closer">Look closer</h2>
+          <p class="muted small">Each is asked when you open it.</p>
+        </div>
+        <Groups {...about} />
+        <Overlaps {...about} />
+        <LessNoise {...about} />
+        <Size id={about.id} currency={currency} />
+      </section>
       <Provenance readout={shown} />
     </>
   );
+}
+
+function primaryOf(written: Experiment): Experiment["metrics"][number] | undefined {
+  return written.metrics.find(({ name }) => name === written.primary);
 }
 
 function sum({ arms }: Readout, what: "assigned" | "mature"): number {

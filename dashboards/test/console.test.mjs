@@ -210,6 +210,97 @@ test("an experiment's page shows what its readout says", async () => {
   await close();
 });
 
+/** Opens a question of the page and waits for what it shows: the answer, or the server's own words where it refuses. */
+async function checkQuestion(page, name, path, check) {
+  const question = page.locator(`[data-question="${name}"]`);
+  assert.equal(await question.locator(".answer").innerText(), "", `${name} is not asked before it is opened`);
+  await question.locator("summary").first().click();
+  await question.locator('.answer:not(:empty), [role="alert"] .problem').first().waitFor();
+  const response = await fetch(BASE + path, { headers: { Authorization: `Bearer ${SENDLAB_KEY}` } });
+  const answer = await response.json();
+  if (response.ok) return check(question, answer);
+  const said = (await question.getByRole("alert").innerText()).toLowerCase();
+  return assert.ok(said.includes(answer.error.message.toLowerCase()), `${name} says what the server says: ${said}`);
+}
+
+async function says(question, sentence) {
+  assert.equal(await question.locator('[data-field="sentence"]').first().innerText(), sentence);
+}
+
+test("an experiment's page shows the decision and answers what is opened", async () => {
+  const { experiment: id } = await theExperiment();
+  const of = `/v1/experiments/${encodeURIComponent(id)}`;
+  const { page, close } = await open();
+  await page.goto(`${BASE}/#key=${SENDLAB_KEY}&open=${encodeURIComponent(id)}`);
+  const decided = page.locator("[data-action]");
+  await decided.waitFor();
+  const decision = await api(`${of}/decision`);
+  assert.equal(await decided.getAttribute("data-action"), decision.action);
+  await says(decided, decision.sentence);
+  for (const { sentence } of [...decision.reasons, ...decision.factors]) await decided.getByText(sentence).first().waitFor();
+  if (decision.markets.length > 0) await decided.getByText("By market").click();
+  assert.equal(await decided.locator("[data-market]").count(), decision.markets.length, "a row for each market");
+
+  await checkQuestion(page, "groups", `${of}/breakdown?by=market`, async (question, answer) => {
+    await says(question, answer.sentence);
+    const parts = await question.locator("[data-part]").evaluateAll((all) => all.map((one) => one.dataset.part));
+    assert.deepEqual(parts, answer.parts.map(({ part }) => part));
+  });
+  const groups = page.locator('[data-question="groups"]');
+  await groups.getByRole("combobox", { name: "Group by" }).selectOption("channel");
+  await groups.getByRole("columnheader", { name: "channel" }).waitFor();
+  await groups.getByLabel("or by an attribute").fill("tier");
+  await groups.getByRole("button", { name: "Group by it" }).click();
+  await groups.getByRole("columnheader", { name: "attributes.tier" }).waitFor();
+  await checkQuestion(page, "overlaps", `${of}/overlaps`, async (question, answer) => {
+    assert.equal(await question.locator("[data-other]").count(), answer.length);
+    if (answer.length > 0) await says(question, answer[0].sentence);
+  });
+  await checkQuestion(page, "adjusted", `${of}/adjusted`, async (question, answer) => {
+    await says(question, answer.sentence);
+    assert.equal(await question.locator("[data-variant]").count(), answer.variants.length);
+  });
+  await checkQuestion(page, "sizing", `${of}/sizing`, (question, answer) => says(question, answer.sentence));
+  await close();
+});
+
+/** A proposal as the API tells it; the story's own experiment asks for no second person. */
+function proposal(id, state) {
+  const scope = { market: null, locale: null, segment: null };
+  const decided = { id: "r1", experiment_id: id, scope, variant: "b", weights: { b: 1 }, parent: null, reason: "It sells more." };
+  const more = { readout_id: null, expected_gain: null, expected_loss: null, valid_until: null, created_at: "2026-03-02T09:00:00Z" };
+  const settled = { settled_by: state === "open" ? null : "the boss", settled_at: state === "open" ? null : "2026-03-02T10:00:00Z" };
+  const proposed = { recipients: 1200, proposed_by: "console", proposed_at: "2026-03-02T09:00:00Z" };
+  return { id: "p1", experiment_id: id, recommendations: [{ ...decided, ...more }], ...proposed, state, ...settled, note: "" };
+}
+
+test("what waits for a second person is approved, and a refusal of the server is told in its words", async () => {
+  const { experiment: id } = await theExperiment();
+  const { page, close } = await open();
+  const refusal = { kind: "invalid", message: "key: is that of the key `console`, which proposed it", hint: "another one must approve" };
+  let state = "open";
+  let refused = true;
+  await page.route("**/v1/proposals*", (route) => route.fulfill({ json: [proposal(id, state)] }));
+  await page.route("**/v1/proposals/p1/approve", (route) => {
+    if (refused) return route.fulfill({ status: 422, json: { error: refusal } });
+    state = "approved";
+    return route.fulfill({ json: [] });
+  });
+  await signIn(page, SENDLAB_KEY);
+  const waits = page.locator('[data-proposal="p1"]');
+  await waits.getByRole("link", { name: id }).click();
+  await page.locator("[data-verdict]").waitFor();
+  await waits.getByRole("heading", { name: "This waits for a second person" }).waitFor();
+  assert.match(await waits.innerText(), /send b\. It sells more\.[^]*Proposed by console[^]*1,200 people were still to follow/);
+  await waits.getByRole("button", { name: "Approve" }).click();
+  await waits.getByRole("alert").getByText("Key: is that of the key `console`, which proposed it. Another one must approve.").waitFor();
+  refused = false;
+  await waits.getByRole("button", { name: "Approve" }).click();
+  await waits.getByText("Approved by the boss").waitFor();
+  assert.equal(await waits.getByRole("button").count(), 0);
+  await close();
+});
+
 /** Runs in the page: what sticks out of the screen, in words; nothing where the page is as wide as the screen. */
 function tooWide() {
   const screen = document.documentElement.clientWidth;
