@@ -16,6 +16,9 @@ use vocabulary::{Clock as _, Timestamp};
 
 use super::{sql, until};
 
+/// Registers ask nothing of the sender.
+const NO_REGISTERS: &str = "version = 1\nchecked = 2026-11-28\n";
+
 /// Mails as they came: the address in RCPT TO and the bytes.
 type Mails = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
@@ -26,8 +29,8 @@ struct Special {
     dkim: Vec<String>,
     sms: gateways::SmsConfig,
     warm_ups: gateways::WarmUps,
-    /// Registers ask nothing of it.
-    is_registered: bool,
+    /// Files of rules of its own.
+    rules: Vec<(&'static str, String)>,
     /// The mail server takes a mail for each of these.
     gate: Option<Arc<Semaphore>>,
 }
@@ -89,7 +92,17 @@ impl Shop {
     /// its name in small letters.
     pub(crate) async fn texting(now: &str, config: &str) -> Self {
         let sms = gateways::SmsConfig::read(config, &|name| Some(name.to_lowercase())).unwrap();
-        Self::open_with(now, SinkConfig::default(), Special { sms, is_registered: true, ..Special::default() }).await
+        Self::open_with(
+            now,
+            SinkConfig::default(),
+            Special { sms, rules: vec![("registration.toml", NO_REGISTERS.to_owned())], ..Special::default() },
+        )
+        .await
+    }
+
+    /// A shop with a file of rules of its own.
+    pub(crate) async fn ruled(now: &str, file: &'static str, text: String) -> Self {
+        Self::open_with(now, SinkConfig::default(), Special { rules: vec![(file, text)], ..Special::default() }).await
     }
 
     /// A shop whose domain is new.
@@ -252,10 +265,11 @@ impl Shop {
 }
 
 async fn serve(folder: &tempfile::TempDir, sink: &Sink, special: &Special, clock: &Arc<SteppedClock>) -> Server {
-    let rules = special.is_registered.then(|| folder.path().join("rules"));
-    if let Some(rules) = &rules {
-        std::fs::create_dir_all(rules).unwrap();
-        std::fs::write(rules.join("registration.toml"), "version = 1\nchecked = 2026-11-28\n").unwrap();
+    let rules = (!special.rules.is_empty()).then(|| folder.path().join("rules"));
+    for (name, text) in &special.rules {
+        let rules = folder.path().join("rules");
+        std::fs::create_dir_all(&rules).unwrap();
+        std::fs::write(rules.join(name), text).unwrap();
     }
     let smtp = Some(SmtpConfig { patience: special.patience, ..SmtpConfig::new("127.0.0.1", sink.address().port()) });
     let settings = Settings {

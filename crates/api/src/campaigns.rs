@@ -10,7 +10,7 @@ use content::Library;
 use control::{CampaignRow, CampaignState};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vocabulary::{Campaign, CampaignId, Channel, Experiment, SendHour, Snippet};
+use vocabulary::{Campaign, CampaignId, Channel, Experiment, MessageClass, SendHour, Snippet};
 
 use crate::problem::Problem;
 use crate::request::{Id, Text};
@@ -87,6 +87,12 @@ fn check_content(
     if let Some((variant, own)) = outside {
         let message = format!("channels: variant `{variant}` goes by {own}, and the campaign by {}", names(chain));
         return Err(Problem::unprocessable("other_channel", message, "name each channel that a variant goes by in `channels`"));
+    }
+    if let Some(held_out) = experiment.holdout().filter(|_| campaign.class != MessageClass::Marketing) {
+        let message =
+            format!("class: `{}` sends nothing to its recipients, who must get every {} message", held_out.name, campaign.class);
+        let fix = "hold nobody out of it: leave `holdout` out of the experiment's variants, or take another experiment";
+        return Err(Problem::unprocessable("held_out_class", message, fix));
     }
     let libraries = content::libraries(campaign, experiment, snippets).map_err(|error| {
         Problem::unprocessable("bad_template", format!("content: {error}"), "correct the template and send it again")

@@ -11,10 +11,11 @@ use experiment::{Adjusted, Breakdown, Cut, Dimension, Overlap, Series, overlaps}
 use futures::TryStreamExt;
 use lake::{Group, SqlFormat, SqlOptions};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vocabulary::world::to_micros;
-use vocabulary::{Experiment, ExperimentId};
+use vocabulary::{Costs, Experiment, ExperimentId};
 
 use crate::Parts;
 use crate::problem::Problem;
@@ -22,8 +23,12 @@ use crate::request::{Ask, Id, Text};
 use crate::views::adjusted::AdjustedDocument;
 use crate::views::breakdowns::{BreakdownDocument, OverlapDocument};
 use crate::views::documents::ExperimentDocument;
+use crate::views::readouts::ReadoutDocument;
 use crate::views::series::SeriesDocument;
 use crate::views::{ErrorBody, ExperimentAnswer, ExperimentRow, ReadoutAnswer, RecommendationView};
+
+/// How far back the holdout is looked at where nobody says since when.
+const HOLDOUT_DAYS_DEFAULT: i32 = 90;
 
 /// Counts the assigned contacts of every experiment.
 const ASSIGNED: &str = include_str!("../sql/assigned.sql");
@@ -37,6 +42,7 @@ pub(crate) fn reading() -> OpenApiRouter<Arc<Parts>> {
         .routes(routes!(overlapping))
         .routes(routes!(less_noise))
         .routes(routes!(by_time))
+        .routes(routes!(global_holdout))
 }
 
 pub(crate) fn managing() -> OpenApiRouter<Arc<Parts>> {
@@ -250,6 +256,61 @@ async fn by_time(State(parts): State<Arc<Parts>>, Id(id): Id<ExperimentId>) -> R
 
 fn no_primary(id: &ExperimentId) -> Problem {
     Problem::not_found("primary metric of the experiment", id.as_str(), "store the experiment again")
+}
+
+/// Since when, for how long, and at what cost.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct HoldoutParams {
+    /// Who was written to, or would have been, since this moment counts. Since others were held out where they take turns, else 90 days
+    /// where absent.
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<jiff::Timestamp>,
+    /// How long a contact's outcomes count: 672, which is four weeks, where absent.
+    window_hours: Option<u32>,
+    /// The margin of what is paid, such as 0.4: then profit is compared instead of revenue.
+    margin: Option<f64>,
+    /// What handing one message over costs, beside `margin`.
+    message: Option<f64>,
+}
+
+/// What marketing brings as a whole.
+///
+/// Those who are held out of all marketing, as the rules' `[holdout]` says, beside those who were written to: contacts who would have got a
+/// message count from the first one on. It is read out as any experiment.
+#[utoipa::path(
+    get,
+    path = "/v1/holdout",
+    tag = "experiments",
+    operation_id = "holdout",
+    params(HoldoutParams),
+    responses(
+        (status = 200, description = "The readout.", body = ReadoutDocument),
+        (status = 422, description = "Nobody is held out, or a number is out of range.", body = ErrorBody),
+    )
+)]
+async fn global_holdout(
+    State(parts): State<Arc<Parts>>,
+    Ask(asked): Ask<HoldoutParams>,
+) -> Result<Json<experiment::Readout>, Problem> {
+    let now = parts.clock.now();
+    let (share, turned) = parts.rules.current().holdout(now);
+    if share <= 0.0 || share >= 1.0 {
+        let hint = "write a share such as 0.05 into `[holdout]` of sending.toml, and start the server with `--rules FOLDER`";
+        return Err(Problem::unprocessable("no_holdout", format!("the holdout has a share of {share}"), hint));
+    }
+    let costs =
+        asked.margin.map(|margin| Costs { margin, message: asked.message.unwrap_or(0.0), unsubscribe: 0.0, complaint: 0.0 });
+    let window_hours = asked.window_hours.unwrap_or(experiment::holdout::WINDOW_HOURS_DEFAULT);
+    let experiment = experiment::holdout::experiment(share, window_hours, costs);
+    experiment::check(&experiment).map_err(|error| {
+        Problem::unprocessable("invalid", error.to_string(), "correct `window_hours`, `margin` or `message` and ask again")
+    })?;
+    let days_ago = || now.checked_sub(HOLDOUT_DAYS_DEFAULT * jiff::SignedDuration::from_hours(24)).unwrap_or(now);
+    let since = asked.since.or(turned).unwrap_or_else(days_ago);
+    let observations = parts.lake.observe_holdout(&experiment, to_micros(since), to_micros(now)).await?;
+    Ok(Json(experiment::readout(&experiment, &observations, &parts.ids.token())))
 }
 
 /// Other experiments on the same recipients.

@@ -238,14 +238,14 @@ pub fn next_wave(
 impl BanditStanding {
     /// Whether every other variant does harm.
     fn is_only_control(&self, experiment: &Experiment) -> bool {
-        self.stopped.len() + 1 == experiment.variants.len()
+        self.stopped.len() + 1 == experiment.sending().count()
     }
 }
 
 /// Before anything was recommended: all variants alike.
 fn first(experiment: &Experiment, scope: RecommendationScope) -> BanditStanding {
-    let even = vec![1.0 / experiment.variants.len() as f64; experiment.variants.len()];
-    let names: Vec<&VariantName> = experiment.variants.iter().map(|variant| &variant.name).collect();
+    let names: Vec<&VariantName> = experiment.sending().map(|variant| &variant.name).collect();
+    let even = vec![1.0 / names.len() as f64; names.len()];
     let everybody = ScopeShares {
         scope,
         recommendation_id: None,

@@ -214,6 +214,7 @@ fn variants(experiment: &Experiment) -> Check {
             label(&format!("variants[{index}].copy"), copy)?;
         }
     }
+    holdout(experiment)?;
     differences_are_factors(experiment)?;
     match &experiment.control {
         Some(control) if experiment.variant(control).is_none() => {
@@ -224,9 +225,29 @@ fn variants(experiment: &Experiment) -> Check {
     }
 }
 
+/// Nothing is compared with people to whom nothing was sent but what sending brings at all.
+fn holdout(experiment: &Experiment) -> Check {
+    let held: Vec<usize> = (0..experiment.variants.len()).filter(|place| experiment.variants[*place].holdout).collect();
+    let [first, rest @ ..] = &held[..] else { return Ok(()) };
+    let field = |place: usize| format!("variants[{place}].holdout");
+    if let Some(second) = rest.first() {
+        return Err(Problem::new(
+            field(*second),
+            "is true of a second variant; one holdout is enough: give it the weight of both",
+        ));
+    }
+    let name = &experiment.variants[*first].name;
+    within(&field(*first), experiment.control() != name, || {
+        format!(
+            "is true of `{name}`, which the others are compared with; name a variant that is sent as `control`, or put it first"
+        )
+    })
+}
+
 /// What differs between variants must be said, or a winner would be credited to the wrong cause.
 fn differences_are_factors(experiment: &Experiment) -> Check {
-    let differ = |same: &dyn Fn(&Variant, &Variant) -> bool| experiment.variants.windows(2).any(|pair| !same(&pair[0], &pair[1]));
+    let sending: Vec<&Variant> = experiment.sending().collect();
+    let differ = |same: &dyn Fn(&Variant, &Variant) -> bool| sending.windows(2).any(|pair| !same(pair[0], pair[1]));
     let differing = [
         (Factor::Timing, "send_hour", differ(&|a, b| a.send_hour == b.send_hour)),
         (Factor::Channel, "channel", differ(&|a, b| a.channel == b.channel)),
@@ -317,7 +338,7 @@ fn rollout(rollout: Option<&Rollout>) -> Check {
 
 fn bandit(experiment: &Experiment) -> Check {
     let Some(Bandit { floor, wave_hours, .. }) = &experiment.bandit else { return Ok(()) };
-    let variants = experiment.variants.len();
+    let variants = experiment.sending().count();
     // Beyond an even share there is nothing left to move, and without a floor nothing can be told of what was given up.
     within("bandit.floor", *floor > 0.0 && floor * (variants as f64) < 1.0, || {
         format!(

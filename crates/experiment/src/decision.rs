@@ -350,6 +350,9 @@ fn judge(experiment: &Experiment, look: &Look<'_>, primary: &Metric, decision: &
         decision.information.tests.iter().any(|test| &test.variant == name && test.shown == Shown::Better) && arms.contains(&name)
     };
     (decision.action, decision.variant) = match &forecasts {
+        // Of a message and a holdout there is nothing to choose from.
+        _ if others().next().is_none() && decision.information.is_last => (Action::Ship, control.clone()),
+        _ if others().next().is_none() => (Action::KeepTesting, control.clone()),
         _ if arms.len() == 1 => (Action::StopForHarm, control.clone()),
         None if decision.information.is_last => (Action::CannotJudge, control.clone()),
         None => (Action::KeepTesting, control.clone()),

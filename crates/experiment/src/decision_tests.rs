@@ -58,6 +58,41 @@ fn codes(decision: &Decision) -> Vec<ReasonCode> {
     decision.reasons.iter().map(|reason| reason.code).collect()
 }
 
+/// Who is held out is compared with, and never what is sent.
+#[test]
+fn sending_nothing_is_no_choice() {
+    let held_out = SPEC.replace("{name: C}", "{name: C, holdout: true}");
+    let alone = held_out.replace("{name: B}, ", "");
+    let check = |spec: &str, arms: [(u64, u64, u64); 3], planned: u64| {
+        let mut overall = observed(arms);
+        overall.arms[2].funnel = Funnel { assigned: arms[2].0, ordered: arms[2].1, ..Funnel::default() };
+        let experiment = crate::parse(spec).unwrap();
+        overall.arms.retain(|arm| experiment.variant(&arm.variant).is_some());
+        let look = Look {
+            overall: &overall,
+            markets: &BTreeMap::new(),
+            arrivals: None,
+            days: None,
+            early: None,
+            planned_units: Some(planned),
+            earlier_fractions: &[],
+            settings: Settings::default(),
+        };
+        (decide(&experiment, &look), crate::readout(&experiment, &overall, "r"))
+    };
+    let (decision, readout) = check(&held_out, [(10_000, 500, 5), (10_000, 800, 5), (10_000, 2_000, 5)], 30_000);
+    assert_eq!((decision.action, decision.variant.as_str()), (Action::Ship, "B"));
+    assert_eq!((decision.arms.len(), decision.information.tests.len(), decision.doubts.len()), (2, 1, 0), "{decision:?}");
+    let against: Vec<&crate::readout::Estimate> = readout.estimates.iter().filter(|one| one.baseline.as_str() == "C").collect();
+    assert_eq!(against.len(), 4, "each of two variants on each of two metrics");
+    assert!(against[0].significant && against[0].better == Some(false), "sending costs orders: {:?}", against[0]);
+
+    let (under_way, _) = check(&alone, [(10_000, 500, 5), (0, 0, 0), (10_000, 300, 5)], 40_000);
+    assert_eq!((under_way.action, under_way.variant.as_str()), (Action::KeepTesting, "A"));
+    let (ended, _) = check(&alone, [(10_000, 500, 5), (0, 0, 0), (10_000, 300, 5)], 20_000);
+    assert_eq!((ended.action, ended.variant.as_str(), ended.stopped.len()), (Action::Ship, "A", 0));
+}
+
 /// What happened on one day is doubted for that day.
 #[test]
 fn a_day_on_which_messages_were_lost_is_named() {

@@ -1,7 +1,7 @@
 //! Every comparison of two variants on every metric.
 //!
-//! Two families are corrected for their number by Holm: all variants against control, which decide, and the other
-//! pairs, which only inform. Guardrails stand outside: each must hold by itself, and a correction would make it harder
+//! Three families are corrected for their number by Holm: all variants against control, which decide, and the other pairs and all variants
+//! against those who are held out, which only inform. Guardrails stand outside: each must hold by itself, and a correction would make it harder
 //! to see harm. Intervals are the plain ones of each comparison.
 
 use stats::adjusted::{Shape, compare};
@@ -12,7 +12,7 @@ use vocabulary::{Experiment, Metric, VariantName};
 use crate::observe::Observations;
 use crate::readout::{Answer, Estimate, GuardrailCheck, GuardrailState, Role};
 
-/// Against control first, then the other pairs, each in the order of the experiment's metrics.
+/// Against control first, then the other pairs, then every variant against the holdout, each in the order of the experiment's metrics.
 pub(crate) fn estimates(experiment: &Experiment, observations: &Observations) -> Vec<Estimate> {
     let control = experiment.control();
     let others: Vec<&VariantName> = experiment.others().collect();
@@ -28,7 +28,11 @@ pub(crate) fn estimates(experiment: &Experiment, observations: &Observations) ->
         });
         corrected(per_metric.collect(), experiment.alpha)
     };
-    [family(against_control.collect()), family(other_pairs.collect())].concat()
+    // What sending brings at all.
+    let held_out = experiment.holdout().map(|held_out| &held_out.name);
+    let against_nothing =
+        held_out.into_iter().flat_map(|held_out| experiment.sending().map(move |variant| (&variant.name, held_out)));
+    [family(against_control.collect()), family(other_pairs.collect()), family(against_nothing.collect())].concat()
 }
 
 fn estimate(

@@ -23,6 +23,7 @@ pub mod early;
 mod error;
 mod estimate;
 pub mod guidance;
+pub mod holdout;
 pub mod judge;
 pub mod library;
 pub mod observe;

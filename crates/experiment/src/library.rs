@@ -162,7 +162,7 @@ impl Ending<'_> {
         let Self { experiment, primary, .. } = self;
         let control = experiment.control();
         let of_control = observed.moments(control, &primary.name);
-        let others: Vec<&Variant> = experiment.variants.iter().filter(|variant| &variant.name != control).collect();
+        let others: Vec<&Variant> = experiment.sending().filter(|variant| &variant.name != control).collect();
         let test = |variant: &&Variant| welch(&of_control, &observed.moments(&variant.name, &primary.name), experiment.alpha);
         // A comparison that cannot be made stays in the family.
         let p_values: Vec<f64> = others.iter().map(|variant| test(variant).map_or(1.0, |effect| effect.p_value)).collect();
@@ -204,7 +204,7 @@ impl Ending<'_> {
             p_value: p_values.0,
             p_adjusted: p_values.1,
             log_e_value,
-            comparisons: experiment.variants.len().saturating_sub(1) as u32,
+            comparisons: experiment.others().count() as u32,
             shown: tested.map_or(Shown::Neither, |test| test.shown),
             shipped: decision.action == Action::Ship && sent == Some(name),
             decided_at: readout.as_of,

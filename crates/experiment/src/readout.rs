@@ -29,7 +29,7 @@ pub struct Readout {
     pub control: VariantName,
     /// The variants, in the experiment's order.
     pub arms: Vec<ArmSummary>,
-    /// Every variant against control on every metric, then the other pairs.
+    /// Every variant against control on every metric, then the other pairs, then every variant against the holdout.
     pub estimates: Vec<Estimate>,
     /// Whether the arms have the sizes they were meant to have.
     pub sample_ratio: SampleRatio,

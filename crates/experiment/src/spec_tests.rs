@@ -73,7 +73,7 @@ fn mistakes_in_the_shape_and_the_variants_are_named() {
     check(
         "    weight: 2",
         "    wieght: 2",
-        "line 6: `variants[0].wieght` is not a known key; known are name, weight, copy, send_hour, channel; the nearest is `weight`",
+        "line 6: `variants[0].wieght` is not a known key; known are name, weight, copy, send_hour, channel, holdout; the nearest is `weight`",
     );
     check(
         "[copy, t",
@@ -315,6 +315,29 @@ fn mistakes_in_the_tags_are_named() {
 }
 
 #[test]
+fn mistakes_about_holdouts_are_named() {
+    let check = |variants: &str, expect: &str| {
+        let text = format!(
+            "experiment: e\nfactors: [copy]\nprimary: ordered\nmetrics: [ordered]\nvariants:\n- {{name: a}}\n- {{name: b, copy: a}}\n{variants}"
+        );
+        assert_eq!(parse(&text).unwrap_err().to_string(), expect);
+    };
+    check(
+        "- {name: x, copy: a, holdout: true}\n- {name: y, copy: a, holdout: true}\n",
+        "line 9: `variants[3].holdout` is true of a second variant; one holdout is enough: give it the weight of both",
+    );
+    check(
+        "- {name: x, copy: a, holdout: true}\ncontrol: x\n",
+        "line 8: `variants[2].holdout` is true of `x`, which the others are compared with; name a variant that is sent as `control`, or put \
+         it first",
+    );
+    // What a holdout would be sent and when is no difference between variants.
+    let text = "experiment: e\nfactors: [copy]\nprimary: ordered\nmetrics: [ordered]\nvariants: [{name: a}, {name: x, send_hour: 9, holdout: true}]";
+    let written = parse(text).unwrap();
+    assert_eq!((written.holdout().map(|variant| variant.name.as_str()), written.others().count()), (Some("x"), 0));
+}
+
+#[test]
 fn mistakes_about_noise_and_early_looks_are_named() {
     let check = |line: &str, expect: &str| complaint("control: plain", line, expect);
     check("cuped: {days: 0}", "line 10: `cuped.days` is 0; it must be from 1 to 366, and is usually 90");
@@ -517,7 +540,14 @@ fn any_experiment() -> impl Strategy<Value = Experiment> {
                     let name = VariantName::new(&format!("{name}{index}")).unwrap();
                     // The last hour there is stands for the one that is learned.
                     let learned = |hour| if hour == 23 { SendHour::Learned } else { SendHour::At(hour) };
-                    Variant { name, weight, copy: None, send_hour: send_hour.map(learned), channel: None }
+                    Variant {
+                        name,
+                        weight,
+                        copy: None,
+                        send_hour: send_hour.map(learned),
+                        channel: None,
+                        holdout: weight.is_multiple_of(7) && index == 1,
+                    }
                 })
                 .collect(),
             control: None,

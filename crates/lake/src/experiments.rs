@@ -7,7 +7,7 @@ use experiment::{ByMarket, Cut, Dimension, Observations, Past, Series};
 use vocabulary::{Experiment, ExperimentId, RecommendationId, Timestamp};
 
 use crate::kept::{self, Recounted};
-use crate::{Lake, LakeError, before_test, breakdown, observe};
+use crate::{Lake, LakeError, before_test, breakdown, holdout, observe};
 
 impl Lake {
     /// What is known of an experiment at `as_of`, of all that is acknowledged now. Sums are kept from the last call and corrected by
@@ -33,6 +33,20 @@ impl Lake {
     /// As [`Lake::observe`].
     pub async fn observe_by_market(&self, experiment: &Experiment, as_of: Timestamp) -> Result<Observed, LakeError> {
         observe::observe_by_market(self, experiment, as_of).await
+    }
+
+    /// What those did who were held out of all marketing since a moment, and those who were written to: an experiment as
+    /// [`experiment::holdout::experiment`] makes it.
+    ///
+    /// # Errors
+    /// As [`Lake::observe`].
+    pub async fn observe_holdout(
+        &self,
+        experiment: &Experiment,
+        since: Timestamp,
+        as_of: Timestamp,
+    ) -> Result<Observations, LakeError> {
+        holdout::observe_holdout(self, experiment, since, as_of).await
     }
 
     /// An experiment by time: by age since the planned hour of sending, and by day. `None` where its primary metric is none of its metrics.

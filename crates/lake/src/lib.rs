@@ -35,6 +35,7 @@ mod files;
 mod first;
 mod group;
 mod group_join;
+mod holdout;
 pub mod index;
 mod kept;
 mod landing;

@@ -120,14 +120,14 @@ pub(crate) async fn observe_by_market(lake: &Lake, experiment: &Experiment, as_o
     let of = |age_hours: Option<u32>| {
         let mut observed = counted.cells.observe_by_market(experiment, age_hours, as_of);
         for observations in std::iter::once(&mut observed.overall).chain(observed.markets.values_mut()) {
-            name(observations, counted.snapshot.versions());
+            named(observations, counted.snapshot.versions());
         }
         observed
     };
     let days = counted.cells.observe_by_day(experiment, Some(ARRIVAL_HOURS), as_of);
     let at_age = |hours: u32| {
         let mut observations = counted.cells.observe(experiment, &Cut { market: None, age_hours: Some(hours) }, as_of);
-        name(&mut observations, counted.snapshot.versions());
+        named(&mut observations, counted.snapshot.versions());
         (hours, observations)
     };
     let ages = EARLY_HOURS.into_iter().filter(|hours| *hours < experiment.window_hours).map(at_age).collect();
@@ -165,12 +165,12 @@ fn observed(
     versions: BTreeMap<String, i64>,
 ) -> Observations {
     let mut observations = cells.observe(experiment, cut, as_of);
-    name(&mut observations, versions);
+    named(&mut observations, versions);
     observations
 }
 
 /// Says what was read, and by what.
-fn name(observations: &mut Observations, versions: BTreeMap<String, i64>) {
+pub(crate) fn named(observations: &mut Observations, versions: BTreeMap<String, i64>) {
     observations.engine = format!("sendlab {} on datafusion {}", env!("CARGO_PKG_VERSION"), datafusion::DATAFUSION_VERSION);
     observations.versions = versions;
 }

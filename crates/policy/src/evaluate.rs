@@ -64,7 +64,6 @@ impl Rules {
         if tally.is_done() {
             return tally.outcome();
         }
-        holdout::check(&self.sending.holdout, case, &mut tally);
         sending::check_time(&self.sending, case, &mut tally);
         if tally.is_done() {
             return tally.outcome();
@@ -73,6 +72,8 @@ impl Rules {
         caps::check(&self.caps, case, &mut tally);
         registration::check(&self.registration, case, &mut tally);
         wording::check(&self.wording, case, &mut tally);
+        // Last, so that who is refused for it would have got the message otherwise.
+        holdout::check(&self.sending.holdout, case, &mut tally);
         tally.outcome()
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use vocabulary::Contact;
 
@@ -112,6 +113,12 @@ impl Rules {
             holidays,
             atlas,
         })
+    }
+
+    /// The share of all contacts that is held out of marketing at a moment, and since when others were, where they take turns.
+    #[must_use]
+    pub fn holdout(&self, at: Timestamp) -> (f64, Option<Timestamp>) {
+        self.sending.holdout.standing(at)
     }
 
     /// A decision names a rule by its id, so no two may share one.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use vocabulary::Timestamp;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExperimentCommand {
@@ -50,6 +51,24 @@ pub(crate) enum ExperimentCommand {
         /// What to group by.
         #[arg(long)]
         by: String,
+        /// Print all of it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What marketing brings as a whole: those whom the rules hold out of all of it, beside those who were written to.
+    Holdout {
+        /// Who was written to, or would have been, since this moment counts [default: since others were held out, else 90 days ago].
+        #[arg(long, value_name = "TIME")]
+        since: Option<Timestamp>,
+        /// How many days of a contact count, from their first message on [default: 28].
+        #[arg(long)]
+        days: Option<u32>,
+        /// The margin of what is paid, such as 0.4: profit is compared instead of revenue.
+        #[arg(long)]
+        margin: Option<f64>,
+        /// What handing one message over costs.
+        #[arg(long, requires = "margin")]
+        message: Option<f64>,
         /// Print all of it as JSON.
         #[arg(long)]
         json: bool,

@@ -73,6 +73,16 @@ impl Question {
                 of(format!("{}?by={}", path(&experiment, "/breakdown"), segment(&by)), json, breakdown)
             }
             ExperimentCommand::Adjusted { experiment, json } => of(path(&experiment, "/adjusted"), json, less_noise),
+            ExperimentCommand::Holdout { since, days, margin, message, json } => {
+                let asked = [
+                    since.map(|since| format!("since={}", segment(&since.to_string()))),
+                    days.map(|days| format!("window_hours={}", u64::from(days) * 24)),
+                    margin.map(|margin| format!("margin={margin}")),
+                    message.map(|message| format!("message={message}")),
+                ];
+                let asked: Vec<String> = asked.into_iter().flatten().collect();
+                of(format!("/v1/holdout?{}", asked.join("&")), json, print::readout)
+            }
             ExperimentCommand::Series { experiment, json } => of(path(&experiment, "/series"), json, by_time),
             ExperimentCommand::Overlaps { experiment, json } => of(path(&experiment, "/overlaps"), json, overlaps),
             ExperimentCommand::Decision { experiment, json } => of(path(&experiment, "/decision"), json, show),

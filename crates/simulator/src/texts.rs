@@ -177,6 +177,7 @@ pub fn experiment() -> Experiment {
         copy: Some(appeal.copy_name().to_owned()),
         send_hour: Some(SendHour::At(hour)),
         channel: None,
+        holdout: false,
     };
     Experiment {
         experiment: label(ExperimentId::new(EXPERIMENT)),

@@ -398,6 +398,8 @@ words!(
         Bounced = "bounced",
         /// It may or may not have been taken, and is not sent again.
         InDoubt = "in_doubt",
+        /// It was made and would have been handed over, but its recipient is held out (a ghost send).
+        HeldOut = "held_out",
     }
 );
 words!(

@@ -75,16 +75,53 @@ fn alpha_default() -> f64 {
 }
 
 impl Experiment {
+    /// An experiment of which only this much is said; it has no variants and no metrics yet.
+    #[must_use]
+    pub fn new(experiment: ExperimentId, primary: String) -> Self {
+        Self {
+            experiment,
+            question: String::new(),
+            factors: Vec::new(),
+            variants: Vec::new(),
+            control: None,
+            primary,
+            metrics: Vec::new(),
+            guardrails: Vec::new(),
+            window_hours: window_hours_default(),
+            audience: None,
+            alpha: alpha_default(),
+            balance: None,
+            tags: Vec::new(),
+            rollout: None,
+            bandit: None,
+            approval: None,
+            layer: None,
+            cuped: None,
+            early: None,
+        }
+    }
+
     /// The variant the others are compared with. Panics only on an experiment that was never checked.
     #[must_use]
     pub fn control(&self) -> &VariantName {
         self.control.as_ref().unwrap_or(&self.variants[0].name)
     }
 
-    /// Every variant but control, in the experiment's order.
+    /// The variants that send something, in the experiment's order: all but the holdout.
+    pub fn sending(&self) -> impl DoubleEndedIterator<Item = &Variant> {
+        self.variants.iter().filter(|variant| !variant.holdout)
+    }
+
+    /// The variant whose recipients are sent nothing, if there is one.
+    #[must_use]
+    pub fn holdout(&self) -> Option<&Variant> {
+        self.variants.iter().find(|variant| variant.holdout)
+    }
+
+    /// Every variant that may be sent but control, in the experiment's order.
     pub fn others(&self) -> impl Iterator<Item = &VariantName> {
         let control = self.control();
-        self.variants.iter().map(|variant| &variant.name).filter(move |name| *name != control)
+        self.sending().map(|variant| &variant.name).filter(move |name| *name != control)
     }
 
     /// The metric the winner is picked by. `None` only in an experiment that was never checked.
@@ -127,6 +164,14 @@ pub struct Variant {
     /// The channel, one of the campaign's; whichever of those it is for the contact where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<Channel>,
+    /// Whether it is the holdout: everything is done for its recipients but handing the message over (a ghost send), so that what sending
+    /// brings at all is measured on people who would have got it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub holdout: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn weight_default() -> u32 {
@@ -134,6 +179,12 @@ fn weight_default() -> u32 {
 }
 
 impl Variant {
+    /// A variant of which only the name is said.
+    #[must_use]
+    pub fn new(name: VariantName) -> Self {
+        Self { name, weight: weight_default(), copy: None, send_hour: None, channel: None, holdout: false }
+    }
+
     /// The name of the content this variant sends.
     #[must_use]
     pub fn copy_name(&self) -> &str {

@@ -123,6 +123,8 @@ pub(crate) enum Dropped {
     Against(String),
     /// It must not be sent before.
     Until(Timestamp),
+    /// It could be sent, and its recipient is held out.
+    HeldOut,
 }
 
 /// A group after it was claimed.
@@ -225,7 +227,11 @@ fn new_claim(job: &Job, row: &PlanRow, recommended: Option<&VariantName>) -> New
         variant: variant.cloned(),
         market: row.market.clone(),
         class: job.campaign.class,
-        coupon_pool: variant.and_then(|name| job.pool_of(job.experiment.variant(name)?)).cloned(),
+        // Who is held out gets no code.
+        coupon_pool: variant
+            .and_then(|name| job.experiment.variant(name).filter(|variant| !variant.holdout))
+            .and_then(|variant| job.pool_of(variant))
+            .cloned(),
     }
 }
 

@@ -27,11 +27,17 @@ pub(crate) fn render(parts: &Sending, job: &Job, out: &mut Outgoing) -> Option<V
             Some(mail)
         }
         Err(why) => {
+            if matches!(why, Dropped::HeldOut) {
+                out.sent = Some((name, recommendation));
+            }
             out.dropped = Some(why);
             None
         }
     }
 }
+
+/// The code in a message that is made and not handed over.
+const GHOST_CODE: &str = "NOT-SENT";
 
 /// Why a message was not made: a contact who lacks something is left out where the copy says so.
 fn unmade(error: ContentError) -> Dropped {
@@ -43,6 +49,7 @@ fn unmade(error: ContentError) -> Dropped {
 fn coupon_of<'o>(parts: &Sending, job: &Job, out: &'o Outgoing, variant: &Variant) -> Result<Option<&'o str>, Dropped> {
     match (job.pool_of(variant), &out.coupon) {
         (None, _) => Ok(None),
+        (Some(_), _) if variant.holdout => Ok(Some(GHOST_CODE)),
         (Some(pool), Some((asked, code))) if pool == asked => Ok(code.as_ref().map(CouponCode::as_str)),
         (Some(_), _) => Err(Dropped::Until(parts.clock.now())),
     }
@@ -78,6 +85,9 @@ fn compose(parts: &Sending, job: &Job, out: &Outgoing, name: &VariantName) -> Re
     let text = format!("{}\n{}", rendered.subject, rendered.text);
     if let Some(against) = against(parts, job, out, variant, Some(&text)) {
         return Err(against);
+    }
+    if variant.holdout {
+        return Err(Dropped::HeldOut);
     }
     if out.channel != Channel::Email {
         return Ok(rendered.text.into_bytes());

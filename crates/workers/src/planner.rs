@@ -15,8 +15,11 @@ use jiff::Timestamp;
 use lake::{Group, Picked, PlanRow};
 use planning::{Brief, Draft, Stores};
 use tokio_util::sync::CancellationToken;
-use vocabulary::{Body, Campaign, Channel, ContactKey, Context, Event, EventId, Mode, SendHour, VariantName};
+use vocabulary::{
+    Body, Campaign, Channel, ContactKey, Context, DeliveryStatus, Event, EventId, MessageClass, Mode, SendHour, VariantName,
+};
 
+use crate::told::delivery_event;
 use crate::{Config, Parts, WorkerError, contacts, entries, pause_after};
 
 /// Recipients in a slice: few enough that a slow lane holds back little, many enough that leasing costs nothing.
@@ -139,6 +142,10 @@ pub(crate) async fn check(parts: &Parts, config: &Config, brief: &Brief) -> Resu
         };
         return Err(WorkerError::Campaign(fix));
     }
+    if let Some(held_out) = experiment.holdout().filter(|_| class != MessageClass::Marketing) {
+        let why = format!("variant `{}` is a holdout, and nobody is held out of {class} messages; leave it out", held_out.name);
+        return Err(WorkerError::Campaign(why));
+    }
     for variant in &experiment.variants {
         if campaign.triggered && brief.send_hour(variant) == Some(SendHour::Learned) {
             let why = format!(
@@ -238,6 +245,7 @@ impl Told {
         if brief.campaign.mode == Mode::Test {
             record_assignments(parts, brief, sent).await?;
         }
+        record_held_out(parts, brief, &rows[sent.len()..]).await?;
         rows.iter().for_each(|row| self.add(row.due));
         Ok(())
     }
@@ -254,6 +262,35 @@ impl Told {
         }
         self.recipients += 1;
     }
+}
+
+/// Who is in the global holdout and is refused by nothing else would have got the message: a ghost send.
+async fn record_held_out(parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> Result<(), WorkerError> {
+    let (now, campaign, said) = (parts.clock.now(), &brief.campaign, policy::Reason::HeldOut.to_string());
+    let event = |row: &PlanRow| {
+        let why = row.why.as_ref().filter(|why| *why.reason == *said)?;
+        let message_id = content::message_id(&campaign.campaign, row.contact, row.step.as_ref());
+        Some(Event {
+            id: delivery_event(&message_id, DeliveryStatus::HeldOut),
+            time: now,
+            received_at: now,
+            contact: row.contact,
+            time_doubt: None,
+            context: Context {
+                message_id: Some(message_id),
+                campaign_id: Some(campaign.campaign.clone()),
+                experiment_id: Some(brief.experiment.experiment.clone()),
+                market: row.market.clone(),
+                ..Context::default()
+            },
+            body: Body::Delivery { status: DeliveryStatus::HeldOut, reply: Some(why.rule.to_string()) },
+        })
+    };
+    let events: Vec<Event> = rows.iter().filter_map(event).collect();
+    for events in events.chunks(APPEND_EVENTS_MAX) {
+        parts.lake.append(events.to_vec()).await?;
+    }
+    Ok(())
 }
 
 /// Assignments are events like any other; their ids follow from who and what, so that telling them twice is harmless.

@@ -23,7 +23,7 @@ use vocabulary::{CampaignId, Channel, DeliveryStatus, Event, MessageId, Money, V
 use crate::begun::Begun;
 use crate::claim::{Claimed, Dropped, Job, Outgoing, claim, pools};
 use crate::compose::render;
-use crate::told::{Handed, delivery_event, doubt, hand_over_events};
+use crate::told::{Handed, delivery_event, doubt, hand_over_events, held_out_event};
 use crate::warm_up::{self, Room};
 use crate::ways::{Group, Sent, Ways};
 use crate::{Config, Sending, WorkerError, pause_after};
@@ -56,6 +56,9 @@ const TRIES_MAX: u32 = 12;
 
 /// What stands in the ledger in the place of a reply that nobody saw.
 pub(crate) const FOUND: &str = "found unsettled after a restart";
+
+/// The same for a message that was made and not handed over.
+const HELD_OUT: &str = "held out: it was made and not handed over, so that what sending brings can be measured";
 
 /// The same for a message that was due before the control store was brought back.
 pub(crate) const RESTORED: &str = "it may have been handed over between the backup and the moment it was brought back";
@@ -449,7 +452,11 @@ impl Ended {
     fn add(&mut self, job: &Job, out: &mut Outgoing, sent: Sent, tries: &Tries, at: Timestamp) {
         let message_id = out.message_id.clone();
         if let Some(why) = out.dropped.take() {
-            return self.drop_message(message_id, out.planned.clone(), why, at);
+            if matches!(why, Dropped::HeldOut) {
+                self.events.push(held_out_event(job, out, at));
+            }
+            let (variant, _) = out.variant_and_recommendation();
+            return self.drop_message(message_id, variant, why, at);
         }
         self.given.extend(sent.given_id(&message_id));
         let (outcome, reply) = match sent.hand_over {
@@ -493,6 +500,7 @@ impl Ended {
         let (outcome, reply) = match why {
             Dropped::Broken(why) => (Settlement::Refused, why),
             Dropped::Against(why) => (Settlement::Skipped, why),
+            Dropped::HeldOut => (Settlement::Skipped, HELD_OUT.to_owned()),
             Dropped::Until(until) => {
                 self.deferred = sooner(self.deferred, Some(until));
                 return self.release.push(message_id);

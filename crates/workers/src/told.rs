@@ -44,19 +44,37 @@ fn provider(channel: Channel) -> Option<Provider> {
     Provider::new(if channel == Channel::Email { "smtp" } else { channel.as_str() }).ok()
 }
 
-/// The events of one settled message: that it was handed over, and how that ended.
-pub(crate) fn hand_over_events(job: &Job, out: &Outgoing, handed: &Handed<'_>, at: Timestamp) -> Vec<Event> {
+/// What a message belongs to.
+fn context(job: &Job, out: &Outgoing, provider: Option<Provider>) -> Context {
     let (variant, recommendation_id) = out.variant_and_recommendation();
-    let context = Context {
+    Context {
         message_id: Some(out.message_id.clone()),
         campaign_id: Some(job.campaign.campaign.clone()),
         experiment_id: Some(job.experiment.experiment.clone()),
         variant,
         channel: Some(out.channel),
         market: out.recipient.contact.profile.market().map(str::to_owned),
-        provider: handed.provider.clone().or_else(|| provider(out.channel)),
+        provider,
         recommendation_id,
-    };
+    }
+}
+
+/// That a message was made and would have been handed over.
+pub(crate) fn held_out_event(job: &Job, out: &Outgoing, at: Timestamp) -> Event {
+    Event {
+        id: delivery_event(&out.message_id, DeliveryStatus::HeldOut),
+        time: at,
+        received_at: at,
+        contact: out.recipient.contact.key,
+        time_doubt: None,
+        context: context(job, out, None),
+        body: Body::Delivery { status: DeliveryStatus::HeldOut, reply: None },
+    }
+}
+
+/// The events of one settled message: that it was handed over, and how that ended.
+pub(crate) fn hand_over_events(job: &Job, out: &Outgoing, handed: &Handed<'_>, at: Timestamp) -> Vec<Event> {
+    let context = context(job, out, handed.provider.clone().or_else(|| provider(out.channel)));
     let status = match handed.outcome {
         Settlement::Accepted => DeliveryStatus::Accepted,
         Settlement::InDoubt => DeliveryStatus::InDoubt,

@@ -86,6 +86,7 @@ fn mirrors_are_true() {
     check::<ExperimentDocument>(&serde_json::to_value(&written).unwrap());
     let mut full = experiment();
     full["variants"][1] = json!({"name": "warm", "weight": 2, "copy": "sunny", "send_hour": 9, "channel": "email"});
+    full["variants"].as_array_mut().unwrap().push(json!({"name": "nobody", "copy": "sunny", "holdout": true}));
     full["factors"] = json!(["copy", "timing"]);
     full["audience"] = json!("SELECT contact_key FROM contacts");
     let costs = json!({"margin": 0.45, "message": 0.004, "unsubscribe": 1.5, "complaint": 10.0});

@@ -196,6 +196,9 @@ document!(
         /// The channel, one of the campaign's; whichever of those it is for the contact where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         channel: Option<ChannelDocument>,
+        /// Whether it is the holdout: everything is done for its recipients but handing the message over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holdout: Option<bool>,
     }
 );
 document!(

@@ -68,8 +68,7 @@ pub(super) fn believed(
     stopped: &[VariantName],
 ) -> Result<Believed, Degenerate> {
     let control = experiment.control();
-    let others = experiment.variants.iter().map(|variant| &variant.name);
-    let others = others.filter(|name| *name != control && !stopped.contains(name));
+    let others = experiment.others().filter(|name| !stopped.contains(name));
     let arms: Vec<&VariantName> = std::iter::once(control).chain(others).collect();
     let primary = experiment.primary_metric();
     let primary = primary.ok_or_else(|| Degenerate::new("the primary metric is none of the experiment's"))?;

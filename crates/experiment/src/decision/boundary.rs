@@ -152,7 +152,7 @@ pub(crate) fn step_down(family: &[Tested], critical: impl Fn(&Tested, usize) -> 
 
 /// Whether any variant has too few outcomes for its test to show anything.
 pub(super) fn too_few_outcomes(experiment: &Experiment, observations: &Observations, primary: &Metric) -> bool {
-    experiment.variants.iter().any(|variant| outcomes(observations, &variant.name, primary) < OUTCOMES_MIN)
+    experiment.sending().any(|variant| outcomes(observations, &variant.name, primary) < OUTCOMES_MIN)
 }
 
 /// How many outcomes an arm's mean rests on. Amounts may be negative and cancel, so that orders are counted for them.

@@ -101,7 +101,7 @@ impl<'a> Crossing<'a> {
         let control = experiment.variant(experiment.control())?;
         let crossed = |factor: Factor| {
             let mut levels = vec![level(control, factor)];
-            for variant in &experiment.variants {
+            for variant in experiment.sending() {
                 let own = level(variant, factor);
                 if !levels.contains(&own) {
                     levels.push(own);
@@ -112,8 +112,7 @@ impl<'a> Crossing<'a> {
         let factors: Vec<Crossed> = [Factor::Copy, Factor::Timing, Factor::Channel].into_iter().filter_map(crossed).collect();
         let combinations: usize = factors.iter().map(|crossed| crossed.levels.len()).product();
         let mut cells: Vec<(Vec<usize>, &Variant)> = experiment
-            .variants
-            .iter()
+            .sending()
             .map(|variant| {
                 let place = |crossed: &Crossed| {
                     let own = level(variant, crossed.factor);

@@ -50,6 +50,9 @@ fn result(story: &Story<'_>, arm: &ArmSummary) -> String {
     if name == control {
         return format!("{result}. The others are compared with it.");
     }
+    if story.experiment.variant(name).is_some_and(|variant| variant.holdout) {
+        return format!("{result}. They were held out: everything was done but handing the message over.");
+    }
     let forecast = story.forecast(name);
     let seen = story.primary(name).and_then(|estimate| estimate.relative.computed()).map(|seen| seen.relative);
     let Some(raw) = forecast.map_or(seen, |forecast| forecast.raw_lift).filter(|_| is_trusted(story)) else {

@@ -1,11 +1,13 @@
 //! What it is worth: the gain of a recipient, of a thousand, of everybody who is left, and what a wrong choice costs.
 
+use stats::Interval;
 use vocabulary::VariantName;
 
 use super::Story;
 use super::html::Html;
 use super::say::people;
 use crate::decision::{Action, Forecast};
+use crate::readout::Estimate;
 
 /// Gains are told per so many recipients: few events of one would be fractions of an event.
 pub(super) const MANY: f64 = 1_000.0;
@@ -29,6 +31,42 @@ pub(super) fn write(html: &mut Html, story: &Story<'_>) {
             loss(html, story, forecast);
         }
     }
+    if story.decision.action != Action::CannotJudge {
+        increment(html, story);
+    }
+}
+
+/// What sending brings at all, against people who would have got the message.
+fn increment(html: &mut Html, story: &Story<'_>) {
+    let Some(held_out) = story.experiment.holdout().map(|variant| &variant.name) else { return };
+    let people_held = story.readout.arms.iter().find(|arm| &arm.variant == held_out).map_or(0, |arm| arm.mature);
+    let sent = &story.decision.variant;
+    let is_it = |estimate: &&Estimate| {
+        estimate.metric == story.unit.metric.name && &estimate.variant == sent && &estimate.baseline == held_out
+    };
+    let Some(effect) = story.readout.estimates.iter().find(is_it).and_then(|estimate| estimate.absolute.computed()) else {
+        html.paragraph(&format!(
+            "What sending brings at all cannot be told yet: {} who were held out are counted.",
+            people(people_held)
+        ));
+        return;
+    };
+    let sign = if story.unit.metric.lower_is_better { -1.0 } else { 1.0 };
+    let ends = [effect.interval.lower, effect.interval.upper].map(|end| end.map(|end| sign * end));
+    let (lower, upper) = if sign > 0.0 { (ends[0], ends[1]) } else { (ends[1], ends[0]) };
+    let between = story.unit.between(&Interval { lower, upper }, MANY);
+    let verdict = match (lower, upper) {
+        (Some(lower), _) if lower > 0.0 => "Sending is worth it",
+        (_, Some(upper)) if upper < 0.0 => "Sending does harm",
+        _ => "Whether sending is worth it is not shown",
+    };
+    html.paragraph(&format!(
+        "{verdict}: against the {} who would have got it and were held out, `{sent}` makes about {} per 1,000 recipients{}, raw and at this \
+         one look.",
+        people(people_held),
+        story.unit.change(MANY * sign * effect.difference),
+        between.map_or_else(String::new, |between| format!(" ({between})"))
+    ));
 }
 
 /// Of a variant that is not control.

@@ -15,8 +15,14 @@ const WINDOW_HOURS: i64 = 48;
 pub(super) fn experiment() -> Experiment {
     let metric = |name: &str, outcome, measure, human_only| Metric { human_only, ..Metric::new(name, outcome, measure) };
     let costs = Costs { margin: 0.45, message: 0.004, unsubscribe: 1.5, complaint: 10.0 };
-    let variant =
-        |name: &str| Variant { name: VariantName::new(name).unwrap(), weight: 1, copy: None, send_hour: None, channel: None };
+    let variant = |name: &str| Variant {
+        name: VariantName::new(name).unwrap(),
+        weight: 1,
+        copy: None,
+        send_hour: None,
+        channel: None,
+        holdout: false,
+    };
     Experiment {
         experiment: ExperimentId::new("it's a test").unwrap(),
         question: String::new(),

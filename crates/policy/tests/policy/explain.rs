@@ -88,7 +88,6 @@ const ORDER: [&str; 29] = [
     "suppression/manual",
     "consent/us-telephone",
     "place/unknown-country",
-    "holdout/global",
     "schedule/due",
     "schedule/age-marketing",
     "schedule/end",
@@ -108,4 +107,5 @@ const ORDER: [&str; 29] = [
     "sender/us",
     "wording/us-stop",
     "wording/us-age-gate",
+    "holdout/global",
 ];
