@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::civil::{Date, DateTime, Weekday};
+use jiff::civil::{self, Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+use vocabulary::Weekday;
 
 use crate::local;
 
@@ -14,15 +15,6 @@ use crate::local;
 const DAYS_AHEAD_MAX: i32 = 62;
 
 const MINUTES_PER_DAY: u16 = 24 * 60;
-const WEEKDAYS: [(&str, Weekday); 7] = [
-    ("mon", Weekday::Monday),
-    ("tue", Weekday::Tuesday),
-    ("wed", Weekday::Wednesday),
-    ("thu", Weekday::Thursday),
-    ("fri", Weekday::Friday),
-    ("sat", Weekday::Saturday),
-    ("sun", Weekday::Sunday),
-];
 
 /// Hours of some weekdays by a local clock: from the first minute on, up to but without the last. It is written
 /// `mon-fri 09:00-21:00`, `sat,sun 10:00-17:00` or `daily 08:00-24:00`, and does not go over midnight; write two then.
@@ -37,7 +29,7 @@ pub struct Window {
 }
 
 impl Window {
-    pub(crate) fn has_day(self, day: Weekday) -> bool {
+    pub(crate) fn has_day(self, day: civil::Weekday) -> bool {
         self.days >> day.to_monday_zero_offset() & 1 == 1
     }
 
@@ -89,8 +81,8 @@ impl FromStr for Window {
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let days: Vec<&str> = WEEKDAYS.iter().filter(|(_, day)| self.has_day(*day)).map(|(name, _)| *name).collect();
-        let days = if days.len() == WEEKDAYS.len() { "daily".to_owned() } else { days.join(",") };
+        let days: Vec<&str> = Weekday::ALL.iter().filter(|day| self.has_day((**day).into())).map(|day| day.as_str()).collect();
+        let days = if days.len() == Weekday::ALL.len() { "daily".to_owned() } else { days.join(",") };
         let (from, to) = (self.from, self.to);
         write!(f, "{days} {:02}:{:02}-{:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
     }
@@ -100,7 +92,7 @@ fn days_of(text: &str) -> Option<u8> {
     if text == "daily" {
         return Some(0b111_1111);
     }
-    let place = |name: &str| WEEKDAYS.iter().position(|(known, _)| *known == name);
+    let place = |name: &str| Weekday::ALL.iter().position(|day| day.as_str() == name);
     let mut days = 0;
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

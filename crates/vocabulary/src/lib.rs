@@ -3,7 +3,7 @@
 //!
 //! *Invariant:* this crate does no IO, reads no clock and draws no randomness: [`Clock`] and [`Ids`] are handed in.
 //!
-//! Reading order: [`label`] (ids), [`contact`], [`money`], [`rates`], [`rate_file`], [`event`], [`experiment`], [`metric`], [`campaign`], [`coupon`], [`message_template`],
+//! Reading order: [`label`] (ids), [`contact`], [`money`], [`rates`], [`rate_file`], [`event`], [`experiment`], [`weekday`], [`metric`], [`campaign`], [`coupon`], [`message_template`],
 //! [`product`], [`snippet`], [`recommendation`], [`world`].
 
 pub mod campaign;
@@ -22,6 +22,7 @@ pub mod rates;
 pub mod recommendation;
 pub mod send_hour;
 pub mod snippet;
+pub mod weekday;
 pub mod words;
 pub mod world;
 pub mod written;
@@ -48,6 +49,7 @@ pub use rates::{Rate, RateSource, RateSpan, Rates, Ratio};
 pub use recommendation::{Asker, Expected, Recommendation, RecommendationScope, ScopeError};
 pub use send_hour::SendHour;
 pub use snippet::Snippet;
+pub use weekday::Weekday;
 pub use world::{Clock, Ids};
 
 /// A point in time, UTC. Everything that is stored is cut to microseconds by [`world::to_micros`].
