@@ -17,6 +17,7 @@ pub mod rollouts;
 pub mod series;
 pub mod sizing;
 pub mod statistics;
+pub mod timing;
 
 use std::collections::BTreeMap;
 

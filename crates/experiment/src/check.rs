@@ -195,7 +195,7 @@ fn channels(campaign: &Campaign) -> Check {
 }
 
 fn factors(factors: &[Factor]) -> Check {
-    within("factors", !factors.is_empty(), || "is empty; name what differs: copy, timing or channel".to_owned())?;
+    within("factors", !factors.is_empty(), || "is empty; name what differs: copy, timing, channel or provider".to_owned())?;
     unique(factors, |index| format!("factors[{index}]"), |factor| factor.as_str())
 }
 
@@ -213,6 +213,7 @@ fn variants(experiment: &Experiment) -> Check {
         if let Some(copy) = &variant.copy {
             label(&format!("variants[{index}].copy"), copy)?;
         }
+        provider(index, variant)?;
     }
     holdout(experiment)?;
     differences_are_factors(experiment)?;
@@ -244,13 +245,26 @@ fn holdout(experiment: &Experiment) -> Check {
     })
 }
 
+/// A provider is a gateway for text messages. Whether there is one of that name is for the senders to say.
+fn provider(index: usize, Variant { name, channel, provider, .. }: &Variant) -> Check {
+    let (Some(provider), Some(channel)) = (provider, channel) else { return Ok(()) };
+    within(&format!("variants[{index}].provider"), *channel == Channel::Sms, || {
+        format!(
+            "is `{provider}`, but variant `{name}` goes by {channel}, and a provider is a gateway for text messages; leave `provider` \
+             out, or write `channel: sms`"
+        )
+    })
+}
+
 /// What differs between variants must be said, or a winner would be credited to the wrong cause.
 fn differences_are_factors(experiment: &Experiment) -> Check {
     let sending: Vec<&Variant> = experiment.sending().collect();
     let differ = |same: &dyn Fn(&Variant, &Variant) -> bool| sending.windows(2).any(|pair| !same(pair[0], pair[1]));
     let differing = [
         (Factor::Timing, "send_hour", differ(&|a, b| a.send_hour == b.send_hour)),
+        (Factor::Timing, "send_day", differ(&|a, b| a.send_day == b.send_day)),
         (Factor::Channel, "channel", differ(&|a, b| a.channel == b.channel)),
+        (Factor::Provider, "provider", differ(&|a, b| a.provider == b.provider)),
         (Factor::Copy, "copy", differ(&|a, b| a.copy == b.copy)),
     ];
     for (factor, key, differs) in differing {

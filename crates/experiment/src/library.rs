@@ -246,8 +246,9 @@ pub(crate) fn differing(experiment: &Experiment, variant: &Variant) -> Vec<Facto
     let Some(control) = experiment.variant(experiment.control()) else { return Vec::new() };
     let differs = |factor: &Factor| match factor {
         Factor::Copy => control.copy_name() != variant.copy_name(),
-        Factor::Timing => control.send_hour != variant.send_hour,
+        Factor::Timing => (control.send_day, control.send_hour) != (variant.send_day, variant.send_hour),
         Factor::Channel => control.channel != variant.channel,
+        Factor::Provider => control.provider != variant.provider,
     };
     Factor::ALL.iter().copied().filter(|factor| experiment.factors.contains(factor) && differs(factor)).collect()
 }

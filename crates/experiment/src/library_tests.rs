@@ -174,6 +174,18 @@ fn a_lesson_knows_what_its_variant_changes() {
     let [late, noon] = &taught[..] else { panic!("two variants, not {taught:?}") };
     assert_eq!((&late.factors[..], late.channel), (&[Factor::Timing, Factor::Channel][..], Some(Channel::Sms)));
     assert_eq!((&noon.factors[..], noon.channel), (&[Factor::Timing][..], Some(Channel::Email)));
+    let changed = |change: fn(&mut vocabulary::Variant), factors: &[Factor]| {
+        let mut experiment = experiment.clone();
+        experiment.factors = Factor::ALL.to_vec();
+        experiment.variants = vec![experiment.variants[1].clone(); 2];
+        experiment.variants[1].name = VariantName::new("other").unwrap();
+        experiment.variants.iter_mut().for_each(|variant| variant.copy = Some("one".to_owned()));
+        change(&mut experiment.variants[1]);
+        assert_eq!(differing(&experiment, &experiment.variants[1]), factors);
+    };
+    changed(|_| {}, &[]);
+    changed(|other| other.send_day = Some(vocabulary::Weekday::Tuesday), &[Factor::Timing]);
+    changed(|other| other.provider = vocabulary::Provider::new("trial").ok(), &[Factor::Provider]);
     assert!(late.lift < -0.3 && late.statistic > 4.0 && late.shown == Shown::Better && late.tags == ["scarcity"], "{late:?}");
     let others = (0..6).map(|number| Lesson { experiment: ExperimentId::new(&format!("o{number}")).unwrap(), ..late.clone() });
     let library = Library::new(others.chain(taught.clone()).collect());

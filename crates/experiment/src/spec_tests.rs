@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use vocabulary::{
     Approval, Balance, Bandit, BanditRule, Costs, Covariate, Cuped, Early, ExperimentId, Factor, Guardrail, Layer, Measure,
-    Metric, Outcome, Rollout, SendHour, Variant, VariantName,
+    Metric, Outcome, Provider, Rollout, SendHour, Variant, VariantName, Weekday,
 };
 
 use super::*;
@@ -73,12 +73,13 @@ fn mistakes_in_the_shape_and_the_variants_are_named() {
     check(
         "    weight: 2",
         "    wieght: 2",
-        "line 6: `variants[0].wieght` is not a known key; known are name, weight, copy, send_hour, channel, holdout; the nearest is `weight`",
+        "line 6: `variants[0].wieght` is not a known key; known are name, weight, copy, send_hour, channel, send_day, provider, \
+         holdout; the nearest is `weight`",
     );
     check(
         "[copy, t",
         "[coppy, t",
-        "line 3: `factors[0]` is `coppy`, which is not one of copy, timing, channel; the nearest is `copy`",
+        "line 3: `factors[0]` is `coppy`, which is not one of copy, timing, channel, provider; the nearest is `copy`",
     );
     check("primary: visit\n", "", "line 15: `primary` is missing; add it");
     check("weight: 2", "weight: -1", "line 6: `variants[0].weight` must be a whole number from 0 to 4294967295");
@@ -137,6 +138,38 @@ fn mistakes_in_metrics_and_settings_are_named() {
     check("question: Which subject sells?", "experiment: other", "line 2: `experiment` is given twice; keep one");
     check("factors: [copy, timing]", "factors: copy", "line 3: `factors` must be a list");
     check("  - metric: leave\n    margin: 0.1", "  - leave", "line 17: `guardrails[0]` must be a block of `key: value` pairs");
+}
+
+#[test]
+fn a_day_belongs_to_timing_and_a_provider_to_text_messages() {
+    let with = |factors: &str, plain: &str, other: &str| {
+        let text = EXPERIMENT.replacen("factors: [copy, timing]", &format!("factors: [{factors}]"), 1);
+        let text = text.replacen("    send_hour: 9\n", &format!("    {plain}\n"), 1);
+        parse(&text.replacen("    send_hour: 18\n", &format!("    {other}\n"), 1)).map(|experiment| experiment.variants)
+    };
+    let refused = |factors: &str, plain: &str, other: &str| with(factors, plain, other).unwrap_err().to_string();
+    let read = with("copy, timing", "send_day: mon", "send_day: sun").unwrap();
+    assert_eq!([0, 1].map(|at| read[at].send_day), [Some(Weekday::Monday), Some(Weekday::Sunday)]);
+    let read = with("copy, provider", "provider: europe", "provider: trial").unwrap();
+    assert_eq!([0, 1].map(|at| read[at].provider.clone()), ["europe", "trial"].map(|name| Provider::new(name).ok()));
+    assert_eq!(
+        refused("copy", "send_day: mon", "send_day: tue"),
+        "line 3: `factors` leaves out `timing`, but the variants differ in `send_day`; add it, or give all variants the same `send_day`"
+    );
+    assert_eq!(
+        refused("copy, timing", "send_day: mon", "provider: trial"),
+        "line 3: `factors` leaves out `provider`, but the variants differ in `provider`; add it, or give all variants the same `provider`"
+    );
+    assert_eq!(
+        refused("copy, timing", "send_day: mon", "send_day: monday"),
+        "line 9: `variants[1].send_day` is `monday`, which is not one of mon, tue, wed, thu, fri, sat, sun; the nearest is `mon`"
+    );
+    assert_eq!(
+        refused("copy, provider, channel", "channel: sms", "provider: trial\n    channel: email"),
+        "line 9: `variants[1].provider` is `trial`, but variant `No E-Mail` goes by email, and a provider is a gateway for text messages; \
+         leave `provider` out, or write `channel: sms`"
+    );
+    assert!(with("copy, provider, channel", "channel: email", "provider: trial\n    channel: sms").is_ok());
 }
 
 #[test]
@@ -541,12 +574,12 @@ fn any_experiment() -> impl Strategy<Value = Experiment> {
                     // The last hour there is stands for the one that is learned.
                     let learned = |hour| if hour == 23 { SendHour::Learned } else { SendHour::At(hour) };
                     Variant {
-                        name,
                         weight,
-                        copy: None,
                         send_hour: send_hour.map(learned),
-                        channel: None,
+                        send_day: send_hour.and_then(|hour| Weekday::ALL.get(usize::from(hour)).copied()),
+                        provider: Provider::new("a: b # c").ok(),
                         holdout: weight.is_multiple_of(7) && index == 1,
+                        ..Variant::new(name)
                     }
                 })
                 .collect(),

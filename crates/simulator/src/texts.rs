@@ -172,20 +172,15 @@ pub fn experiment() -> Experiment {
         ..Metric::new(name, outcome, measure)
     };
     let variant = |(appeal, hour): (Appeal, u8)| Variant {
-        name: label(VariantName::new(&appeal.variant_name(hour))),
-        weight: 1,
         copy: Some(appeal.copy_name().to_owned()),
         send_hour: Some(SendHour::At(hour)),
-        channel: None,
-        holdout: false,
+        ..Variant::new(label(VariantName::new(&appeal.variant_name(hour))))
     };
     Experiment {
-        experiment: label(ExperimentId::new(EXPERIMENT)),
         question: "Does free shipping bring more orders than new arrivals, and in the morning or in the evening?".to_owned(),
         factors: vec![Factor::Copy, Factor::Timing],
         variants: arms().map(variant).collect(),
         control: Some(control()),
-        primary: "ordered".to_owned(),
         metrics: vec![
             metric("ordered", Outcome::Order, Measure::Occurred),
             metric("clicked", Outcome::Click, Measure::Occurred),
@@ -194,16 +189,7 @@ pub fn experiment() -> Experiment {
         ],
         guardrails: vec![Guardrail { metric: "unsubscribed".to_owned(), margin: 0.5 }],
         window_hours: WINDOW_HOURS,
-        audience: None,
-        alpha: 0.05,
-        balance: None,
-        tags: Vec::new(),
-        rollout: None,
-        bandit: None,
-        approval: None,
-        layer: None,
-        cuped: None,
-        early: None,
+        ..Experiment::new(label(ExperimentId::new(EXPERIMENT)), "ordered".to_owned())
     }
 }
 

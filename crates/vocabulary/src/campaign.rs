@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::words::words;
-use crate::{CampaignId, Channel, CouponPool, ExperimentId, MessageClass, SendHour, Slot};
+use crate::{CampaignId, Channel, CouponPool, ExperimentId, MessageClass, SendHour, Slot, Variant};
 
 /// The attribute by which a contact says by which channel they want to be written to, such as `sms`.
 pub const PREFERRED_CHANNEL: &str = "preferred_channel";
@@ -112,7 +112,13 @@ impl Campaign {
         if self.channels.is_empty() { std::slice::from_ref(&self.channel) } else { &self.channels }
     }
 
-    /// The same for a contact who prefers one of them.
+    /// The channels by which messages of a variant may go: its own, else all of the campaign's.
+    #[must_use]
+    pub fn chain_of<'a>(&'a self, variant: &'a Variant) -> &'a [Channel] {
+        variant.channel.as_ref().map_or_else(|| self.chain(), std::slice::from_ref)
+    }
+
+    /// The same as [`Self::chain`] for a contact who prefers one of them.
     pub fn chain_for(&self, prefers: Option<Channel>) -> impl Iterator<Item = Channel> + '_ {
         let first = prefers.filter(|prefers| self.chain().contains(prefers));
         first.into_iter().chain(self.chain().iter().copied().filter(move |channel| Some(*channel) != first))

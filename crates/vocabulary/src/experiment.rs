@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::words::words;
-use crate::{Channel, ExperimentId, Metric, SendHour, VariantName};
+use crate::{Channel, ExperimentId, Metric, Provider, SendHour, VariantName, Weekday};
 
 /// One experiment. The unit is the intended recipient, fixed when the campaign is planned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -164,6 +164,15 @@ pub struct Variant {
     /// The channel, one of the campaign's; whichever of those it is for the contact where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<Channel>,
+    /// The day by the recipient's own clock: it leaves on the next such day, at the hour that holds for the variant, else at the first
+    /// moment of that day; today where today is that day and the hour has not passed. What rules put off may leave on another day.
+    /// Any day where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_day: Option<Weekday>,
+    /// The gateway for text messages by which it leaves, and by no other: where that does not take it, it is not sent. Whichever takes
+    /// its class and country where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
     /// Whether it is the holdout: everything is done for its recipients but handing the message over (a ghost send), so that what sending
     /// brings at all is measured on people who would have got it.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -182,7 +191,16 @@ impl Variant {
     /// A variant of which only the name is said.
     #[must_use]
     pub fn new(name: VariantName) -> Self {
-        Self { name, weight: weight_default(), copy: None, send_hour: None, channel: None, holdout: false }
+        Self {
+            name,
+            weight: weight_default(),
+            copy: None,
+            send_hour: None,
+            channel: None,
+            send_day: None,
+            provider: None,
+            holdout: false,
+        }
     }
 
     /// The name of the content this variant sends.
@@ -360,9 +378,11 @@ words!(
     Factor {
         /// Subject, text, pictures, offer.
         Copy = "copy",
-        /// The hour.
+        /// The day of the week and the hour.
         Timing = "timing",
         /// The way to reach the person.
         Channel = "channel",
+        /// The gateway for text messages.
+        Provider = "provider",
     }
 );

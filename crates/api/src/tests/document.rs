@@ -85,9 +85,9 @@ fn mirrors_are_true() {
     let written = experiment::parse(&experiment().to_string()).unwrap();
     check::<ExperimentDocument>(&serde_json::to_value(&written).unwrap());
     let mut full = experiment();
-    full["variants"][1] = json!({"name": "warm", "weight": 2, "copy": "sunny", "send_hour": 9, "channel": "email"});
+    full["variants"][1] = json!({"name": "warm", "weight": 2, "copy": "sunny", "send_hour": 9, "channel": "sms", "send_day": "sun", "provider": "europe"});
     full["variants"].as_array_mut().unwrap().push(json!({"name": "nobody", "copy": "sunny", "holdout": true}));
-    full["factors"] = json!(["copy", "timing"]);
+    full["factors"] = json!(vocabulary::Factor::ALL);
     full["audience"] = json!("SELECT contact_key FROM contacts");
     let costs = json!({"margin": 0.45, "message": 0.004, "unsubscribe": 1.5, "complaint": 10.0});
     full["metrics"][0] = json!({"name": "bought", "outcome": "order", "measure": "profit", "lower_is_better": false, "human_only": true, "costs": costs, "cap": 500.0, "per": "unsubscribed", "window_hours": 24, "unit": "EUR", "owner": "crm"});

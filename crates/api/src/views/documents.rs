@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::timing::{SendHourDocument, WeekdayDocument};
+
 /// Makes an enum of words for the document.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident as $schema:ident { $($(#[$vdoc:meta])* $variant:ident,)+ }) => {
@@ -71,10 +73,12 @@ words!(
     FactorDocument as Factor {
         /// Subject, text, pictures, offer.
         Copy,
-        /// The hour.
+        /// The day of the week and the hour.
         Timing,
         /// The way to reach the person.
         Channel,
+        /// The gateway for text messages.
+        Provider,
     }
 );
 words!(
@@ -160,25 +164,6 @@ words!(
     }
 );
 
-words!(
-    /// That an hour is learned.
-    LearnedDocument as Learned {
-        /// The hour in which the recipient has usually opened and clicked, else people of their market.
-        Learned,
-    }
-);
-
-/// An hour by the recipient's clock: a number from 0 to 23, or `learned`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
-#[schema(as = SendHour)]
-pub enum SendHourDocument {
-    /// This one, 0 to 23.
-    At(u8),
-    /// The one that was learned.
-    Learned(LearnedDocument),
-}
-
 document!(
     /// One arm.
     VariantDocument as Variant {
@@ -196,6 +181,15 @@ document!(
         /// The channel, one of the campaign's; whichever of those it is for the contact where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         channel: Option<ChannelDocument>,
+        /// The day by the recipient's own clock: it leaves on the next such day, at the hour that holds for the variant, else at the first
+        /// moment of that day; today where today is that day and the hour has not passed. What rules put off may leave on another day.
+        /// Any day where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        send_day: Option<WeekdayDocument>,
+        /// The gateway for text messages by which it leaves, and by no other: where that does not take it, it is not sent. Whichever takes
+        /// its class and country where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        provider: Option<String>,
         /// Whether it is the holdout: everything is done for its recipients but handing the message over.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         holdout: Option<bool>,

@@ -1,4 +1,4 @@
-//! What each factor makes where variants cross several: every copy at every hour, say, or on every channel.
+//! What each factor makes where variants cross several: every copy at every hour, say, or by every channel or provider.
 //!
 //! Effects are contrasts of the variants' means, each variant counting the same whatever its size (`stats::factorial`), and are tested
 //! at the boundary of the look, stepped down by Holm over all effects together: the family is one of its own beside the variants'.
@@ -109,7 +109,7 @@ impl<'a> Crossing<'a> {
             }
             (levels.len() > 1).then_some(Crossed { factor, levels })
         };
-        let factors: Vec<Crossed> = [Factor::Copy, Factor::Timing, Factor::Channel].into_iter().filter_map(crossed).collect();
+        let factors: Vec<Crossed> = Factor::ALL.iter().copied().filter_map(crossed).collect();
         let combinations: usize = factors.iter().map(|crossed| crossed.levels.len()).product();
         let mut cells: Vec<(Vec<usize>, &Variant)> = experiment
             .sending()
@@ -136,11 +136,16 @@ fn level(variant: &Variant, factor: Factor) -> String {
     let campaigns = || "the campaign's".to_owned();
     match factor {
         Factor::Copy => variant.copy_name().to_owned(),
-        Factor::Timing => variant.send_hour.map_or_else(campaigns, |hour| match hour {
-            SendHour::At(hour) => format!("{hour}:00"),
-            SendHour::Learned => "learned".to_owned(),
-        }),
+        Factor::Timing => {
+            let hour = variant.send_hour.map(|hour| match hour {
+                SendHour::At(hour) => format!("{hour}:00"),
+                SendHour::Learned => "learned".to_owned(),
+            });
+            let parts: Vec<String> = variant.send_day.map(|day| day.to_string()).into_iter().chain(hour).collect();
+            if parts.is_empty() { campaigns() } else { parts.join(" ") }
+        }
         Factor::Channel => variant.channel.map_or_else(campaigns, |channel| channel.to_string()),
+        Factor::Provider => variant.provider.as_ref().map_or_else(|| "the country's".to_owned(), ToString::to_string),
     }
 }
 
@@ -148,8 +153,9 @@ fn sentence(effect: &FactorEffect, primary: &Metric) -> String {
     let what = |place: usize| {
         let noun = match effect.factors[place] {
             Factor::Copy => "copy",
-            Factor::Timing => "hour",
+            Factor::Timing => "time",
             Factor::Channel => "channel",
+            Factor::Provider => "provider",
         };
         (noun, &effect.levels[place], &effect.baseline[place])
     };

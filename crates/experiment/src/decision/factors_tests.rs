@@ -20,9 +20,10 @@ const VARIANTS: &str = "[{name: plain-9, copy: plain, send_hour: 9}, {name: warm
                         {name: plain-20, copy: plain, send_hour: 20}, {name: warm-9, copy: warm, send_hour: 9}]";
 
 fn spec(variants: &str) -> Experiment {
-    let factors = if variants.contains("channel") { "copy, channel" } else { "copy, timing" };
+    let keys = [("send_", ", timing"), ("channel", ", channel"), ("provider", ", provider")];
+    let named: String = keys.iter().filter(|(key, _)| variants.contains(key)).map(|(_, factor)| *factor).collect();
     crate::parse(&format!(
-        "experiment: crossed\nfactors: [{factors}]\nvariants: {variants}\nprimary: revenue\n\
+        "experiment: crossed\nfactors: [copy{named}]\nvariants: {variants}\nprimary: revenue\n\
          metrics: [{{name: revenue, outcome: order, measure: amount, unit: EUR}}]"
     ))
     .unwrap()
@@ -86,7 +87,7 @@ fn crossed_variants_have_the_effects_of_the_saturated_regression() {
     assert!([copy, hour, both].iter().all(|effect| effect.shown == Shown::Better), "{decision:?}");
     let said = "The copy `warm` instead of `plain` makes +0.682 [+0.513, +0.852] EUR of revenue per recipient; this is shown to be better.";
     assert_eq!(copy.sentence, said);
-    assert!(both.sentence.ends_with("more of revenue with the hour `20:00` than with `9:00`; this is shown to be better."));
+    assert!(both.sentence.ends_with("more of revenue with the time `20:00` than with `9:00`; this is shown to be better."));
 }
 
 #[test]
@@ -110,6 +111,29 @@ fn three_levels_of_a_factor_are_compared_with_the_control() {
     let means = |name: &str| cells.iter().find(|(known, _)| *known == name).unwrap().1.1;
     let y = (means("b") - means("a") + means("e") - means("d")) / 2.0;
     assert!((decision.factors[0].difference - y).abs() < 1e-12);
+}
+
+#[test]
+fn a_day_and_an_hour_are_one_time_and_providers_are_compared() {
+    let levels = |variants: &str, names: [&'static str; 4]| {
+        let told = decided(&spec(variants), &cells(names), 10_000).factors;
+        told.iter().map(|effect| (effect.baseline.join(" + "), effect.levels.join(" + "))).collect::<Vec<_>>()
+    };
+    let expect = |found: Vec<(String, String)>, expect: [(&str, &str); 3]| {
+        assert_eq!(found, expect.map(|(baseline, level)| (baseline.to_owned(), level.to_owned())));
+    };
+    let names = ["a", "b", "c", "d"];
+    let days = "[{name: a, copy: x, send_hour: 9}, {name: b, copy: y, send_hour: 9}, \
+                 {name: c, copy: x, send_day: tue, send_hour: 9}, {name: d, copy: y, send_day: tue, send_hour: 9}]";
+    expect(levels(days, names), [("x", "y"), ("9:00", "tue 9:00"), ("x + 9:00", "y + tue 9:00")]);
+    let times = "[{name: a, copy: x, send_day: tue}, {name: b, copy: y, send_day: tue}, \
+                  {name: c, copy: x, send_day: sun, send_hour: learned}, {name: d, copy: y, send_day: sun, send_hour: learned}]";
+    expect(levels(times, names), [("x", "y"), ("tue", "sun learned"), ("x + tue", "y + sun learned")]);
+    let providers =
+        "[{name: a, copy: x}, {name: b, copy: y}, {name: c, copy: x, provider: trial}, {name: d, copy: y, provider: trial}]";
+    expect(levels(providers, names), [("x", "y"), ("the country's", "trial"), ("x + the country's", "y + trial")]);
+    let decision = decided(&spec(providers), &cells(names), 10_000);
+    assert!(decision.factors[1].sentence.starts_with("The provider `trial` instead of `the country's` makes +"), "{decision:?}");
 }
 
 #[test]

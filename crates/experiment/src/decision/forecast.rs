@@ -160,10 +160,17 @@ fn spread_ratio(scopes: &[Scope<'_>], arm: usize) -> f64 {
 fn alike(experiment: &Experiment, arms: &[&VariantName]) -> Matrix {
     let variants: Vec<&Variant> = arms.iter().filter_map(|name| experiment.variant(name)).collect();
     let agree = |one: &Variant, other: &Variant| {
-        [one.copy_name() == other.copy_name(), one.send_hour == other.send_hour, one.channel == other.channel]
+        // A day and an hour are learnt of each by itself: every day at nine has something in common, and all of a Tuesday.
+        [
+            one.copy_name() == other.copy_name(),
+            one.send_hour == other.send_hour,
+            one.send_day == other.send_day,
+            one.channel == other.channel,
+            one.provider == other.provider,
+        ]
     };
     let differs = |factor: &usize| variants.windows(2).any(|pair| !agree(pair[0], pair[1])[*factor]);
-    let differing: Vec<usize> = (0..3).filter(differs).collect();
+    let differing: Vec<usize> = (0..5).filter(differs).collect();
     let mut alike = Matrix::identity(variants.len());
     if differing.len() > 1 {
         for (v, one) in variants.iter().enumerate() {
@@ -225,4 +232,30 @@ fn told(arms: &[&VariantName], moments: &[Moments], believed: &[ArmForecast], pr
         }
     };
     arms.iter().zip(moments).zip(believed).map(forecast).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variants_are_alike_by_what_they_agree_in() {
+        let check = |factors: &str, differ: [&str; 4], expect: [f64; 3]| {
+            let variants = (0..4).map(|at| format!("  - {{name: v{at}, copy: x, {}}}\n", differ[at]));
+            let variants: String = variants.collect();
+            let rest = "primary: clicked\nmetrics: [clicked]\n";
+            let experiment = crate::parse(&format!("experiment: e\nfactors: [{factors}]\nvariants:\n{variants}{rest}")).unwrap();
+            let names: Vec<&VariantName> = experiment.variants.iter().map(|variant| &variant.name).collect();
+            let alike = alike(&experiment, &names);
+            assert_eq!([1, 2, 3].map(|other| alike[(0, other)]), expect, "{differ:?}");
+        };
+        let third = 1.0 / 3.0;
+        check("timing", ["send_day: mon", "send_day: tue", "send_day: wed", "send_day: thu"], [0.0; 3]);
+        let [monday, tuesday] =
+            ["send_day: mon, send_hour: ", "send_day: tue, send_hour: "].map(|day| [9, 20].map(|hour| format!("{day}{hour}")));
+        check("timing", [&monday[0], &monday[1], &tuesday[0], &tuesday[1]], [third, third, 0.0]);
+        let [one, two] =
+            ["provider: one, send_hour: ", "provider: two, send_hour: "].map(|by| [9, 20].map(|hour| format!("{by}{hour}")));
+        check("timing, provider", [&one[0], &one[1], &two[0], &two[1]], [third, third, 0.0]);
+    }
 }

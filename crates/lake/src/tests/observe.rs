@@ -15,21 +15,10 @@ const WINDOW_HOURS: i64 = 48;
 pub(super) fn experiment() -> Experiment {
     let metric = |name: &str, outcome, measure, human_only| Metric { human_only, ..Metric::new(name, outcome, measure) };
     let costs = Costs { margin: 0.45, message: 0.004, unsubscribe: 1.5, complaint: 10.0 };
-    let variant = |name: &str| Variant {
-        name: VariantName::new(name).unwrap(),
-        weight: 1,
-        copy: None,
-        send_hour: None,
-        channel: None,
-        holdout: false,
-    };
+    let variant = |name: &str| Variant::new(VariantName::new(name).unwrap());
     Experiment {
-        experiment: ExperimentId::new("it's a test").unwrap(),
-        question: String::new(),
         factors: vec![Factor::Copy],
         variants: ["A", "B", "nobody"].map(variant).into(),
-        control: None,
-        primary: "spend".into(),
         metrics: vec![
             metric("opened", Outcome::Open, Measure::Occurred, true),
             metric("opens of all", Outcome::Open, Measure::Count, false),
@@ -48,18 +37,8 @@ pub(super) fn experiment() -> Experiment {
             Metric { per: Some("orders".into()), ..Metric::new("basket", Outcome::Order, Measure::Amount) },
             Metric { costs: Some(costs), ..Metric::new("profit", Outcome::Order, Measure::Profit) },
         ],
-        guardrails: vec![],
         window_hours: WINDOW_HOURS as u32,
-        audience: None,
-        alpha: 0.05,
-        balance: None,
-        tags: Vec::new(),
-        rollout: None,
-        bandit: None,
-        approval: None,
-        layer: None,
-        cuped: None,
-        early: None,
+        ..Experiment::new(ExperimentId::new("it's a test").unwrap(), "spend".into())
     }
 }
 
