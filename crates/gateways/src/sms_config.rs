@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use vocabulary::MessageClass;
+use vocabulary::{MessageClass, Provider};
 
 use crate::error::GatewayError;
 use crate::http_sms::{HttpPlan, HttpSms};
@@ -82,6 +82,7 @@ pub struct SmsRoute {
     pub(crate) name: String,
     pub(crate) classes: Vec<MessageClass>,
     pub(crate) countries: Countries,
+    pub(crate) named_only: bool,
     pub(crate) senders: Senders,
     pub(crate) messages_per_second: Option<f64>,
     pub(crate) prices: Vec<(Countries, SmsPrice)>,
@@ -105,6 +106,19 @@ impl SmsRoute {
     #[must_use]
     pub fn countries(&self) -> &[String] {
         &self.countries.0
+    }
+
+    /// Whether it takes only messages that name it, such as those of a variant whose `provider` it is.
+    #[must_use]
+    pub fn is_named_only(&self) -> bool {
+        self.named_only
+    }
+
+    /// Whether it may take messages of a class that name this provider, or that name none.
+    #[must_use]
+    pub fn serves(&self, named: Option<&Provider>, class: MessageClass) -> bool {
+        let is_meant = named.map_or(!self.named_only, |named| named.as_str() == self.name);
+        is_meant && self.classes.contains(&class)
     }
 
     /// How many messages it takes in a second, where that is known. The gateway does not wait by itself: whoever sends does.
@@ -200,11 +214,20 @@ impl SmsConfig {
         &self.routes
     }
 
-    /// The gateway for a class and country: the one that names the country, else the one for all countries. No two of one
-    /// class name the same.
+    /// The gateway of messages that name none, for a class and country: the one that names the country, else the one for all
+    /// countries. No two of one class name the same, but for those that take only messages that name them.
     #[must_use]
     pub fn gateway_for(&self, class: MessageClass, country: Option<&str>) -> Option<&SmsRoute> {
-        let takes = |route: &&SmsRoute| route.classes.contains(&class);
-        nearest(self.routes.iter().filter(takes).map(|route| (&route.countries, route)), country)
+        self.gateway_of(None, class, country)
+    }
+
+    /// The gateway of messages of a class to a country: as [`Self::gateway_for`], or the one that is named. A message that names one goes
+    /// by that one or not at all, so that nobody who compares providers takes the work of one for that of another: `None` where there is
+    /// none of that name, or it does not take the class or the country. A gateway that is named takes all countries where its
+    /// configuration names none, also those that another one names.
+    #[must_use]
+    pub fn gateway_of(&self, named: Option<&Provider>, class: MessageClass, country: Option<&str>) -> Option<&SmsRoute> {
+        let routes = self.routes.iter().filter(|route| route.serves(named, class));
+        nearest(routes.map(|route| (&route.countries, route)), country)
     }
 }

@@ -43,6 +43,8 @@ struct RawGateway {
     kind: Kind,
     classes: Vec<MessageClass>,
     countries: Option<Vec<Text>>,
+    #[serde(default)]
+    named_only: bool,
     sender: Option<Text>,
     #[serde(default)]
     senders: Vec<RawSender>,
@@ -172,12 +174,18 @@ fn clash(one: &SmsRoute, other: &SmsRoute) -> Option<String> {
     if one.name == other.name {
         return Some("an earlier gateway has the same name; choose another".to_owned());
     }
+    if one.named_only || other.named_only {
+        return None;
+    }
     let class = one.classes.iter().find(|class| other.classes.contains(class))?;
     let claimed = match (one.countries.is_all(), other.countries.is_all()) {
         (true, true) => "every country".to_owned(),
         _ => one.countries.0.iter().find(|country| other.countries.0.contains(country))?.clone(),
     };
-    Some(format!("`{}` takes {class} to {claimed} already; leave it to one of them", one.name))
+    Some(format!(
+        "`{}` takes {class} to {claimed} already; leave it to one of them, or write `named_only = true` for one on trial",
+        one.name
+    ))
 }
 
 fn route(reader: &Reader<'_>, span: Range<usize>, raw: RawGateway) -> Result<SmsRoute, GatewayError> {
@@ -216,6 +224,7 @@ fn route(reader: &Reader<'_>, span: Range<usize>, raw: RawGateway) -> Result<Sms
         name,
         classes: raw.classes,
         countries: reader.countries("countries", raw.countries.as_deref())?,
+        named_only: raw.named_only,
         senders,
         messages_per_second: raw.messages_per_second.map(Spanned::into_inner),
         prices: raw.price.iter().map(|price| price_of(reader, price)).collect::<Result<_, _>>()?,

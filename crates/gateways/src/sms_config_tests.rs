@@ -1,6 +1,6 @@
 //! Configurations that are right, and what is said of those that are not.
 
-use vocabulary::MessageClass;
+use vocabulary::{MessageClass, Provider};
 
 use crate::sms_config::SmsConfig;
 
@@ -62,6 +62,18 @@ token = "${TOKEN}"
 messaging_service = "MG1"
 status_callback = "https://shop.example/receipts/world"
 base_url = "https://api.twilio.com"
+
+[[gateway]]
+name = "trial"
+kind = "twilio"
+classes = ["marketing"]
+countries = ["FR", "BR"]
+named_only = true
+sender = "+14155552672"
+
+[gateway.twilio]
+account = "${ACCOUNT}"
+token = "${TOKEN}"
 "#;
 
 fn secret(name: &str) -> Option<String> {
@@ -87,6 +99,16 @@ fn a_configuration_with_every_key() {
     assert_eq!(name(MessageClass::Verification, Some("FR")), Some("world"), "each class has its own");
     assert_eq!(name(MessageClass::Transactional, Some("FR")), None);
 
+    let named = |provider: &str, class, country| {
+        let provider = Provider::new(provider).expect("is a name");
+        config.gateway_of(Some(&provider), class, country).map(crate::SmsRoute::name)
+    };
+    assert_eq!(named("trial", MessageClass::Marketing, Some("FR")), Some("trial"));
+    assert_eq!(named("world", MessageClass::Marketing, Some("FR")), Some("world"), "it names no country, and takes all");
+    assert_eq!(named("trial", MessageClass::Marketing, Some("DE")), None, "no other takes its place");
+    assert_eq!(named("trial", MessageClass::Verification, Some("FR")), None);
+    assert_eq!(named("trail", MessageClass::Marketing, Some("FR")), None);
+
     let europe = &config.routes()[0];
     let price = |country, segments| europe.price(country, segments).map(|price| price.to_string());
     assert_eq!(price(Some("FR"), 3).as_deref(), Some("0.135 EUR"));
@@ -96,7 +118,8 @@ fn a_configuration_with_every_key() {
     assert_eq!(europe.sender(MessageClass::Marketing, Some("DE")), Some("SHOP"));
     assert_eq!((europe.receipt_answer(), config.routes()[1].receipt_answer()), ("ACK", ""));
     let proofs = config.routes().iter().map(crate::SmsRoute::receipt_proof).collect::<Vec<_>>();
-    assert_eq!(proofs, [Some("the header x-key".to_owned()), Some("Twilio's signature".to_owned())]);
+    assert_eq!(proofs[..2], [Some("the header x-key".to_owned()), Some("Twilio's signature".to_owned())]);
+    assert_eq!(config.routes().iter().map(crate::SmsRoute::is_named_only).collect::<Vec<_>>(), [false, false, true]);
     assert_eq!((europe.messages_per_second(), europe.countries().len()), (Some(20.0), 2));
 }
 
@@ -141,6 +164,8 @@ fn what_is_wrong_is_told_with_its_line() {
     check("error = \"/error\"", "error = \"error\"", 41, "mixes places in JSON");
     check("name = \"world\"", "name = \"europe\"", 47, "an earlier gateway has the same name");
     check("countries = [\"FR\", \"DE\"]\n", "", 46, "takes marketing to every country already");
+    check("named_only = true\n", "", 60, "`europe` takes marketing to FR already");
+    check("named_only = true", "named_only = 1", 65, "expected a boolean");
     check("token = \"${TOKEN}\"", "token = \"0123456789\"", 55, "is a secret; write ${NAME}");
     check("base_url = \"https://api", "base_url = \"http://api", 58, "unencrypted");
 }
