@@ -15,8 +15,8 @@ pub struct Brief {
     pub campaign: Campaign,
     /// Its experiment.
     pub experiment: Experiment,
-    /// In [`Mode::Recommended`], the variant whose hour and channel count: what is recommended for everybody, the control where that does
-    /// not hold.
+    /// In [`Mode::Recommended`], the variant whose day, hour and channel count: what is recommended for everybody, the control where
+    /// that does not hold.
     pub recommended: Option<Variant>,
     /// In [`Mode::Test`], the draw of the assignment that was kept for the experiment, where its groups are balanced.
     pub balanced: Option<Balanced>,

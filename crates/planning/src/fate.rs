@@ -9,13 +9,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use control::Permission;
 use experiment::{Assigner, in_layer, in_share};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use policy::{
     ConsentFact, ContactFacts, ContactZone, Decision, Explanation, MessageFacts, Rules, Schedule, Sender, SentFact, Suppression,
     Why, Window,
 };
-use vocabulary::{Campaign, Channel, Contact, ContactKey, Experiment, Mode, PREFERRED_CHANNEL, SendHour, Variant, VariantName};
+use vocabulary::{
+    Campaign, Channel, Contact, ContactKey, Experiment, Mode, PREFERRED_CHANNEL, SendHour, Variant, VariantName, Weekday,
+};
 
 use crate::Brief;
 use crate::hours::{Habits, LearnedHour};
@@ -389,7 +392,7 @@ impl Planner {
             SendHour::At(hour) => Some(hour),
             SendHour::Learned => Some(learned.map_or(self.hour_default, |learned| learned.hour)),
         };
-        self.arms.iter().map(|arm| due(start, hour(arm), time_zone)).collect()
+        self.arms.iter().map(|arm| due(start, arm.variant.send_day, hour(arm), time_zone)).collect()
     }
 }
 
@@ -432,16 +435,24 @@ pub(crate) fn content_id(experiment: &Experiment, variant: &Variant) -> String {
     format!("{}/{}", experiment.experiment, variant.copy_name())
 }
 
-/// The first time at or after `start` when it is `hour` o'clock in `time_zone` (UTC where unknown). An hour that
-/// daylight saving skips becomes the next one that exists.
+/// A day of each name lies within so many days, also where a country left one out to move over the date line.
+const DAYS_AHEAD: i64 = 15;
+
+/// The first time at or after `start` when it is `hour` o'clock on a `day` of that name in `time_zone` (UTC where unknown): on any day
+/// where none is named, and from the first moment of the day on where there is no hour. An hour that daylight saving skips becomes the
+/// next one that exists.
 #[must_use]
-pub fn due(start: Timestamp, hour: Option<u8>, time_zone: Option<&str>) -> Timestamp {
-    let Some(hour) = hour else { return start };
+pub fn due(start: Timestamp, day: Option<Weekday>, hour: Option<u8>, time_zone: Option<&str>) -> Timestamp {
+    let is_day = |date: Date| day.is_none_or(|day| date.weekday() == day.into());
     let zone = time_zone.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC);
     let today = start.to_zoned(zone.clone()).date();
-    let days = (0..3).filter_map(|days| today.checked_add(i64::from(days).days()).ok());
-    let hours = days.filter_map(|day| day.at(hour.cast_signed(), 0, 0, 0).to_zoned(zone.clone()).ok());
-    hours.map(|local| local.timestamp()).find(|time| *time >= start).unwrap_or(start)
+    if hour.is_none() && is_day(today) {
+        return start;
+    }
+    let days = (0..DAYS_AHEAD).filter_map(|days| today.checked_add(days.days()).ok()).filter(|date| is_day(*date));
+    let at = |date: Date| date.at(hour.unwrap_or_default().cast_signed(), 0, 0, 0).to_zoned(zone.clone()).ok();
+    let mut moments = days.filter_map(at).filter(|local| is_day(local.date())).map(|local| local.timestamp());
+    moments.find(|moment| *moment >= start).unwrap_or(start)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Tests of [`super`]: hours are the recipient's own, nobody gets one variant who may not get each, reasons come in order.
+//! Tests of [`super`]: days and hours are the recipient's own, nobody gets one variant who may not get each, reasons come in order.
 
 use experiment::Balanced;
 use policy::{Basis, Purpose, SuppressionReason};
@@ -50,7 +50,7 @@ fn nobody() -> Person<'static> {
 #[test]
 fn the_hour_is_the_recipients_own() {
     let check = |start: &str, hour: Option<u8>, zone: Option<&str>, expect: &str| {
-        assert_eq!(due(at(start), hour, zone).to_string(), expect, "{start} {hour:?} {zone:?}");
+        assert_eq!(due(at(start), None, hour, zone).to_string(), expect, "{start} {hour:?} {zone:?}");
     };
     check("2026-11-11T00:30:00Z", None, Some("Asia/Shanghai"), "2026-11-11T00:30:00Z");
     check("2026-11-11T00:30:00Z", Some(9), Some("Asia/Shanghai"), "2026-11-11T01:00:00Z");
@@ -59,6 +59,88 @@ fn the_hour_is_the_recipients_own() {
     check("2026-11-11T00:30:00Z", Some(9), Some("Nowhere/Land"), "2026-11-11T09:00:00Z");
     // On this night New York's clocks go from 2 to 3: half past two is skipped.
     check("2026-03-08T06:00:00Z", Some(2), Some("America/New_York"), "2026-03-08T07:00:00Z");
+}
+
+#[test]
+fn the_day_is_the_recipients_own() {
+    let check = |start: &str, day: Weekday, hour: Option<u8>, zone: Option<&str>, expect: &str| {
+        assert_eq!(due(at(start), Some(day), hour, zone).to_string(), expect, "{start} {day} {hour:?} {zone:?}");
+    };
+    use Weekday::{Friday, Saturday, Sunday, Thursday, Tuesday, Wednesday};
+    let shanghai = Some("Asia/Shanghai");
+    // It is Wednesday in Shanghai: before nine, at nine, after nine.
+    check("2026-11-11T00:30:00Z", Wednesday, Some(9), shanghai, "2026-11-11T01:00:00Z");
+    check("2026-11-11T01:00:00Z", Wednesday, Some(9), shanghai, "2026-11-11T01:00:00Z");
+    check("2026-11-11T01:00:01Z", Wednesday, Some(9), shanghai, "2026-11-18T01:00:00Z");
+    check("2026-11-11T01:00:01Z", Thursday, Some(9), shanghai, "2026-11-12T01:00:00Z");
+    check("2026-11-11T01:00:01Z", Tuesday, Some(9), shanghai, "2026-11-17T01:00:00Z");
+    // Without an hour: at once on the day itself, else when it begins there; it is Thursday in Shanghai already.
+    check("2026-11-11T20:00:00Z", Thursday, None, shanghai, "2026-11-11T20:00:00Z");
+    check("2026-11-11T20:00:00Z", Friday, None, shanghai, "2026-11-12T16:00:00Z");
+    check("2026-11-11T20:00:00Z", Thursday, None, None, "2026-11-12T00:00:00Z");
+    // New York's clocks go from 2 to 3 on Sunday 8 March.
+    let new_york = Some("America/New_York");
+    check("2026-03-04T12:00:00Z", Saturday, Some(9), new_york, "2026-03-07T14:00:00Z");
+    check("2026-03-04T12:00:00Z", Sunday, Some(9), new_york, "2026-03-08T13:00:00Z");
+    check("2026-03-04T12:00:00Z", Sunday, Some(2), new_york, "2026-03-08T07:00:00Z");
+    check("2026-03-08T07:00:01Z", Sunday, Some(2), new_york, "2026-03-15T06:00:00Z");
+    // In Cairo this Friday begins at one o'clock, and Samoa had no 30 December 2011, which was to be a Friday.
+    check("2026-04-21T12:00:00Z", Friday, None, Some("Africa/Cairo"), "2026-04-23T22:00:00Z");
+    check("2011-12-28T12:00:00Z", Friday, Some(9), Some("Pacific/Apia"), "2012-01-05T19:00:00Z");
+}
+
+#[test]
+fn a_day_is_a_variant_like_others() {
+    let rules = Arc::new(Rules::embedded().unwrap());
+    let consents = [consent(Some(Basis::Express))];
+    let person = Person { country: Some("GB"), time_zone: Some("Europe/London"), consents: &consents, ..nobody() };
+    // It is Thursday, ten o'clock.
+    let now = at("2026-11-12T10:00:00Z");
+    let check = |campaign: Campaign, days: [(&str, Option<SendHour>); 2], learned: Option<u8>, expect: &[&str]| {
+        let mut experiment = experiment();
+        for (variant, (day, hour)) in experiment.variants.iter_mut().zip(days) {
+            (variant.send_day, variant.send_hour) = (day.parse().ok(), hour);
+        }
+        let brief = Arc::new(Brief { campaign, experiment, recommended: None, balanced: None });
+        let planner = Planner::new(brief, rules.clone(), now);
+        let learned = learned.map(|hour| LearnedHour { hour, from: crate::Habit::Contact });
+        let told = |key: i64| {
+            let person = Person { key: ContactKey::from_i64(key).unwrap(), learned, ..person };
+            let fate = planner.decide(&person, None);
+            assert_eq!(planner.explain(&person, None).0, fate);
+            match fate {
+                Fate::Send { variant: Some(variant), due, moved, .. } => {
+                    format!("{variant} {due}{}", moved.map(|why| format!(" {}", why.rule)).unwrap_or_default())
+                }
+                Fate::Send { .. } => panic!("it is a test"),
+                Fate::LeftOut(LeftOut::Rule { why, variant }) => format!("{variant} {}", why.rule),
+                Fate::LeftOut(why) => why.rule().0.to_owned(),
+            }
+        };
+        let found: std::collections::BTreeSet<String> = (1..=40).map(told).collect();
+        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expect, "{days:?}");
+    };
+    let (none, nine, noon) = (None, Some(SendHour::At(9)), Some(SendHour::At(12)));
+    check(campaign(), [("thu", noon), ("thu", nine)], None, &["early 2026-11-12T12:00:00Z", "late 2026-11-19T09:00:00Z"]);
+    check(campaign(), [("tue", nine), ("", nine)], None, &["early 2026-11-17T09:00:00Z", "late 2026-11-13T09:00:00Z"]);
+    // The hour is the campaign's, or learned, where the variant has none of its own.
+    let fixed = Campaign { send_hour: noon, ..campaign() };
+    check(fixed, [("thu", none), ("sat", none)], None, &["early 2026-11-12T12:00:00Z", "late 2026-11-14T12:00:00Z"]);
+    let learned = Some(SendHour::Learned);
+    check(
+        campaign(),
+        [("fri", learned), ("sat", learned)],
+        Some(18),
+        &["early 2026-11-13T18:00:00Z", "late 2026-11-14T18:00:00Z"],
+    );
+    // Without any hour it is for the campaign's window to say when a day begins, and a day that it leaves out becomes the next.
+    check(campaign(), [("thu", none), ("fri", none)], None, &["early 2026-11-12T10:00:00Z", "late 2026-11-13T00:00:00Z"]);
+    let weekdays = || Campaign { window: Some("mon-fri 08:00-20:00".to_owned()), ..campaign() };
+    let put_off = ["early 2026-11-13T08:00:00Z schedule/window", "late 2026-11-16T08:00:00Z schedule/window"];
+    check(weekdays(), [("fri", none), ("sun", noon)], None, &put_off);
+    // The campaign ends before the day of one of them: who would get the other one gets none either.
+    let ends = Campaign { ends: Some(at("2026-11-14T00:00:00Z")), ..campaign() };
+    check(ends, [("fri", nine), ("sat", nine)], None, &["late schedule/end"]);
 }
 
 #[test]

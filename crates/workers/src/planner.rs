@@ -77,7 +77,7 @@ async fn step(parts: &Parts, config: &Config) -> Result<(), WorkerError> {
     Ok(())
 }
 
-/// When what is recommended for everybody names another hour or channel, what is not yet handed over is planned anew. Where nothing
+/// When what is recommended for everybody names another day, hour or channel, what is not yet handed over is planned anew. Where nothing
 /// holds, that is the control.
 async fn replan_if_hour_moved(parts: &Parts, config: &Config, row: &CampaignRow) -> Result<(), WorkerError> {
     let Some(guidance) = parts.control.guidance(&row.campaign.experiment).await? else { return Ok(()) };
@@ -86,7 +86,10 @@ async fn replan_if_hour_moved(parts: &Parts, config: &Config, row: &CampaignRow)
     if planned_for.as_ref() == Some(current) {
         return Ok(());
     }
-    let way = |name: &VariantName| guidance.experiment().variant(name).map(|variant| (variant.send_hour, variant.channel));
+    // Its provider is not planned: a message takes the one of the variant that it is made of.
+    let way = |name: &VariantName| {
+        guidance.experiment().variant(name).map(|variant| (variant.send_day, variant.send_hour, variant.channel))
+    };
     if planned_for.as_ref().and_then(way) == way(current) {
         return Ok(());
     }
