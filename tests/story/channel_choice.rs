@@ -1,5 +1,6 @@
 //! One campaign by several channels: each person is written to by the one they prefer, else by the first that reaches them and that they
-//! agreed to, and by the next one when that is taken back before the message leaves; never by two. And a test of the channels.
+//! agreed to, and by the next one when that is taken back before the message leaves; never by two. And tests of the channels
+//! and of two providers.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -21,15 +22,19 @@ fn person(number: usize, name: &str, reached: &[&str], agreed: &[&str]) -> Value
     person
 }
 
-async fn shop() -> (Shop, super::letters::Asked) {
-    let (url, asked) = provider().await;
-    let config = format!(
-        "[[gateway]]\nname = \"texts\"\nkind = \"http\"\nclasses = [\"marketing\"]\nsender = \"SHOP\"\n\
+/// A gateway for text messages of the file of `--sms`.
+fn gateway(name: &str, url: &str, more: &str) -> String {
+    format!(
+        "[[gateway]]\nname = \"{name}\"\nkind = \"http\"\nclasses = [\"marketing\"]\nsender = \"SHOP\"\n{more}\
          [[gateway.price]]\nper_segment = \"0.02\"\ncurrency = \"USD\"\n\
          [gateway.http]\nurl = \"{url}\"\nmethod = \"POST\"\njson = '{{\"to\": \"{{{{ to }}}}\", \"text\": \"{{{{ text }}}}\", \"id\": \"{{{{ message_id }}}}\"}}'\n\
          success = [{{ status = [\"202\"] }}]\nid = \"/id\"\n"
-    );
-    (Shop::texting("2026-03-02T12:30:00Z", &config).await, asked)
+    )
+}
+
+async fn shop() -> (Shop, super::letters::Asked) {
+    let (url, asked) = provider().await;
+    (Shop::texting("2026-03-02T12:30:00Z", &gateway("texts", &url, "")).await, asked)
 }
 
 fn copy() -> Value {
@@ -121,5 +126,59 @@ async fn channels_are_tested_on_those_who_may_get_each() {
     let why = |told: &Value| (told["planned"]["rule"].clone(), told["agrees"].clone());
     let left_out: Vec<_> = explained(&shop, &["mailbox", "untexted"]).await.iter().map(why).collect();
     assert_eq!(left_out, [(json!("contact/address"), json!(true)), (json!("consent/de"), json!(true))]);
+    shop.server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn providers_are_tested_on_messages_that_name_them() {
+    let ((url, asked), (trial_url, asked_on_trial)) = (provider().await, provider().await);
+    let config = gateway("texts", &url, "") + &gateway("trial", &trial_url, "named_only = true\n");
+    let shop = Shop::texting("2026-03-02T12:30:00Z", &config).await;
+    let people = (10..30).map(|number| person(number, &format!("p{number}"), &["sms"], &["sms"]));
+    shop.contacts(people.collect()).await;
+    for (id, other) in [("e", "trial"), ("f", "gone")] {
+        let experiment = json!({
+            "experiment": id, "factors": ["provider"], "primary": "clicked",
+            "variants": [{ "name": "a", "copy": "a", "provider": "texts" }, { "name": "b", "copy": "a", "provider": other }],
+            "metrics": [{ "name": "clicked", "outcome": "click", "measure": "occurred" }],
+        });
+        shop.send(Method::PUT, "/v1/experiments", &experiment).await;
+    }
+    let written = |id: &str, experiment: &str, channels: &[&str]| {
+        let content = json!({ "a": { "text": copy()["text"] } });
+        let mut campaign = json!({ "campaign": id, "experiment": experiment, "channels": channels, "content": content });
+        if channels.contains(&"email") {
+            (campaign["from"], campaign["content"]["a"]) = (json!("news@shop.example"), copy());
+        }
+        campaign
+    };
+    let both = written("c", "e", &["sms", "email"]);
+    let refused = shop.client.send(Method::PUT, "/v1/campaigns", "application/json", both.to_string().into_bytes()).await;
+    let why = refused.unwrap_err().to_string();
+    assert!(why.contains("variant `a` goes by a provider of text messages, and may go by sms or email"), "{why}");
+
+    // A name without a gateway is found before anybody is written to.
+    shop.send(Method::PUT, "/v1/campaigns", &written("d", "f", &["sms"])).await;
+    shop.send(Method::POST, "/v1/campaigns/d/start", &json!({})).await;
+    let failed = until("the campaign to fail", async || {
+        let campaign = shop.client.get("/v1/campaigns/d").await.ok()?;
+        (campaign["state"] == "failed").then(|| campaign["error"].to_string())
+    })
+    .await;
+    assert!(failed.contains("variant `b` goes by the provider `gone`, and no gateway of that name takes marketing"), "{failed}");
+
+    let test = json!({ "variant": "b", "to": ["+4915123456799"] });
+    shop.send(Method::PUT, "/v1/campaigns", &written("c", "e", &["sms"])).await;
+    shop.send(Method::POST, "/v1/campaigns/c/test-sends", &test).await;
+    until("the test to come by its provider", async || (asked_on_trial.lock().unwrap().len() == 1).then_some(())).await;
+    shop.send(Method::POST, "/v1/campaigns/c/start", &json!({})).await;
+    let end = shop.state("c", &["done"]).await["progress"].clone();
+    assert_eq!(end["accepted"], 20, "{end}");
+    let rows = sql(&shop.client, "SELECT variant, provider, count(*) AS n FROM messages GROUP BY 1, 2 ORDER BY 1").await;
+    let (texts, on_trial) = (asked.lock().unwrap().len(), asked_on_trial.lock().unwrap().len() - 1);
+    let expect =
+        json!([{ "variant": "a", "provider": "texts", "n": texts }, { "variant": "b", "provider": "trial", "n": on_trial }]);
+    assert_eq!((texts + on_trial, json!(rows)), (20, expect));
+    assert!(texts > 0 && on_trial > 0);
     shop.server.stop().await.unwrap();
 }

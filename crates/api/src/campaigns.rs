@@ -94,6 +94,20 @@ fn check_content(
         let fix = "hold nobody out of it: leave `holdout` out of the experiment's variants, or take another experiment";
         return Err(Problem::unprocessable("held_out_class", message, fix));
     }
+    let by_provider =
+        experiment.variants.iter().find(|variant| variant.provider.is_some() && campaign.chain_of(variant) != [Channel::Sms]);
+    if let Some(variant) = by_provider {
+        let message = format!(
+            "channels: variant `{}` goes by a provider of text messages, and may go by {}",
+            variant.name,
+            names(campaign.chain_of(variant))
+        );
+        return Err(Problem::unprocessable(
+            "other_channel",
+            message,
+            "give the variant `channel: sms`, or let the campaign go by sms alone",
+        ));
+    }
     let libraries = content::libraries(campaign, experiment, snippets).map_err(|error| {
         Problem::unprocessable("bad_template", format!("content: {error}"), "correct the template and send it again")
     })?;

@@ -245,9 +245,11 @@ async fn warmed_up(parts: &Parts, brief: &Brief, dues: &[Timestamp], now: Timest
     Ok(Some(spread_over_days(dues, now, room)))
 }
 
-/// How many text messages the gateways of a campaign's class take in a second, if all of them say so.
+/// How many text messages the gateways that a campaign's variants go by take in a second, if all of them say so.
 fn rate(parts: &Parts, brief: &Brief) -> Option<f64> {
-    let routes = parts.sms.routes().iter().filter(|route| route.classes().contains(&brief.campaign.class));
+    let class = brief.campaign.class;
+    let takes = |route: &&gateways::SmsRoute| brief.variants().any(|variant| route.serves(variant.provider.as_ref(), class));
+    let routes = parts.sms.routes().iter().filter(takes);
     let rates: Option<Vec<f64>> = routes.map(gateways::SmsRoute::messages_per_second).collect();
     let is_text = brief.campaign.chain() == [Channel::Sms];
     rates.filter(|rates| is_text && !rates.is_empty()).map(|rates| rates.iter().sum())
@@ -320,7 +322,7 @@ async fn cost(
             let slots = filled.slots(contact.key);
             let reader = Reader { contact, slots: &slots, language: None };
             let text = rendered(parts, how, variant, &reader, &message_id).ok()?.text;
-            route_and_price(parts, campaign, contact, Segments::of(&text).segments).1
+            route_and_price(parts, campaign, variant, contact, Segments::of(&text).segments).1
         });
         match price {
             Some(SmsPrice { millionths, currency }) => *sums.entry(currency).or_default() += millionths,

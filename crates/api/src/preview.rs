@@ -302,15 +302,16 @@ pub(crate) fn rendered(
     }
 }
 
-/// The gateway that a text message to a contact would take, and what so many segments cost by it.
+/// The gateway that a text message of a variant to a contact would take, and what so many segments cost by it.
 pub(crate) fn route_and_price<'p>(
     parts: &'p Parts,
     campaign: &Campaign,
+    variant: &Variant,
     contact: &Contact,
     segments: usize,
 ) -> (Option<&'p SmsRoute>, Option<SmsPrice>) {
     let country = contact.profile.phone_country.as_deref().or(contact.profile.country.as_deref());
-    let route = parts.sms.gateway_for(campaign.class, country);
+    let route = parts.sms.gateway_of(variant.provider.as_ref(), campaign.class, country);
     (route, route.and_then(|route| route.price(country, segments)))
 }
 
@@ -349,7 +350,8 @@ fn view(
 ) -> PreviewView {
     let is_mail = *channel == Channel::Email;
     let segments = (*channel == Channel::Sms).then(|| Segments::of(&rendered.text));
-    let (route, price) = segments.map_or((None, None), |segments| route_and_price(parts, campaign, contact, segments.segments));
+    let route_and_price = |segments: Segments| route_and_price(parts, campaign, variant, contact, segments.segments);
+    let (route, price) = segments.map_or((None, None), route_and_price);
     PreviewView {
         variant: variant.name.to_string(),
         channel: channel.as_str(),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vocabulary::{Campaign, CampaignId, Channel, Contact, ContactKey, MessageClass, MessageId};
+use vocabulary::{Campaign, CampaignId, Channel, Contact, ContactKey, MessageClass, MessageId, Variant};
 
 use crate::Parts;
 use crate::messages::gateway_hint;
@@ -121,7 +121,7 @@ async fn send(
 ) -> Result<(StatusCode, Json<TestSentsView>), Problem> {
     let chosen = Chosen::of(&parts, &id, asked.variant.as_deref(), asked.channel).await?;
     let Chosen { campaign, variant, channel, .. } = &chosen;
-    check_gateway(&parts, campaign, *channel)?;
+    check_gateway(&parts, campaign, variant, *channel)?;
     let addresses = checked(&parts, *channel, &asked.to).await?;
     let inputs = chosen.inputs(&parts, asked.contact.as_deref()).await?;
     let (mut tests, mut last) = (Vec::with_capacity(addresses.len()), Rendered::default());
@@ -156,7 +156,8 @@ fn made(
     let (from, list) = (campaign.from.clone(), campaign.campaign.to_string());
     if *channel != Channel::Email {
         let (subject, html, text) = (String::new(), String::new(), rendered.text.clone());
-        return MadeMessage { from, subject, html, text, list, unsubscribe_url };
+        let provider = variant.provider.clone();
+        return MadeMessage { from, subject, html, text, list, unsubscribe_url, provider };
     }
     let fields = campaign.utm_of(variant.name.as_str());
     let how = Tracking { links: &parts.links, message, fields: &fields, has_trap: campaign.trap_link };
@@ -167,16 +168,18 @@ fn made(
         text: content::track_text(&rendered.text, &how),
         list,
         unsubscribe_url,
+        provider: None,
     }
 }
 
-fn check_gateway(parts: &Parts, campaign: &Campaign, channel: Channel) -> Result<(), Problem> {
-    let class = campaign.class;
-    let has_route = channel != Channel::Sms || parts.sms.routes().iter().any(|route| route.classes().contains(&class));
+fn check_gateway(parts: &Parts, campaign: &Campaign, variant: &Variant, channel: Channel) -> Result<(), Problem> {
+    let (class, named) = (campaign.class, variant.provider.as_ref());
+    let has_route = channel != Channel::Sms || parts.sms.routes().iter().any(|route| route.serves(named, class));
     if parts.settings.channels.contains(&channel) && has_route {
         return Ok(());
     }
-    let message = format!("no gateway for {class} messages by {channel} is set up, so the message could not leave");
+    let of_name = named.map_or_else(String::new, |named| format!(" of the name `{named}`"));
+    let message = format!("no gateway{of_name} for {class} messages by {channel} is set up, so the message could not leave");
     Err(Problem::conflict("no_gateway", message, gateway_hint(channel)))
 }
 

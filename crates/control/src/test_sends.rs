@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use vocabulary::{CampaignId, Channel, MessageClass, MessageId, VariantName};
+use vocabulary::{CampaignId, Channel, MessageClass, MessageId, Provider, VariantName};
 
 use crate::contact_check::{FieldError, normalised};
 use crate::experiments::to_json;
@@ -34,6 +34,9 @@ pub struct MadeMessage {
     pub list: String,
     /// Where it says that a POST ends all messages.
     pub unsubscribe_url: String,
+    /// The gateway that a text message goes by, where its variant names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
 }
 
 /// A test message. It has no `Debug`, so that no address is logged by accident.
@@ -182,6 +185,7 @@ mod tests {
                 text: "needle".into(),
                 list: "c".into(),
                 unsubscribe_url: "https://shop.example/t/u/x".into(),
+                provider: None,
             },
         }
     }

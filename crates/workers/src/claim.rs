@@ -17,7 +17,7 @@ use planning::{Person, content_of, content_of_sent, message_facts, preferred};
 use policy::{Decision, SENDS_HOURS, Schedule, SentFact};
 use tokio::sync::watch;
 use vocabulary::{
-    Asker, Campaign, Channel, ContactKey, CouponCode, CouponPool, Experiment, MessageId, Money, Offer, Recommendation,
+    Asker, Campaign, Channel, ContactKey, CouponCode, CouponPool, Experiment, MessageId, Money, Offer, Provider, Recommendation,
     RecommendationId, Variant, VariantName,
 };
 
@@ -101,6 +101,12 @@ impl Outgoing {
     /// Whether it carried the control because no recommendation held.
     pub(crate) fn is_fallback(&self) -> bool {
         self.planned.is_none() && matches!(self.sent, Some((_, None)))
+    }
+
+    /// The provider that the variant which was rendered goes by, if it names one.
+    pub(crate) fn provider(&self, job: &Job) -> Option<Provider> {
+        let (variant, _) = self.sent.as_ref()?;
+        job.experiment.variant(variant)?.provider.clone()
     }
 
     /// What was sent, or would have been, and the recommendation that was followed.

@@ -24,7 +24,7 @@ use vocabulary::{
 
 use crate::begun::Begun;
 use crate::sender::{FOUND, RESTORED};
-use crate::ways::{Group, Sent, Ways};
+use crate::ways::{Group, Ready, Sent, Ways};
 use crate::{Config, Sending, WorkerError, pause_after, warm_up};
 
 /// Lanes of each class: a second one, so that a slow reply to one message does not hold up the next.
@@ -152,6 +152,14 @@ impl Source {
         match self {
             Self::Template(compiled) => &compiled.template.from,
             Self::Made(made) => &made.from,
+        }
+    }
+
+    /// The gateway that its text message goes by, where that is one only.
+    fn provider(&self) -> Option<&Provider> {
+        match self {
+            Self::Template(_) => None,
+            Self::Made(made) => made.provider.as_ref(),
         }
     }
 }
@@ -307,9 +315,9 @@ impl Lane {
             let mut content = |place: usize| {
                 let out = &mut batch[place];
                 match made(parts, out) {
-                    Ok(mail) => {
+                    Ok(content) => {
                         begun.note(number, first + place, &out.taken.row.message_id).ok()?;
-                        Some(mail)
+                        Some(Ready { content, provider: out.source.provider().cloned() })
                     }
                     Err(why) => {
                         out.against = Some(why);

@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use control::{CampaignRow, CampaignState, NewSlice, SegmentUse};
 use experiment::Assigner;
+use gateways::{SmsConfig, SmsRoute};
 use jiff::Timestamp;
 use lake::{Group, Picked, PlanRow};
 use planning::{Brief, Draft, Stores};
 use tokio_util::sync::CancellationToken;
 use vocabulary::{
-    Body, Campaign, Channel, ContactKey, Context, DeliveryStatus, Event, EventId, MessageClass, Mode, SendHour, VariantName,
+    Body, Campaign, Channel, ContactKey, Context, DeliveryStatus, Event, EventId, MessageClass, Mode, SendHour, Variant,
+    VariantName,
 };
 
 use crate::told::delivery_event;
@@ -166,6 +168,9 @@ pub(crate) async fn check(parts: &Parts, config: &Config, brief: &Brief) -> Resu
             );
             return Err(WorkerError::Campaign(why));
         }
+        if let Some(why) = problem_of_provider(&config.sms, campaign, variant) {
+            return Err(WorkerError::Campaign(why));
+        }
         if campaign.mode == Mode::Test && !campaign.content.contains_key(variant.copy_name()) {
             let why = format!("`content` has no `{}`, which variant `{}` needs", variant.copy_name(), variant.name);
             return Err(WorkerError::Campaign(why));
@@ -177,6 +182,34 @@ pub(crate) async fn check(parts: &Parts, config: &Config, brief: &Brief) -> Resu
     let snippets = parts.control.snippets_of(&campaign.campaign).await?;
     content::libraries(campaign, experiment, &snippets).map_err(|error| WorkerError::Campaign(error.to_string()))?;
     Ok(())
+}
+
+/// Why messages of a variant could not leave by the provider that it names; or by any, where it names none.
+fn problem_of_provider(sms: &SmsConfig, campaign: &Campaign, variant: &Variant) -> Option<String> {
+    let (chain, class, name) = (campaign.chain_of(variant), campaign.class, &variant.name);
+    let is_served = sms.routes().iter().any(|route| route.serves(variant.provider.as_ref(), class));
+    let Some(provider) = &variant.provider else {
+        return (chain.contains(&Channel::Sms) && !is_served).then(|| {
+            format!(
+                "variant `{name}` names no provider, and each gateway for {class} text messages takes only those that name it; give it \
+                 `provider`"
+            )
+        });
+    };
+    if let Some(other) = chain.iter().find(|channel| **channel != Channel::Sms) {
+        return Some(format!(
+            "variant `{name}` goes by the provider `{provider}`, a gateway for text messages, and may go by {other}; give it `channel: sms`"
+        ));
+    }
+    if is_served {
+        return None;
+    }
+    let known: Vec<&str> = sms.routes().iter().filter(|route| route.classes().contains(&class)).map(SmsRoute::name).collect();
+    Some(format!(
+        "variant `{name}` goes by the provider `{provider}`, and no gateway of that name takes {class} text messages; name one of {}, or add it \
+         to the file of `--sms`",
+        known.join(", ")
+    ))
 }
 
 /// The products of these contacts, who are ordered by key, for the slots of the campaign, if it has any: one query for each slot.
@@ -326,7 +359,50 @@ async fn record_assignments(parts: &Parts, brief: &Brief, rows: &[PlanRow]) -> R
 
 #[cfg(test)]
 mod tests {
+    use vocabulary::Provider;
+
     use super::*;
+
+    #[test]
+    fn a_provider_without_a_gateway_is_found_before_the_first_message() {
+        let gateway = |name: &str, more: &str| {
+            format!(
+                "[[gateway]]\nname = \"{name}\"\nkind = \"twilio\"\nclasses = [\"marketing\"]\nsender = \"SHOP\"\n{more}\n\
+                 [gateway.twilio]\naccount = \"AC0123\"\ntoken = \"${{TOKEN}}\"\n"
+            )
+        };
+        let (main, trial) = (gateway("main", ""), gateway("trial", "named_only = true"));
+        let problem = |config: &str, channels: &[Channel], own: Option<Channel>, provider: Option<&str>| {
+            let sms = SmsConfig::read(config, &|_| Some("hush".to_owned())).unwrap();
+            let campaign = serde_json::json!({ "campaign": "c", "experiment": "e", "channels": channels, "content": {} });
+            let variant = Variant {
+                channel: own,
+                provider: provider.map(|name| Provider::new(name).unwrap()),
+                ..serde_json::from_value(serde_json::json!({ "name": "b" })).unwrap()
+            };
+            problem_of_provider(&sms, &serde_json::from_value(campaign).unwrap(), &variant)
+        };
+        let both = [main.clone(), trial.clone()].concat();
+        let texts = [Channel::Sms];
+        assert_eq!(problem(&both, &texts, None, None), None);
+        assert_eq!(problem(&both, &texts, None, Some("trial")), None);
+        assert_eq!(problem(&both, &[Channel::Email, Channel::Sms], Some(Channel::Sms), Some("main")), None);
+        assert_eq!(problem("", &[Channel::Email], None, None), None);
+        assert_eq!(
+            problem(&both, &[Channel::Email, Channel::Sms], None, Some("trial")).as_deref(),
+            Some(
+                "variant `b` goes by the provider `trial`, a gateway for text messages, and may go by email; give it `channel: sms`"
+            )
+        );
+        assert_eq!(
+            problem(&main, &texts, None, Some("trial")).as_deref(),
+            Some(
+                "variant `b` goes by the provider `trial`, and no gateway of that name takes marketing text messages; name one of main, or \
+                 add it to the file of `--sms`"
+            )
+        );
+        assert!(problem(&trial, &texts, None, None).unwrap().ends_with("takes only those that name it; give it `provider`"));
+    }
 
     #[test]
     fn slices_hold_what_is_due_together() {

@@ -25,7 +25,7 @@ use crate::claim::{Claimed, Dropped, Job, Outgoing, claim, pools};
 use crate::compose::render;
 use crate::told::{Handed, delivery_event, doubt, hand_over_events, held_out_event};
 use crate::warm_up::{self, Room};
-use crate::ways::{Group, Sent, Ways};
+use crate::ways::{Group, Ready, Sent, Ways};
 use crate::{Config, Sending, WorkerError, pause_after};
 
 /// The most recipients claimed at once by one lane: at a kill, so many per lane can be in doubt.
@@ -365,9 +365,10 @@ impl Sender {
         let group = Group { channel, class: job.campaign.class, ids: &ids, envelopes: &envelopes, until: Some(until) };
         let (parts, begun, number) = (&self.parts, &self.shared.begun, self.number);
         let mut content = |place: usize| {
-            let mail = render(parts, job, &mut batch[place])?;
-            begun.note(number, first + place, &batch[place].message_id).ok()?;
-            Some(mail)
+            let out = &mut batch[place];
+            let content = render(parts, job, out)?;
+            begun.note(number, first + place, &out.message_id).ok()?;
+            Some(Ready { content, provider: out.provider(job) })
         };
         self.ways.deliver(group, &mut content).await
     }

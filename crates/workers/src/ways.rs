@@ -9,7 +9,7 @@ use content::Segments;
 use control::GivenId;
 use futures::StreamExt as _;
 use gateways::{
-    Envelope, GatewayError, HandOver, PhoneNumber, SmsConfig, SmsGateway, SmsMessage, SmsPrice, SmtpConfig, SmtpLane,
+    Envelope, GatewayError, HandOver, PhoneNumber, SmsConfig, SmsGateway, SmsMessage, SmsPrice, SmsRoute, SmtpConfig, SmtpLane,
 };
 use tokio::time::{Instant, sleep_until};
 use vocabulary::{Channel, MessageClass, MessageId, Money, Provider};
@@ -51,6 +51,14 @@ impl From<HandOver> for Sent {
     }
 }
 
+/// A message that is about to leave.
+pub(crate) struct Ready {
+    /// A mail's bytes, or the words of a text message.
+    pub(crate) content: Vec<u8>,
+    /// The gateway that a text message goes by, and by no other; whichever takes its class and country where absent.
+    pub(crate) provider: Option<Provider>,
+}
+
 /// The ways out of one lane.
 pub(crate) struct Ways {
     mail: Option<SmtpLane>,
@@ -73,16 +81,16 @@ impl Ways {
         Self { mail: smtp.cloned().map(SmtpLane::new), texts: texts.clone() }
     }
 
-    /// Hands messages over in order. `content(i)` is called once at most, when message `i` is about to leave: a mail's bytes or the
-    /// words of a text message. `None` takes it back.
+    /// Hands messages over in order. `content(i)` is called once at most, when message `i` is about to leave. `None` takes it back.
     pub(crate) async fn deliver(
         &mut self,
         group: Group<'_>,
-        content: &mut (dyn FnMut(usize) -> Option<Vec<u8>> + Send),
+        content: &mut (dyn FnMut(usize) -> Option<Ready> + Send),
     ) -> Vec<Sent> {
         match (group.channel, &mut self.mail) {
             (Channel::Email, Some(mail)) => {
-                let ended = mail.deliver_until(group.envelopes, group.until, content).await;
+                let mut bytes = |place: usize| Some(content(place)?.content);
+                let ended = mail.deliver_until(group.envelopes, group.until, &mut bytes).await;
                 let mut ended: Vec<Sent> = ended.into_iter().map(Sent::from).collect();
                 mail.turned_away().iter().for_each(|place| ended[*place].is_turned_away = true);
                 ended
@@ -124,22 +132,26 @@ impl Texts {
         Ok(Self { config, open, slots: Mutex::default() })
     }
 
-    async fn deliver(&self, group: Group<'_>, content: &mut (dyn FnMut(usize) -> Option<Vec<u8>> + Send)) -> Vec<Sent> {
+    async fn deliver(&self, group: Group<'_>, content: &mut (dyn FnMut(usize) -> Option<Ready> + Send)) -> Vec<Sent> {
         let submit = |place: usize| {
             let late = group.until.is_some_and(|until| Instant::now() > until);
-            let text = if late { None } else { content(place) };
+            let ready = if late { None } else { content(place) };
             async move {
-                match text {
+                match ready {
                     _ if late => HandOver::Late.into(),
                     None => HandOver::NotSent { why: "taken back by the sender".to_owned() }.into(),
-                    Some(text) => self.submit(group, place, &String::from_utf8_lossy(&text)).await,
+                    Some(Ready { content, provider }) => {
+                        self.submit(group, place, &String::from_utf8_lossy(&content), provider.as_ref()).await
+                    }
                 }
             }
         };
         futures::stream::iter(0..group.ids.len()).map(submit).buffered(TEXTS_AT_ONCE).collect().await
     }
 
-    async fn submit(&self, group: Group<'_>, place: usize, text: &str) -> Sent {
+    /// Hands one message over. A gateway that puts it off is offered it again later; another one is never asked in its place, whether the
+    /// message names one or not.
+    async fn submit(&self, group: Group<'_>, place: usize, text: &str, named: Option<&Provider>) -> Sent {
         let (to, id, class) = (&group.envelopes[place].to, &group.ids[place], group.class);
         let impossible = |why: String| HandOver::Refused { reply: format!("not sent: {why}"), permanent: true }.into();
         let number = match PhoneNumber::read(to) {
@@ -147,9 +159,9 @@ impl Texts {
             Err(error) => return impossible(error.to_string()),
         };
         let country = number.country();
-        let Some(route) = self.config.gateway_for(class, country) else {
-            let country = country.unwrap_or("that number's country");
-            return impossible(format!("no gateway takes {class} messages to {country}; add one to the file of `serve --sms`"));
+        let route = match route_of(&self.config, named, class, country) {
+            Ok(route) => route,
+            Err(why) => return impossible(why),
         };
         let Some(gateway) = self.open.get(route.name()) else { return impossible("its gateway is not open".to_owned()) };
         if let Some(rate) = route.messages_per_second() {
@@ -176,6 +188,25 @@ impl Texts {
     }
 }
 
+/// The gateway that takes a message, or why none does.
+fn route_of<'c>(
+    config: &'c SmsConfig,
+    named: Option<&Provider>,
+    class: MessageClass,
+    country: Option<&str>,
+) -> Result<&'c SmsRoute, String> {
+    config.gateway_of(named, class, country).ok_or_else(|| {
+        let country = country.unwrap_or("that number's country");
+        match named {
+            None => format!("no gateway takes {class} messages to {country}; add one to the file of `serve --sms`"),
+            Some(named) => format!(
+                "its variant goes by the provider `{named}`, and no gateway of that name takes {class} messages to {country}; add it to the \
+                 file of `serve --sms`"
+            ),
+        }
+    })
+}
+
 /// A price as money, which has no fractions of a cent: up as often as its fraction says, by the message's id, so that sums are right.
 fn rounded(price: SmsPrice, id: &MessageId) -> Money {
     const MILLION: i64 = 1_000_000;
@@ -192,6 +223,34 @@ mod tests {
     use vocabulary::{CampaignId, ContactKey, Currency};
 
     use super::*;
+
+    #[test]
+    fn a_message_that_names_a_provider_goes_by_no_other() {
+        let gateway = |name: &str, more: &str| {
+            format!(
+                "[[gateway]]\nname = \"{name}\"\nkind = \"twilio\"\nclasses = [\"marketing\"]\nsender = \"SHOP\"\n{more}\n\
+                 [gateway.twilio]\naccount = \"AC0123\"\ntoken = \"${{TOKEN}}\"\n"
+            )
+        };
+        let text = gateway("main", "") + &gateway("trial", "named_only = true\ncountries = [\"FR\"]");
+        let config = SmsConfig::read(&text, &|_| Some("hush".to_owned())).unwrap();
+        let check = |named: Option<&str>, class, country: &str, expect: Result<&str, &str>| {
+            let named = named.map(|name| Provider::new(name).unwrap());
+            let route = route_of(&config, named.as_ref(), class, Some(country)).map(|route| route.name().to_owned());
+            match expect {
+                Ok(name) => assert_eq!(route.as_deref(), Ok(name)),
+                Err(why) => assert!(route.as_ref().unwrap_err().starts_with(why), "{route:?}"),
+            }
+        };
+        let marketing = MessageClass::Marketing;
+        check(None, marketing, "FR", Ok("main"));
+        check(Some("trial"), marketing, "FR", Ok("trial"));
+        check(Some("main"), marketing, "FR", Ok("main"));
+        let why = "its variant goes by the provider `trial`, and no gateway of that name takes marketing messages to DE; add it";
+        check(Some("trial"), marketing, "DE", Err(why));
+        check(Some("gone"), marketing, "FR", Err("its variant goes by the provider `gone`, and no gateway of that name takes"));
+        check(None, MessageClass::Verification, "FR", Err("no gateway takes verification messages to FR; add one"));
+    }
 
     #[test]
     fn sums_of_rounded_prices_are_right() {
