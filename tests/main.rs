@@ -12,6 +12,7 @@ mod story {
     mod changed_campaign;
     mod channel_choice;
     mod coupons;
+    mod early_look;
     mod held_out;
     mod letters;
     mod mid_campaign;

@@ -24,7 +24,7 @@ export function LessNoise({ id, unit }: { id: string; unit: Unit }): VNode {
             {answer.sentence}
           </p>
           {answer.variants.length > 0 && <Table answer={answer} unit={unit} />}
-          <p class="muted small">What is decided rests on the plain numbers.</p>
+          <p class="muted small">What is decided rests on the plain numbers, unless the experiment has <code>cuped</code>.</p>
         </>
       )}
     </Question>

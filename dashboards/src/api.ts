@@ -24,6 +24,7 @@ export type RolloutStanding = Schemas["RolloutStanding"];
 export type Breakdown = Schemas["Breakdown"];
 export type Overlap = Schemas["Overlap"];
 export type Adjusted = Schemas["Adjusted"];
+export type Series = Schemas["Series"];
 export type Sizing = Schemas["Sizing"];
 export type SizingParams = NonNullable<paths["/v1/experiments/{id}/sizing"]["get"]["parameters"]["query"]>;
 
@@ -187,6 +188,12 @@ export function overlaps(id: string, abort: AbortSignal): Promise<Overlap[]> {
 export function adjusted(id: string, abort: AbortSignal): Promise<Adjusted> {
   const params = { path: { id } };
   return answer(client.GET("/v1/experiments/{id}/adjusted", { params, headers: authorized(), signal: abort }), ADVICE_ONCE);
+}
+
+/** An experiment by age and by day. */
+export function series(id: string, abort: AbortSignal): Promise<Series> {
+  const params = { path: { id } };
+  return answer(client.GET("/v1/experiments/{id}/series", { params, headers: authorized(), signal: abort }), ADVICE_ONCE);
 }
 
 /** How large a test should be. */

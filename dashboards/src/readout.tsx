@@ -26,6 +26,7 @@ import { MovingSection } from "./moving";
 import { Overlaps } from "./overlaps";
 import { Freshness, Heading, Problem, Waiting } from "./parts";
 import { ProposalNotice } from "./proposals";
+import { ByTime } from "./series";
 import { Size } from "./sizing";
 
 type Known = { written: Experiment; readout: Readout; currency: string; waiting: Proposal[] };
@@ -128,6 +129,7 @@ function Page({ written, readout: shown, currency, waiting, decisions, again, de
           <h2 id="closer">Look closer</h2>
           <p class="muted small">Each is asked when you open it.</p>
         </div>
+        <ByTime {...about} />
         <Groups {...about} />
         <Overlaps {...about} />
         <LessNoise {...about} />

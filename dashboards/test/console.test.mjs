@@ -260,6 +260,13 @@ test("an experiment's page shows the decision and answers what is opened", async
     await says(question, answer.sentence);
     assert.equal(await question.locator("[data-variant]").count(), answer.variants.length);
   });
+  await checkQuestion(page, "series", `${of}/series`, async (question, answer) => {
+    await says(question, answer.sentence);
+    const ages = await question.locator("[data-age]").evaluateAll((all) => all.map((one) => Number(one.dataset.age)));
+    assert.deepEqual(ages, answer.ages.map(({ age_hours }) => age_hours));
+    const days = answer.days.reduce((rows, { variants }) => rows + variants.length, 0);
+    assert.equal(await question.locator("[data-day]").count(), days);
+  });
   await checkQuestion(page, "sizing", `${of}/sizing`, (question, answer) => says(question, answer.sentence));
   await close();
 });

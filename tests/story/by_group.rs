@@ -84,6 +84,15 @@ async fn groups_are_compared_and_told_whether_they_differ() {
     );
     assert!(variant["variance_removed"].as_f64().unwrap() > 0.2, "they click as they did before: {adjusted}");
 
+    // Where the experiment asks for it, decisions rest on what is left.
+    let mut written = shop.client.get("/v1/experiments/e").await.unwrap();
+    assert!(shop.client.get("/v1/experiments/e/decision").await.unwrap()["information"]["variance_removed"].is_null());
+    written["cuped"] = json!({});
+    shop.send(reqwest::Method::PUT, "/v1/experiments", &written).await;
+    let decision = shop.client.get("/v1/experiments/e/decision").await.unwrap();
+    let removed = decision["information"]["variance_removed"].as_f64().unwrap();
+    assert!((removed - variant["variance_removed"].as_f64().unwrap()).abs() < 0.02, "{decision}");
+
     let tier = by("attributes.tier").await;
     assert_eq!(names_of(&tier), ["gold", "plain"]);
     assert_eq!(tier["differences"][0]["differs"], false, "{tier}");

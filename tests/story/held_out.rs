@@ -57,11 +57,19 @@ async fn a_campaign_is_measured_against_who_is_held_out_of_it() {
     let refused = shop.client.send(Method::PUT, "/v1/campaigns", "application/json", body).await.unwrap_err().to_string();
     assert!(refused.contains("`nobody` sends nothing to its recipients"), "{refused}");
 
+    let copies = json!({ "a": copy, "b": copy });
+    let trial = json!({ "campaign": "trial", "experiment": "e", "from": "news@shop.example", "content": copies });
+    shop.send(Method::PUT, "/v1/campaigns", &trial).await;
+    let run = shop.send(Method::POST, "/v1/campaigns/trial/dry-run", &json!({})).await;
+    let [sent, held_out] = ["sent", "held_out"].map(|count| run[count].as_u64().unwrap());
+    assert_eq!((sent + held_out, &run["audience"]), (400, &json!(400)), "{run}");
+    assert!(held_out > 0 && run["by_variant"].as_array().unwrap().len() == 2, "{run}");
+
     shop.campaign("c", "e", json!({})).await;
     let done = shop.state("c", &["done"]).await;
     landed(&shop.client).await;
     let got = written_to(&shop);
-    let held_out = 400 - got.len() as u64;
+    assert_eq!(held_out, 400 - got.len() as u64, "as the dry run said");
     assert!((50..=110).contains(&held_out), "a fifth, not {held_out}");
     let progress = &done["progress"];
     assert_eq!((&progress["accepted"], &progress["skipped"]), (&json!(got.len()), &json!(held_out)), "{progress}");

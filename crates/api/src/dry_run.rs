@@ -53,6 +53,8 @@ pub(crate) struct DryRunView {
     sent: u64,
     /// Those who get none.
     left_out: u64,
+    /// Those who get everything but the message, because their variant is the experiment's holdout. They stand in no count below.
+    held_out: u64,
     /// When the first message is due, RFC 3339.
     first_due: Option<String>,
     /// When the last message is due, RFC 3339.
@@ -208,7 +210,9 @@ async fn dry_run(
     let (draft, _) = Draft::draw_up(&stores, &brief, parts.rules.current(), now).await?;
     let kept = draft.chosen().is_none();
     let balance = draft.balanced().cloned().map(|balanced| BalanceView { kept, balanced });
-    let counted = tokio::task::spawn_blocking(move || (draft.dry_run(), draft.dues(), draft.sample(Channel::Sms, SAMPLE)));
+    let held_out = brief.experiment.holdout().map(|variant| variant.name.clone());
+    let counted = move || (draft.dry_run(held_out.as_ref()), draft.dues(), draft.sample(Channel::Sms, SAMPLE));
+    let counted = tokio::task::spawn_blocking(counted);
     let (run, dues, sample) = counted.await.map_err(|error| Problem::internal(&error))?;
     let libraries = libraries(&parts, &brief.campaign, &brief.experiment).await?;
     let texts = run.by_channel.get(&Channel::Sms).copied().unwrap_or_default();
@@ -275,9 +279,10 @@ fn view(run: DryRun, dues: &[Timestamp], per_second: Option<f64>, now: Timestamp
     by_rule.sort_by_key(|count| std::cmp::Reverse(count.put_off + count.left_out));
     DryRunView {
         at: now.to_string(),
-        audience: run.all.sent + run.all.left_out,
+        audience: run.all.sent + run.all.left_out + run.held_out,
         sent: run.all.sent,
         left_out: run.all.left_out,
+        held_out: run.held_out,
         first_due: dues.first().map(Timestamp::to_string),
         last_due: dues.last().map(Timestamp::to_string),
         done_at: None,

@@ -51,6 +51,7 @@ fn observed(counts: Counts) -> Observations {
         ratios: BTreeMap::new(),
         before: None,
         adjusted: None,
+        bounced: 0,
         funnel: Funnel { assigned: count, sent: count, accepted: count, ordered: bought, ..Funnel::default() },
     };
     Observations { arms: VARIANTS.into_iter().zip(counts).map(arm).collect(), ..hillstrom::observations() }

@@ -166,8 +166,8 @@ enum Place {
     Reached,
 }
 
-/// Of whom the funnel counts how many there are.
-const FUNNEL: [What; 5] = [What::Sent, What::Accepted, What::HumanOpened, What::HumanClicked, What::Ordered];
+/// Of whom it is counted how many there are: the steps of the funnel, and last whose messages came back.
+const FUNNEL: [What; 6] = [What::Sent, What::Accepted, What::HumanOpened, What::HumanClicked, What::Ordered, What::Bounced];
 const METRICS_FROM: usize = Place::Reached as usize + FUNNEL.len();
 /// Stands for all variants the experiment does not have.
 const STRANGER: u16 = u16::MAX;

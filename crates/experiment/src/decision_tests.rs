@@ -34,6 +34,7 @@ fn observed(arms: [(u64, u64, u64); 3]) -> Observations {
         ratios: BTreeMap::new(),
         before: None,
         adjusted: None,
+        bounced: 0,
         funnel: Funnel { assigned: count, sent: count, accepted: count, ordered: orders, ..Funnel::default() },
     };
     Observations { arms: ["A", "B", "C"].into_iter().zip(arms).map(arm).collect(), ..hillstrom::observations() }
@@ -101,6 +102,8 @@ fn a_day_on_which_messages_were_lost_is_named() {
     bad.arms[1].funnel.accepted = 8_000;
     let mut overall = observed([(20_000, 1_000, 10); 3]);
     overall.arms[1].funnel.accepted = 18_000;
+    bad.arms[2].bounced = 3_000;
+    overall.arms[2].bounced = 3_000;
     let mut few = usual.clone();
     few.arms[2].assigned = 5_000;
     let days = BTreeMap::from([("2026-11-10".to_owned(), usual), ("2026-11-11".to_owned(), bad), ("2026-11-12".to_owned(), few)]);
@@ -120,6 +123,8 @@ fn a_day_on_which_messages_were_lost_is_named() {
         told.contains(&"On 2026-11-11 fewer messages were accepted by the provider with `B` than on other days."),
         "{told:?}"
     );
+    assert!(told.contains(&"On 2026-11-11 fewer accepted messages did not come back with `C` than on other days."), "{told:?}");
+    assert!(told.contains(&"Fewer accepted messages did not come back with `C` than the 100 % that are usual here."), "{told:?}");
     let sizes = "Of those who began on 2026-11-12 the variants do not have the sizes their weights ask for.";
     assert!(told.contains(&sizes) && !told.iter().any(|told| told.contains("2026-11-10")), "{told:?}");
     assert!(

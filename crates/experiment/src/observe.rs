@@ -144,6 +144,9 @@ pub struct ArmObservations {
     pub adjusted: Option<Moments>,
     /// How far its mature recipients came.
     pub funnel: Funnel,
+    /// Those of them whose message came back, or was not taken.
+    #[serde(default)]
+    pub bounced: u64,
 }
 
 /// Distinct mature recipients at each step from assignment to order.

@@ -52,6 +52,7 @@ pub(crate) fn observations() -> Observations {
             ratios: BTreeMap::new(),
             before: None,
             adjusted: None,
+            bounced: 0,
             funnel: Funnel { assigned: count, clicked: visits, ordered: conversions, ..Funnel::default() },
         }
     };

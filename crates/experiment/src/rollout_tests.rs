@@ -73,6 +73,7 @@ fn seen(variant: &str, counts: Counts) -> Observations {
         ratios: BTreeMap::new(),
         before: None,
         adjusted: None,
+        bounced: 0,
         funnel: Funnel { assigned: count, sent: count, accepted: count, clicked: visits, ..Funnel::default() },
     };
     Observations { arms: [CONTROL, variant].into_iter().zip(counts).map(arm).collect(), ..hillstrom::observations() }

@@ -21,6 +21,7 @@ pub use past::{PAST_MARKETS_MAX, PAST_VALUE_MAX, PAST_VALUES_MAX, Past, PastErro
 pub use roll_out::ValueSize;
 pub use say::text;
 
+use crate::early::late_alpha;
 use crate::library::{Prior, prior::DEFAULT_STANDARD_DEVIATION};
 
 /// How variants differ among themselves where no finished experiment tells, control included, as a share of the mean: what the
@@ -70,11 +71,11 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// What is usual: power 0.8 at five looks on the whole list, without an adjustment.
+    /// What is usual: power 0.8 at five looks on the whole list, analysed as the experiment will be.
     #[must_use]
     pub fn of(experiment: &Experiment) -> Self {
         Self {
-            alpha: experiment.alpha,
+            alpha: late_alpha(experiment),
             power: 0.8,
             looks: 5,
             prior_sd: None,
@@ -82,7 +83,7 @@ impl Asked {
             test_units: None,
             contacts_per_day: None,
             window_hours: experiment.window_hours,
-            cuped: false,
+            cuped: experiment.cuped.is_some(),
         }
     }
 
@@ -226,7 +227,7 @@ struct Task<'a> {
 impl Task<'_> {
     fn sized(&self, sd: f64, metric: &Metric) -> Result<DesignSize, PastError> {
         let Asked { alpha, power, looks, .. } = *self.asked;
-        let variants = self.experiment.variants.len();
+        let variants = self.experiment.sending().count();
         let alpha = alpha / (variants.saturating_sub(1).max(1)) as f64;
         let cost = inflation(SPENDING, alpha, Sides::Two, 1.0 - power, looks as usize)?;
         let test_units = self.asked.test_units.unwrap_or(self.list);
@@ -268,7 +269,7 @@ impl Task<'_> {
     fn crowding(&self) -> f64 {
         let control = self.experiment.control();
         let weight = |is_control: bool| {
-            let of = self.experiment.variants.iter().filter(|variant| (&variant.name == control) == is_control);
+            let of = self.experiment.sending().filter(|variant| (&variant.name == control) == is_control);
             f64::from(of.map(|variant| variant.weight.max(1)).min().unwrap_or(1))
         };
         self.weights().iter().sum::<f64>() * (1.0 / weight(true) + 1.0 / weight(false))

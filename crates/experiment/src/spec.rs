@@ -191,5 +191,8 @@ fn plain_type(name: &str) -> &str {
 }
 
 #[cfg(test)]
+#[path = "spec_again_tests.rs"]
+mod again_tests;
+#[cfg(test)]
 #[path = "spec_tests.rs"]
 mod tests;

@@ -27,6 +27,7 @@ pub(crate) fn buyers(counts: [(u64, u64); 2]) -> Observations {
         ratios: BTreeMap::new(),
         before: None,
         adjusted: None,
+        bounced: 0,
         funnel: Funnel { assigned: count, ordered: bought, ..Funnel::default() },
     };
     Observations { arms: ["a", "b"].into_iter().zip(counts).map(arm).collect(), ..hillstrom::observations() }

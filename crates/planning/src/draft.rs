@@ -242,11 +242,15 @@ impl Draft {
         }
     }
 
-    /// What this would come to as a plan.
+    /// What this would come to as a plan. Who gets the variant `held_out` is sent nothing.
     #[must_use]
-    pub fn dry_run(&self) -> DryRun {
+    pub fn dry_run(&self, held_out: Option<&VariantName>) -> DryRun {
         let mut run = DryRun::default();
         for row in &self.rows {
+            if held_out.is_some() && self.variants.get(row.variant.into()) == held_out {
+                run.held_out += 1;
+                continue;
+            }
             let traits = &self.recipients[row.recipient as usize].traits;
             let (variant, why) = (self.variants.get(row.variant.into()), self.reasons.get(row.reason));
             run.add(traits.market.as_deref(), variant, row.due(), row.channel, why);

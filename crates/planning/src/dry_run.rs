@@ -30,8 +30,10 @@ pub struct Ruled {
 /// A plan in numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DryRun {
-    /// Everybody.
+    /// Everybody but those who are held out.
     pub all: Counts,
+    /// They get everything but the message, because their variant is the experiment's holdout.
+    pub held_out: u64,
     /// By ISO 3166 country they buy in; `None` where it is not known.
     pub by_market: BTreeMap<Option<String>, Counts>,
     /// By variant; `None` where the recommended one is taken when the message leaves.

@@ -297,6 +297,9 @@ pub(crate) fn dry_run(run: &Value) {
     }
     let [sent, audience] = ["sent", "audience"].map(|name| count(&run[name]));
     say(&format!("{sent} of {audience} contacts would get a message, {} none. Nothing was sent.", count(&run["left_out"])));
+    if run["held_out"].as_u64().is_some_and(|held_out| held_out > 0) {
+        say(&format!("{} would be held out: they get everything but the message.", count(&run["held_out"])));
+    }
     if let (Some(first), Some(last)) = (run["first_due"].as_str(), run["last_due"].as_str()) {
         say(&format!("  Due     from {first} to {last}"));
     }

@@ -110,6 +110,14 @@ fn mirrors_are_true() {
         let balanced: experiment::Balanced = serde_json::from_value(balanced.clone()).unwrap();
         check::<BalancedDocument>(&serde_json::to_value(balanced).unwrap());
     }
+    check_what_is_sent();
+    for (count, conversions) in [(0, 0), (1_000, 100)] {
+        check_looks(&written, &observations(&written, count, conversions));
+    }
+}
+
+/// Campaigns, products and snippets.
+fn check_what_is_sent() {
     let mut campaign = campaign();
     check::<CampaignDocument>(&serde_json::to_value(experiment::parse_campaign(&campaign.to_string()).unwrap()).unwrap());
     campaign["start"] = json!("2026-03-01T12:00:00Z");
@@ -131,40 +139,40 @@ fn mirrors_are_true() {
     let snippet = json!({"snippet": "foot", "content": "<p>Shop</p>", "locales": {"de": "<p>Laden</p>"}});
     let snippet: vocabulary::Snippet = serde_json::from_value(snippet).unwrap();
     check::<SnippetDocument>(&serde_json::to_value(snippet).unwrap());
-    for (count, conversions) in [(0, 0), (1_000, 100)] {
-        let observed = observations(&written, count, conversions);
-        let markets = [("DE".to_owned(), observed.clone())].into();
-        let outcomes = experiment::ByMarket { overall: observed, markets };
-        let observed =
-            experiment::Observed { arrivals: outcomes.clone(), outcomes, days: BTreeMap::new(), ages: BTreeMap::new() };
-        let by_age = BTreeMap::from([(4, observed.outcomes.overall.clone())]);
-        let by_day = BTreeMap::from([("2026-11-11".to_owned(), observed.outcomes.overall.clone())]);
-        let series = experiment::series(&written, &by_age, &by_day).unwrap();
-        check::<SeriesDocument>(&serde_json::to_value(series).unwrap());
-        let before = experiment::judge::Before { is_list: true, fractions: vec![0.5], early: None };
-        let mut judged = experiment::judge(&written, &observed, &before, "r1");
-        let effect = json!({"factors": ["copy", "timing"], "levels": ["warm", "20:00"], "baseline": ["plain", "9:00"], "difference": 0.5,
-            "interval": {"lower": 0.25, "upper": 0.75}, "statistic": 3.0, "boundary": 2.5, "shown": "better", "sentence": "It is."});
-        judged.decision.factors = vec![serde_json::from_value(effect).unwrap()];
-        let early = json!({"age_hours": 4, "window_hours": 168, "lift": 0.5, "standard_error": 0.25, "error_correlation": 0.5});
-        let early: experiment::EarlyEffect = serde_json::from_value(early).unwrap();
-        judged.lessons.iter_mut().for_each(|lesson| lesson.early = vec![early]);
-        let forecast = json!({"variant": "warm", "early_lift": 0.5, "experiments": 8, "explained": 0.75, "why_not": null, "lift": 0.25,
-            "lift_interval": {"lower": 0.125, "upper": 0.375}, "statistic": 4.0, "boundary": 3.0, "shown": "better"});
-        let early = json!({"age_hours": 4, "recipients": 1_000, "fraction": 0.5, "decides": true, "variants": [forecast], "sentence": "It is."});
-        judged.decision.early = Some(serde_json::from_value(early).unwrap());
-        check_what_follows(&written, &judged);
-        check_bandit(&written, &judged, &observed.outcomes);
-        let groups = experiment::breakdown::breakdown(&written, &experiment::Dimension::Device, &observed.outcomes);
-        check::<BreakdownDocument>(&serde_json::to_value(groups).unwrap());
-        let parts = written.variants.iter().map(|variant| (variant.name.to_string(), observed.outcomes.overall.clone()));
-        let markets = parts.collect();
-        let shared = experiment::ByMarket { markets, ..observed.outcomes.clone() };
-        let found = experiment::overlaps(&written, &[experiment::overlap::shared(written.clone(), shared)]);
-        check::<OverlapDocument>(&serde_json::to_value(&found[0]).unwrap());
-        check::<ReadoutDocument>(&serde_json::to_value(judged.readout).unwrap());
-        check::<DecisionDocument>(&serde_json::to_value(judged.decision).unwrap());
-    }
+}
+
+/// A look at what was observed, with all that is made of it.
+fn check_looks(written: &vocabulary::Experiment, observed: &experiment::Observations) {
+    let markets = [("DE".to_owned(), observed.clone())].into();
+    let outcomes = experiment::ByMarket { overall: observed.clone(), markets };
+    let observed = experiment::Observed { arrivals: outcomes.clone(), outcomes, days: BTreeMap::new(), ages: BTreeMap::new() };
+    let by_age = BTreeMap::from([(4, observed.outcomes.overall.clone())]);
+    let by_day = BTreeMap::from([("2026-11-11".to_owned(), observed.outcomes.overall.clone())]);
+    let series = experiment::series(written, &by_age, &by_day).unwrap();
+    check::<SeriesDocument>(&serde_json::to_value(series).unwrap());
+    let before = experiment::judge::Before { is_list: true, fractions: vec![0.5], early: None };
+    let mut judged = experiment::judge(written, &observed, &before, "r1");
+    let effect = json!({"factors": ["copy", "timing"], "levels": ["warm", "20:00"], "baseline": ["plain", "9:00"], "difference": 0.5,
+        "interval": {"lower": 0.25, "upper": 0.75}, "statistic": 3.0, "boundary": 2.5, "shown": "better", "sentence": "It is."});
+    judged.decision.factors = vec![serde_json::from_value(effect).unwrap()];
+    let early = json!({"age_hours": 4, "window_hours": 168, "lift": 0.5, "standard_error": 0.25, "error_correlation": 0.5});
+    let early: experiment::EarlyEffect = serde_json::from_value(early).unwrap();
+    judged.lessons.iter_mut().for_each(|lesson| lesson.early = vec![early]);
+    let forecast = json!({"variant": "warm", "early_lift": 0.5, "experiments": 8, "explained": 0.75, "why_not": null, "lift": 0.25,
+        "lift_interval": {"lower": 0.125, "upper": 0.375}, "statistic": 4.0, "boundary": 3.0, "shown": "better"});
+    let early = json!({"age_hours": 4, "recipients": 1_000, "fraction": 0.5, "decides": true, "variants": [forecast], "sentence": "It is."});
+    judged.decision.early = Some(serde_json::from_value(early).unwrap());
+    check_what_follows(written, &judged);
+    check_bandit(written, &judged, &observed.outcomes);
+    let groups = experiment::breakdown::breakdown(written, &experiment::Dimension::Device, &observed.outcomes);
+    check::<BreakdownDocument>(&serde_json::to_value(groups).unwrap());
+    let parts = written.variants.iter().map(|variant| (variant.name.to_string(), observed.outcomes.overall.clone()));
+    let markets = parts.collect();
+    let shared = experiment::ByMarket { markets, ..observed.outcomes.clone() };
+    let found = experiment::overlaps(written, &[experiment::overlap::shared(written.clone(), shared)]);
+    check::<OverlapDocument>(&serde_json::to_value(&found[0]).unwrap());
+    check::<ReadoutDocument>(&serde_json::to_value(judged.readout).unwrap());
+    check::<DecisionDocument>(&serde_json::to_value(judged.decision).unwrap());
 }
 
 /// What a look leads to: lessons, and a rollout in steps.
@@ -248,6 +256,7 @@ fn observations(experiment: &vocabulary::Experiment, count: u64, conversions: u6
             ratios: std::collections::BTreeMap::new(),
             before: None,
             adjusted: None,
+            bounced: 0,
             funnel,
         }
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use vocabulary::{Experiment, Timestamp};
 
-use super::{Cells, Cut, Place, age_hours, ends};
+use super::{Cells, Cut, FUNNEL, Place, age_hours, ends};
 use crate::cuped;
 use crate::observe::{ArmObservations, ByMarket, Funnel, Observations};
 
@@ -135,6 +135,7 @@ impl Cells {
                     ratios: self.plan.ratios(experiment, sums),
                     before: self.plan.with_before(sums),
                     adjusted: None,
+                    bounced: count(sums[Place::Reached as usize + FUNNEL.len() - 1]),
                     funnel: funnel(sums),
                 })
                 .collect(),

@@ -38,6 +38,7 @@ fn decided(spec: &Experiment, cells: &[(&str, (u64, f64, f64))], planned: u64) -
         ratios: BTreeMap::new(),
         before: None,
         adjusted: None,
+        bounced: 0,
         funnel: Funnel { assigned: *count, sent: *count, accepted: *count, ordered: *count, ..Funnel::default() },
     };
     let overall = Observations { arms: cells.iter().map(arm).collect(), ..hillstrom::observations() };

@@ -12,7 +12,7 @@ use stats::SequentialSampleRatio;
 use stats::tail::binomial_lower;
 use vocabulary::{Experiment, VariantName};
 
-use crate::observe::{Funnel, Observations};
+use crate::observe::{ArmObservations, Observations};
 use crate::readout::{Doubt, SAMPLE_RATIO_THRESHOLD};
 use crate::words::percent;
 
@@ -97,16 +97,20 @@ pub(super) fn is_mismatch(experiment: &Experiment, observations: &Observations, 
 enum Step {
     Sent,
     Accepted,
+    Delivered,
 }
 
-const STEPS: [Step; 2] = [Step::Sent, Step::Accepted];
+const STEPS: [Step; 3] = [Step::Sent, Step::Accepted, Step::Delivered];
 
 impl Step {
     /// How many came up to the step, and how many of them beyond.
-    fn of(self, funnel: &Funnel) -> (u64, u64) {
+    fn of(self, arm: &ArmObservations) -> (u64, u64) {
+        let funnel = &arm.funnel;
         match self {
             Self::Sent => (funnel.assigned, funnel.sent),
             Self::Accepted => (funnel.sent, funnel.accepted),
+            // Nobody tells that a mail arrived, only that it did not.
+            Self::Delivered => (funnel.accepted, funnel.accepted.min(funnel.sent.saturating_sub(arm.bounced))),
         }
     }
 
@@ -114,12 +118,13 @@ impl Step {
         match self {
             Self::Sent => ("recipients", "were sent a message"),
             Self::Accepted => ("messages", "were accepted by the provider"),
+            Self::Delivered => ("accepted messages", "did not come back"),
         }
     }
 }
 
 fn counts(observations: &Observations, variant: &VariantName, step: Step) -> (u64, u64) {
-    observations.arm(variant).map_or((0, 0), |arm| step.of(&arm.funnel))
+    observations.arm(variant).map_or((0, 0), |arm| step.of(arm))
 }
 
 /// Whether `reached` of `of` fall behind a usual share.
@@ -130,7 +135,7 @@ fn is_short((of, reached): (u64, u64), usual: f64) -> bool {
 /// Variants that fall behind the middle one. A variant nobody is sent anything of is meant so, and one of two that fall apart is named.
 fn behind_others(experiment: &Experiment, overall: &Observations, step: Step) -> Option<Doubt> {
     let all = experiment.variants.iter().map(|variant| (&variant.name, counts(overall, &variant.name, step)));
-    let some: Vec<_> = all.filter(|(_, (of, reached))| *of > 0 && (*reached > 0 || step == Step::Accepted)).collect();
+    let some: Vec<_> = all.filter(|(_, (of, reached))| *of > 0 && (*reached > 0 || step != Step::Sent)).collect();
     let mut shares: Vec<f64> = some.iter().map(|(_, (of, reached))| *reached as f64 / *of as f64).collect();
     shares.sort_by(f64::total_cmp);
     // Of an even number the better of the two in the middle.

@@ -74,6 +74,7 @@ pub(super) fn observations(counted: u64) -> Observations {
             ratios: BTreeMap::new(),
             before: None,
             adjusted: None,
+            bounced: 0,
             funnel,
         }
     };

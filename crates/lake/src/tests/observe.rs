@@ -207,7 +207,7 @@ fn value(metric: &Metric, events: &[&Event], begins: Timestamp, rates: &Rates) -
     let first = events.iter().filter(hit).map(|event| event.time.as_microsecond() - begins.as_microsecond()).min();
     let within = first.map_or(WINDOW_HOURS, |micros| {
         let steps = [1, 2, 4, 8, 12, 24, WINDOW_HOURS];
-        *steps.iter().find(|hours| micros < **hours * 3_600_000_000).unwrap()
+        steps.into_iter().find(|hours| micros < hours * 3_600_000_000).unwrap_or(WINDOW_HOURS)
     });
     let value = match metric.measure {
         Measure::Occurred => f64::from(u8::from(hits > 0)),
@@ -267,6 +267,9 @@ fn brute_force(events: &[Event], experiment: &Experiment, as_of: Timestamp, rate
             ratios: experiment.metrics.iter().filter_map(ratio).collect(),
             before: None,
             adjusted: None,
+            bounced: reached(|body| {
+                matches!(body, Body::Delivery { status: DeliveryStatus::Refused | DeliveryStatus::Bounced, .. })
+            }),
             funnel: Funnel {
                 assigned: mature.len() as u64,
                 sent: reached(|body| matches!(body, Body::Message { .. })),
@@ -298,8 +301,11 @@ fn assert_same(found: &Observations, expect: &Observations, case: &str) {
         }
     }
     let exact = |observations: &Observations| {
-        let arms: Vec<_> =
-            observations.arms.iter().map(|arm| (arm.variant.clone(), arm.assigned, arm.mature, arm.funnel)).collect();
+        let arms: Vec<_> = observations
+            .arms
+            .iter()
+            .map(|arm| (arm.variant.clone(), arm.assigned, arm.mature, arm.funnel, arm.bounced))
+            .collect();
         (arms, observations.immature, observations.crossovers, observations.strangers, observations.unconverted_orders)
     };
     assert_eq!(exact(found), exact(expect), "{case}");

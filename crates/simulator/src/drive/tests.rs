@@ -220,6 +220,7 @@ impl StandIn {
                 ratios: BTreeMap::new(),
                 before: None,
                 adjusted: None,
+                bounced: 0,
                 funnel: Funnel::default(),
             });
             arm.assigned += 1;
