@@ -257,12 +257,12 @@ impl Plan {
         let sums = [primary, before].map(|place| sums[METRICS_FROM + place]);
         let Value { measure, per_unit, window_hours, .. } = &self.metrics[primary];
         let both = CoMoments::from_integers(units, &sums, &products, &[*per_unit as f64; 2]);
-        if *measure != Measure::HoursToFirst {
+        if *measure != Measure::HoursToFirst || units == 0 {
             return Some(both);
         }
         // What is summed is how many hours were left.
         let hours = *window_hours as f64 - both.mean(0);
-        let products = vec![both.product(0, 0), -both.product(0, 1), both.product(1, 1)];
+        let products = vec![both.product(0, 0), 0.0 - both.product(0, 1), both.product(1, 1)];
         Some(CoMoments::from_centred(units, vec![hours, both.mean(1)], products))
     }
 
