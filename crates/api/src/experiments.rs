@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use control::{CampaignRow, CampaignState};
 use experiment::cells::is_age;
 use experiment::{Adjusted, Breakdown, Cut, Dimension, Overlap, Series, overlaps};
 use futures::TryStreamExt;
@@ -15,7 +16,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vocabulary::world::to_micros;
-use vocabulary::{Costs, Experiment, ExperimentId};
+use vocabulary::{CampaignId, Costs, Experiment, ExperimentId};
 
 use crate::Parts;
 use crate::problem::Problem;
@@ -278,7 +279,7 @@ struct HoldoutParams {
 /// What marketing brings as a whole.
 ///
 /// Those who are held out of all marketing, as the rules' `[holdout]` says, beside those who were written to: contacts who would have got a
-/// message count from the first one on. It is read out as any experiment.
+/// message count from the first one on. Of campaigns that have an end those count that are done. It is read out as any experiment.
 #[utoipa::path(
     get,
     path = "/v1/holdout",
@@ -309,7 +310,10 @@ async fn global_holdout(
     })?;
     let days_ago = || now.checked_sub(HOLDOUT_DAYS_DEFAULT * jiff::SignedDuration::from_hours(24)).unwrap_or(now);
     let since = asked.since.or(turned).unwrap_or_else(days_ago);
-    let observations = parts.lake.observe_holdout(&experiment, to_micros(since), to_micros(now)).await?;
+    let campaigns = parts.control.campaigns().await?.into_iter();
+    let is_over = |row: &CampaignRow| row.state == CampaignState::Done || row.campaign.triggered;
+    let campaigns: Vec<CampaignId> = campaigns.filter(is_over).map(|row| row.campaign.campaign).collect();
+    let observations = parts.lake.observe_holdout(&experiment, &campaigns, to_micros(since), to_micros(now)).await?;
     Ok(Json(experiment::readout(&experiment, &observations, &parts.ids.token())))
 }
 

@@ -3,8 +3,8 @@
 //! It is read out as any experiment of two variants: a contact counts from the first message they got, or would have got, on. Whom a rule
 //! refused anyway is in neither group.
 //!
-//! *Caution:* who is held out counts from when the campaign was planned, who is written to from when their message left, which may be some
-//! hours later. Over weeks that is little.
+//! *Caution:* who is held out counts from when the campaign's first message left in their market, who is written to from when their own did,
+//! which may be some hours later. Over weeks that is little.
 
 use vocabulary::{Costs, Experiment, ExperimentId, Factor, Measure, Metric, Outcome, Variant, VariantName};
 

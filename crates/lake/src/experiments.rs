@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use experiment::observe::Observed;
 use experiment::{ByMarket, Cut, Dimension, Observations, Past, Series};
-use vocabulary::{Experiment, ExperimentId, RecommendationId, Timestamp};
+use vocabulary::{CampaignId, Experiment, ExperimentId, RecommendationId, Timestamp};
 
 use crate::kept::{self, Recounted};
 use crate::{Lake, LakeError, before_test, breakdown, holdout, observe};
@@ -35,18 +35,20 @@ impl Lake {
         observe::observe_by_market(self, experiment, as_of).await
     }
 
-    /// What those did who were held out of all marketing since a moment, and those who were written to: an experiment as
-    /// [`experiment::holdout::experiment`] makes it.
+    /// What those did who were held out of these campaigns since a moment because they are held out of all marketing, and those who were
+    /// written to: an experiment as [`experiment::holdout::experiment`] makes it. A campaign that is still being sent would have all its
+    /// held out and a part of the others.
     ///
     /// # Errors
     /// As [`Lake::observe`].
     pub async fn observe_holdout(
         &self,
         experiment: &Experiment,
+        campaigns: &[CampaignId],
         since: Timestamp,
         as_of: Timestamp,
     ) -> Result<Observations, LakeError> {
-        holdout::observe_holdout(self, experiment, since, as_of).await
+        holdout::observe_holdout(self, experiment, campaigns, since, as_of).await
     }
 
     /// An experiment by time: by age since the planned hour of sending, and by day. `None` where its primary metric is none of its metrics.

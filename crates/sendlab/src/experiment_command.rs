@@ -81,7 +81,7 @@ impl Question {
                     message.map(|message| format!("message={message}")),
                 ];
                 let asked: Vec<String> = asked.into_iter().flatten().collect();
-                of(format!("/v1/holdout?{}", asked.join("&")), json, print::readout)
+                of(format!("/v1/holdout?{}", asked.join("&")), json, held_out)
             }
             ExperimentCommand::Series { experiment, json } => of(path(&experiment, "/series"), json, by_time),
             ExperimentCommand::Overlaps { experiment, json } => of(path(&experiment, "/overlaps"), json, overlaps),
@@ -122,6 +122,14 @@ fn breakdown(groups: &Value) {
 
 fn less_noise(found: &Value) {
     read(found, experiment::adjusted::text);
+}
+
+fn held_out(found: &Value) {
+    if items(&found["arms"]).iter().all(|arm| arm["assigned"] == 0) {
+        say("Nobody was written to or held out since then; ask with an earlier `--since`, or wait until a campaign is done.");
+    } else {
+        print::readout(found);
+    }
 }
 
 fn by_time(found: &Value) {

@@ -417,8 +417,11 @@ pub(crate) fn readout(readout: &Value) {
     for doubt in items(&readout["doubts"]) {
         say(&format!("  Doubt         {} ({})", word(&doubt["sentence"]), word(&doubt["code"])));
     }
-    let uses = readout["recommendation"]["variant"].as_str().unwrap_or("nothing yet; decide with `sendlab experiment decide`");
-    say(&format!("  Senders use   {uses}"));
+    // The holdout is no experiment that anything is decided about.
+    if let Some(made) = readout.get("recommendation") {
+        let uses = made["variant"].as_str().unwrap_or("nothing yet; decide with `sendlab experiment decide`");
+        say(&format!("  Senders use   {uses}"));
+    }
     let versions = readout["versions"].as_object().into_iter().flatten().map(|(table, version)| format!("{table} {version}"));
     say(&format!("  Read from     {}", versions.collect::<Vec<_>>().join(", ")));
 }
