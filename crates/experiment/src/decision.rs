@@ -23,7 +23,7 @@ use crate::early::{self, EarlyLook, Glimpse};
 use crate::observe::{ByMarket, Observations};
 use crate::readout::{Doubt, GuardrailState};
 
-pub(crate) use boundary::{OUTCOMES_MIN, Rule, Tested, outcomes, statistic, step_down};
+pub(crate) use boundary::{OUTCOMES_MIN, Rule, Tested, log_e_value_of, outcomes, statistic, step_down};
 pub use factors::FactorEffect;
 pub(crate) use forecast::{Forecasts, Numbers, best, forecasts, rest};
 pub(crate) use funnel::mismatched_markets;
@@ -53,6 +53,15 @@ pub struct Look<'a> {
     pub earlier_fractions: &'a [f64],
     /// What is seldom changed.
     pub settings: Settings,
+}
+
+impl<'a> Look<'a> {
+    /// The first look at these recipients, as usual, from nothing else.
+    #[must_use]
+    pub fn of(overall: &'a Observations, markets: &'a BTreeMap<String, Observations>, planned_units: Option<u64>) -> Self {
+        let settings = Settings::default();
+        Self { overall, markets, arrivals: None, days: None, early: None, planned_units, earlier_fractions: &[], settings }
+    }
 }
 
 /// What is seldom changed of a decision.
@@ -260,6 +269,10 @@ pub struct BoundaryTest {
     pub boundary: Option<f64>,
     /// The lift over control, an interval that holds at all looks together; open where the lift cannot be told.
     pub lift_interval: Interval,
+    /// The natural logarithm of the e-value against no difference, which is valid whenever it was decided to look. `None` where it cannot
+    /// be computed.
+    #[serde(default)]
+    pub log_e_value: Option<f64>,
     /// What is shown.
     pub shown: Shown,
 }

@@ -42,16 +42,7 @@ fn observed(arms: [(u64, u64, u64); 3]) -> Observations {
 
 fn at(arms: [(u64, u64, u64); 3], planned_units: Option<u64>) -> Decision {
     let (overall, markets) = (observed(arms), BTreeMap::new());
-    let look = Look {
-        overall: &overall,
-        markets: &markets,
-        arrivals: None,
-        days: None,
-        early: None,
-        planned_units,
-        earlier_fractions: &[],
-        settings: Settings::default(),
-    };
+    let look = Look::of(&overall, &markets, planned_units);
     decide(&spec(), &look)
 }
 
@@ -69,16 +60,8 @@ fn sending_nothing_is_no_choice() {
         overall.arms[2].funnel = Funnel { assigned: arms[2].0, ordered: arms[2].1, ..Funnel::default() };
         let experiment = crate::parse(spec).unwrap();
         overall.arms.retain(|arm| experiment.variant(&arm.variant).is_some());
-        let look = Look {
-            overall: &overall,
-            markets: &BTreeMap::new(),
-            arrivals: None,
-            days: None,
-            early: None,
-            planned_units: Some(planned),
-            earlier_fractions: &[],
-            settings: Settings::default(),
-        };
+        let markets = BTreeMap::new();
+        let look = Look::of(&overall, &markets, Some(planned));
         (decide(&experiment, &look), crate::readout(&experiment, &overall, "r"))
     };
     let (decision, readout) = check(&held_out, [(10_000, 500, 5), (10_000, 800, 5), (10_000, 2_000, 5)], 30_000);
@@ -107,16 +90,8 @@ fn a_day_on_which_messages_were_lost_is_named() {
     let mut few = usual.clone();
     few.arms[2].assigned = 5_000;
     let days = BTreeMap::from([("2026-11-10".to_owned(), usual), ("2026-11-11".to_owned(), bad), ("2026-11-12".to_owned(), few)]);
-    let look = Look {
-        overall: &overall,
-        markets: &BTreeMap::new(),
-        arrivals: None,
-        days: Some(&days),
-        early: None,
-        planned_units: Some(120_000),
-        earlier_fractions: &[],
-        settings: Settings::default(),
-    };
+    let markets = BTreeMap::new();
+    let look = Look { days: Some(&days), ..Look::of(&overall, &markets, Some(120_000)) };
     let decision = decide(&spec(), &look);
     let told: Vec<&str> = decision.doubts.iter().map(|doubt| doubt.sentence.as_str()).collect();
     assert!(
@@ -135,16 +110,7 @@ fn a_day_on_which_messages_were_lost_is_named() {
 #[test]
 fn hillstrom_is_shipped_early_and_at_the_end() {
     let (experiment, overall, markets) = (hillstrom::spec(), hillstrom::observations(), BTreeMap::new());
-    let mut look = Look {
-        overall: &overall,
-        markets: &markets,
-        arrivals: None,
-        days: None,
-        early: None,
-        planned_units: Some(64_000),
-        earlier_fractions: &[0.5],
-        settings: Settings::default(),
-    };
+    let mut look = Look { earlier_fractions: &[0.5], ..Look::of(&overall, &markets, Some(64_000)) };
     for planned in [Some(64_000), Some(128_000), None] {
         look.planned_units = planned;
         let decision = decide(&experiment, &look);
@@ -160,6 +126,9 @@ fn hillstrom_is_shipped_early_and_at_the_end() {
             "{best:?}"
         );
         assert_eq!(decision.information.is_last, planned == Some(64_000));
+        // Each look says how strong its evidence is, whenever somebody looks: a winner far over 20 to 1.
+        let winner = &decision.information.tests[0];
+        assert!(winner.variant == decision.variant && winner.log_e_value.unwrap() > 20.0_f64.ln(), "{winner:?}");
     }
 }
 
@@ -222,16 +191,7 @@ fn where_less_is_better_the_least_is_sent() {
         SPEC.replace("primary: orders", "primary: complaints").replace("guardrails: [{metric: complaints, margin: 0.25}]", "");
     let (experiment, overall, markets) =
         (crate::parse(&text).unwrap(), observed([(20_000, 0, 400), (20_000, 0, 200), (20_000, 0, 500)]), BTreeMap::new());
-    let look = Look {
-        overall: &overall,
-        markets: &markets,
-        arrivals: None,
-        days: None,
-        early: None,
-        planned_units: Some(60_000),
-        earlier_fractions: &[],
-        settings: Settings::default(),
-    };
+    let look = Look::of(&overall, &markets, Some(60_000));
     let decision = decide(&experiment, &look);
     assert_eq!((decision.action, decision.variant.as_str(), decision.shown), (Action::Ship, "B", true));
     let best = decision.best.unwrap();
@@ -255,16 +215,7 @@ fn each_market_gets_its_own_and_an_unsound_one_what_the_others_say() {
             .map(|(name, arms)| (name.to_owned(), observed(arms))),
     );
     let overall = observed(all);
-    let look = Look {
-        overall: &overall,
-        markets: &markets,
-        arrivals: None,
-        days: None,
-        early: None,
-        planned_units: Some(96_000),
-        earlier_fractions: &[],
-        settings: Settings::default(),
-    };
+    let look = Look::of(&overall, &markets, Some(96_000));
     let decision = decide(&spec(), &look);
     let sent: Vec<(&str, &str)> =
         decision.markets.iter().map(|market| (market.market.as_str(), market.variant.as_str())).collect();
@@ -278,16 +229,7 @@ fn each_market_gets_its_own_and_an_unsound_one_what_the_others_say() {
 fn messages_lost_lately_are_doubted_before_their_recipients_count() {
     let (overall, markets) = (observed([(2_000, 100, 5); 3]), BTreeMap::new());
     let mut arrived = observed([(10_000, 0, 0); 3]);
-    let mut look = Look {
-        overall: &overall,
-        markets: &markets,
-        arrivals: None,
-        days: None,
-        early: None,
-        planned_units: Some(30_000),
-        earlier_fractions: &[],
-        settings: Settings::default(),
-    };
+    let mut look = Look::of(&overall, &markets, Some(30_000));
     let codes = |look: &Look<'_>| decide(&spec(), look).doubts.into_iter().map(|doubt| doubt.code).collect::<Vec<_>>();
     assert_eq!(codes(&look), Vec::<String>::new());
     arrived.arms[1].funnel.accepted = 8_500;
@@ -326,16 +268,7 @@ fn lost_messages_are_doubted_and_differing_channels_are_not() {
 fn with_the_setting_a_shown_variant_waits_until_it_is_settled_which_is_best() {
     let overall = observed([(20_000, 1_000, 20), (20_000, 1_300, 20), (20_000, 1_290, 20)]);
     let markets = BTreeMap::new();
-    let mut look = Look {
-        overall: &overall,
-        markets: &markets,
-        arrivals: None,
-        days: None,
-        early: None,
-        planned_units: Some(120_000),
-        earlier_fractions: &[],
-        settings: Settings::default(),
-    };
+    let mut look = Look::of(&overall, &markets, Some(120_000));
     assert_eq!(decide(&spec(), &look).action, Action::Ship);
     look.settings.waits_until_settled = true;
     let decision = decide(&spec(), &look);
@@ -365,9 +298,7 @@ proptest! {
     fn no_look_gives_nan(counts in prop::collection::vec((0_u64..50_000, 0.0..1.0_f64, 0.0..0.1_f64), 3), planned in prop::option::of(0_u64..200_000), earlier in prop::collection::vec(any::<f64>(), 0..4)) {
         let arms = std::array::from_fn(|i| { let (n, p, q) = counts[i]; (n, (n as f64 * p * p * p) as u64, (n as f64 * q) as u64) });
         let (overall, markets) = (observed(arms), BTreeMap::from([("north".to_owned(), observed(arms))]));
-        let look = Look { overall: &overall, markets: &markets, arrivals: None,
-        days: None,
-        early: None, planned_units: planned, earlier_fractions: &earlier, settings: Settings::default() };
+        let look = Look { earlier_fractions: &earlier, ..Look::of(&overall, &markets, planned) };
         let decision = decide(&spec(), &look);
         let again: Result<Decision, _> = serde_json::from_str(&serde_json::to_string(&decision).unwrap());
         prop_assert!(again.is_ok(), "{:?}", decision);

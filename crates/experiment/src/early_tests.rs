@@ -5,7 +5,7 @@ use stats::numeric::Draws;
 use vocabulary::ExperimentId;
 
 use super::*;
-use crate::decision::{Settings, decide};
+use crate::decision::decide;
 use crate::observe::ByMarket;
 use crate::testing::{buyers, happened, who_buys};
 
@@ -32,16 +32,10 @@ fn taught(draws: &mut Draws, experiments: usize, spread: f64, own: f64) -> Vec<L
 
 /// The decision of a look at which nobody's window is over, at what recipients had bought within a day.
 fn at(lessons: &[Lesson], early: &Observations, fractions: &[f64], planned_units: Option<u64>) -> Decision {
-    let nobody = buyers([(0, 0); 2]);
+    let (nobody, markets) = (buyers([(0, 0); 2]), BTreeMap::new());
     let look = Look {
-        overall: &nobody,
-        markets: &BTreeMap::new(),
-        arrivals: None,
-        days: None,
         early: Some(Glimpse { observed: early, earlier_fractions: fractions, lessons }),
-        planned_units,
-        earlier_fractions: &[],
-        settings: Settings::default(),
+        ..Look::of(&nobody, &markets, planned_units)
     };
     decide(&spec(), &look)
 }

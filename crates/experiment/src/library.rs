@@ -19,11 +19,10 @@ pub mod programme;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use stats::sequential::confidence::{log_e_value, rho};
 use stats::{holm, welch};
 use vocabulary::{Channel, Experiment, ExperimentId, Factor, Measure, Metric, Timestamp, Variant, VariantName};
 
-use crate::decision::{Action, Decision, Settings, Shown, mismatched_markets, statistic};
+use crate::decision::{Action, Decision, Shown, log_e_value_of, mismatched_markets, statistic};
 use crate::early::{self, EarlyEffect};
 use crate::observe::{ByMarket, Observations};
 use crate::readout::Readout;
@@ -178,8 +177,8 @@ impl Ending<'_> {
         let control_error = own.variance_of_mean()?.sqrt() / own.mean;
         let (lift, standard_error) = lift_of(observed, control, name, primary)?;
         let statistic = statistic(&own, &others, primary.lower_is_better).ok()?;
-        let units = (own.count + others.count) as f64;
-        let log_e_value = log_e_value(statistic, units, rho(experiment.alpha, self.tuning_units(observed, name)).ok()?).ok()?;
+        let is_list = decision.information.planned.is_some();
+        let log_e_value = log_e_value_of(experiment, observed, name, statistic, is_list)?;
         let in_market = |market: &String| decision.markets.iter().find(|own| &own.market == market).map(|own| &own.variant);
         let sent = market.map_or(Some(&decision.variant), in_market);
         let tested = decision.information.tests.iter().find(|test| market.is_none() && &test.variant == name);
@@ -210,15 +209,6 @@ impl Ending<'_> {
             decided_at: readout.as_of,
             early: if market.is_none() { early::effects(experiment, name, primary, ages, observed) } else { Vec::new() },
         })
-    }
-
-    /// At how many recipients of both arms the e-value is most sensitive. Of a list that is known when it is planned; else it is what
-    /// decisions are tuned to, so that it never depends on outcomes.
-    fn tuning_units(self, observed: &Observations, variant: &VariantName) -> f64 {
-        let arms = [self.experiment.control(), variant];
-        let assigned: u64 = arms.iter().filter_map(|arm| observed.arm(arm)).map(|arm| arm.assigned).sum();
-        let is_list = self.decision.information.planned.is_some();
-        if is_list && assigned > 0 { assigned as f64 } else { Settings::default().tuning_units }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use stats::Moments;
 use stats::numeric::Draws;
+use stats::sequential::confidence::{log_e_value, rho};
 use stats::tail::normal_upper;
 
 use super::*;

@@ -133,6 +133,9 @@ document!(
         boundary: Option<f64>,
         /// The lift over control, an interval that holds at all looks together; open where the lift cannot be told.
         lift_interval: IntervalDocument,
+        /// The natural logarithm of the e-value against no difference, which is valid whenever it was decided to look. `null` where it
+        /// cannot be computed.
+        log_e_value: Option<f64>,
         /// What is shown.
         shown: ShownDocument,
     }

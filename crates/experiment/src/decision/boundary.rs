@@ -5,16 +5,16 @@
 //! Statistics in Biopharmaceutical Research 5 (2013).
 
 use stats::lift::{EstimatePair, fieller_at};
-use stats::sequential::confidence::{multiplier, multiplier_one_sided};
+use stats::sequential::confidence::{log_e_value, multiplier, multiplier_one_sided, rho};
 use stats::sequential::group::{Sides, Spending, boundaries};
 use stats::tail::normal_quantile_upper;
 use stats::{Degenerate, Effect, Interval, Moments, welch};
 use vocabulary::{Experiment, Measure, Metric, VariantName};
 
-use super::{BoundaryMethod, BoundaryTest, Information, Look, Shown};
+use super::{BoundaryMethod, BoundaryTest, Information, Look, Settings, Shown};
 use crate::cuped;
 use crate::early::late_alpha;
-use crate::observe::Observations;
+use crate::observe::{ArmObservations, Observations};
 
 /// With fewer outcomes in either arm nothing is shown: the normal distribution is no guide there, least of all far out.
 pub(crate) const OUTCOMES_MIN: f64 = 10.0;
@@ -113,9 +113,29 @@ pub(super) fn tests(experiment: &Experiment, look: &Look<'_>, rule: &Rule, prima
         statistic: tested.statistic,
         boundary,
         lift_interval: tested.statistic.and(boundary).map_or(open, |boundary| lift_interval(&of_control, of_variant, boundary)),
+        log_e_value: tested
+            .statistic
+            .and_then(|statistic| log_e_value_of(experiment, look.overall, variant, statistic, look.planned_units.is_some())),
         shown,
     });
     tests.collect()
+}
+
+/// The natural logarithm of the e-value of a variant that is so many standard errors ahead of control. It is most sensitive at as many
+/// recipients of both as a list has assigned to them, which is known when it is planned; else at those that decisions are tuned to, so that
+/// it never depends on outcomes.
+pub(crate) fn log_e_value_of(
+    experiment: &Experiment,
+    observed: &Observations,
+    variant: &VariantName,
+    statistic: f64,
+    is_list: bool,
+) -> Option<f64> {
+    let arms = [experiment.control(), variant].map(|arm| observed.arm(arm));
+    let sum = |of: fn(&ArmObservations) -> u64| arms.iter().flatten().map(|arm| of(arm)).sum::<u64>() as f64;
+    let (units, assigned) = (sum(|arm| arm.mature), sum(|arm| arm.assigned));
+    let tuning_units = if is_list && assigned > 0.0 { assigned } else { Settings::default().tuning_units };
+    log_e_value(statistic, units, rho(experiment.alpha, tuning_units).ok()?).ok()
 }
 
 /// A test of a family.

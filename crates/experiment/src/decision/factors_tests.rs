@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{Action, Decision, Settings, decide};
+use super::super::{Action, Decision, decide};
 use super::*;
 use crate::observe::{ArmObservations, Funnel, Observations};
 use crate::readout::hillstrom;
@@ -43,16 +43,7 @@ fn decided(spec: &Experiment, cells: &[(&str, (u64, f64, f64))], planned: u64) -
     };
     let overall = Observations { arms: cells.iter().map(arm).collect(), ..hillstrom::observations() };
     let markets = BTreeMap::new();
-    let look = Look {
-        overall: &overall,
-        markets: &markets,
-        arrivals: None,
-        days: None,
-        early: None,
-        planned_units: Some(planned),
-        earlier_fractions: &[],
-        settings: Settings::default(),
-    };
+    let look = Look::of(&overall, &markets, Some(planned));
     decide(spec, &look)
 }
 

@@ -131,6 +131,7 @@ pub(super) fn ship() -> Case {
     let mut readout = readout(&experiment, &observations(10_000), "ro-7");
     readout.doubts.clear();
     let test = BoundaryTest {
+        log_e_value: None,
         variant: name("bold"),
         statistic: Some(2.4),
         boundary: Some(1.98),

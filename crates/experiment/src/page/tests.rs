@@ -5,7 +5,7 @@ use vocabulary::{Currency, ExperimentId};
 
 use super::fixture::*;
 use super::*;
-use crate::decision::{BoundaryMethod, Look, ReasonCode, Settings, Shown, decide};
+use crate::decision::{BoundaryMethod, Look, ReasonCode, Shown, decide};
 use crate::readout::hillstrom;
 
 /// The page must say all of these, and none of those.
@@ -457,16 +457,8 @@ fn the_checker_sees_what_is_broken() {
 fn a_real_decision_is_a_page() {
     let (experiment, readout) = (hillstrom::spec(), hillstrom::hillstrom());
     let overall = hillstrom::observations();
-    let look = Look {
-        overall: &overall,
-        markets: &Default::default(),
-        arrivals: None,
-        days: None,
-        early: None,
-        planned_units: Some(64_000),
-        earlier_fractions: &[],
-        settings: Settings::default(),
-    };
+    let markets = Default::default();
+    let look = Look::of(&overall, &markets, Some(64_000));
     let decision = decide(&experiment, &look);
     let case = Case { experiment, readout, decision, rest: None };
     check(

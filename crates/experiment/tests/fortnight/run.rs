@@ -99,14 +99,10 @@ fn look(experiment: &Experiment, cells: &Cells, day: i64, planned: u64, fraction
     let arrivals = cells.observe_by_market(experiment, Some(ARRIVAL_HOURS), as_of);
     let settings = Settings { waits_until_settled: course.waits_until_settled, ..Settings::default() };
     let look = Look {
-        overall: &outcomes.overall,
-        markets: &outcomes.markets,
         arrivals: Some(&arrivals),
-        days: None,
-        early: None,
-        planned_units: Some(planned),
         earlier_fractions: fractions,
         settings,
+        ..Look::of(&outcomes.overall, &outcomes.markets, Some(planned))
     };
     decide(experiment, &look)
 }
