@@ -3,6 +3,7 @@
 //! *Invariant:* an experiment has at most one open proposal; a newer one takes its place.
 //! *Invariant:* whoever proposed does not approve.
 
+use sqlx::SqliteConnection;
 use vocabulary::{Experiment, ExperimentId, Recommendation, Timestamp};
 
 use crate::experiments::{from_json, to_json};
@@ -154,16 +155,18 @@ impl Control {
             made.created_at = now;
             made.reason = format!("{} Approved by `{}`.", made.reason, by.name);
         }
-        match self.recommend_all(&proposal.recommendations).await {
-            Ok(()) => {}
+        let settling = Settling { id, state: ProposalState::Approved, by: Some(by), note: "" };
+        match self.recommend_settling(&proposal.recommendations, Some(&settling)).await {
+            Ok(()) => Ok(proposal.recommendations),
             Err(conflict @ ControlError::Conflict { .. }) => {
-                self.settle_proposal(id, ProposalState::Superseded, None, "").await?;
-                return Err(conflict);
+                match self.settle_proposal(&Settling { state: ProposalState::Superseded, by: None, ..settling }).await {
+                    // Somebody approved it in the same moment.
+                    Ok(()) | Err(ControlError::Invalid { .. }) => Err(conflict),
+                    Err(error) => Err(error),
+                }
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        self.settle_proposal(id, ProposalState::Approved, Some(by), "").await?;
-        Ok(proposal.recommendations)
     }
 
     /// Says no to what is proposed: the senders go on as they do.
@@ -178,7 +181,7 @@ impl Control {
             });
         }
         let proposal = self.open_proposal(id).await?.read()?;
-        self.settle_proposal(id, ProposalState::Refused, Some(by), note).await?;
+        self.settle_proposal(&Settling { id, state: ProposalState::Refused, by: Some(by), note }).await?;
         let (state, settled_by) = (ProposalState::Refused, Some(by.name.clone()));
         Ok(Proposal { state, settled_by, settled_at: Some(self.now()), note: note.to_owned(), ..proposal })
     }
@@ -197,28 +200,41 @@ impl Control {
         Ok(row)
     }
 
-    async fn settle_proposal(
-        &self,
-        id: &str,
-        state: ProposalState,
-        by: Option<&KeyInfo>,
-        note: &str,
-    ) -> Result<(), ControlError> {
+    async fn settle_proposal(&self, settling: &Settling<'_>) -> Result<(), ControlError> {
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
-        sqlx::query(
-            "UPDATE proposals SET state = $2, settled_by = $3, settled_at = $4, note = $5 WHERE proposal_id = $1 AND state = 'open'",
-        )
-        .bind(id)
-        .bind(state.as_str())
-        .bind(by.map(|key| key.name.as_str()))
-        .bind(self.now().as_microsecond())
-        .bind(note)
-        .execute(&mut *transaction)
-        .await
-        .map_err(ControlError::query("settling a proposal"))?;
+        settle(&mut transaction, settling, self.now()).await?;
         commit(transaction).await
     }
+}
+
+/// What becomes of a proposal.
+pub(crate) struct Settling<'a> {
+    id: &'a str,
+    state: ProposalState,
+    by: Option<&'a KeyInfo>,
+    note: &'a str,
+}
+
+/// Settles an open proposal; nothing is done where it is not open any more.
+pub(crate) async fn settle(writer: &mut SqliteConnection, settling: &Settling<'_>, now: Timestamp) -> Result<(), ControlError> {
+    let Settling { id, state, by, note } = settling;
+    let settled = sqlx::query(
+        "UPDATE proposals SET state = $2, settled_by = $3, settled_at = $4, note = $5 WHERE proposal_id = $1 AND state = 'open'",
+    )
+    .bind(id)
+    .bind(state.as_str())
+    .bind(by.map(|key| key.name.as_str()))
+    .bind(now.as_microsecond())
+    .bind(note)
+    .execute(writer)
+    .await
+    .map_err(ControlError::query("settling a proposal"))?;
+    if settled.rows_affected() == 0 {
+        let reason = format!("`{id}` was settled by somebody else in the same moment; look at what is current");
+        return Err(ControlError::Invalid { field: "proposal", reason });
+    }
+    Ok(())
 }
 
 /// A stored proposal.
@@ -323,6 +339,25 @@ mod tests {
         assert_eq!(control.proposals(None).await.unwrap()[0], refused);
         let long = control.refuse("p3", &two, &"x".repeat(2_001)).await.unwrap_err().to_string();
         assert_eq!(long, "note: has 2001 bytes; the limit is 2000");
+    }
+
+    #[tokio::test]
+    async fn of_two_who_approve_at_once_one_does() {
+        let world = World::new();
+        let control = world.open().await;
+        let mut written = experiment("e", &["a", "b"]);
+        written.approval = Some(Approval { from: 0 });
+        control.put_experiment(&written).await.unwrap();
+        let keys = [key(&control, "two").await, key(&control, "three").await];
+        control.follow(&written, vec![recommendation("r1", "b", None)], None, "p1").await.unwrap();
+        let both = tokio::join!(control.approve("p1", &keys[0]), control.approve("p1", &keys[1]));
+        let both = [both.0, both.1];
+        assert_eq!(both.iter().filter(|approved| approved.is_ok()).count(), 1, "{both:?}");
+        let place = both.iter().position(Result::is_ok).unwrap();
+        let settled = control.proposals(None).await.unwrap().remove(0);
+        assert_eq!((settled.state, settled.settled_by.as_deref()), (ProposalState::Approved, Some(keys[place].name.as_str())));
+        let current = control.current(&experiment_id("e")).await.unwrap().unwrap();
+        assert!(current.reason.ends_with(&format!("Approved by `{}`.", keys[place].name)), "{}", current.reason);
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use vocabulary::world::to_micros;
 use vocabulary::{Experiment, ExperimentId, Recommendation, RecommendationId, RecommendationScope, VariantName};
 
 use crate::experiments::{from_json, read_experiment, to_json};
+use crate::proposals::{Settling, settle};
 use crate::store::{begin, bump, commit, parsed, time};
 use crate::{Control, ControlError};
 
@@ -49,6 +50,15 @@ impl Control {
     /// # Errors
     /// As [`Control::recommend`].
     pub async fn recommend_all(&self, recommendations: &[Recommendation]) -> Result<(), ControlError> {
+        self.recommend_settling(recommendations, None).await
+    }
+
+    /// The same, with what it settles in the same commit.
+    pub(crate) async fn recommend_settling(
+        &self,
+        recommendations: &[Recommendation],
+        settling: Option<&Settling<'_>>,
+    ) -> Result<(), ControlError> {
         let Some(id) = recommendations.first().map(|made| made.experiment_id.clone()) else { return Ok(()) };
         let mut writer = self.writer().await;
         let mut transaction = begin(&mut writer).await?;
@@ -58,13 +68,17 @@ impl Control {
         for recommendation in recommendations {
             changed = make(&mut transaction, &experiment, recommendation).await?.or(changed);
         }
-        let Some(change) = changed else { return Ok(()) };
-        let guidance = read_guidance(&mut transaction, &id).await?;
+        if let Some(settling) = settling {
+            settle(&mut transaction, settling, self.now()).await?;
+        }
+        let guidance = if changed.is_some() { read_guidance(&mut transaction, &id).await? } else { None };
         commit(transaction).await?;
         if let Some((change, guidance)) = guidance {
             self.watcher.publish(&id, change, Arc::new(guidance));
         }
-        self.watcher.publish_recommendations(change);
+        if let Some(change) = changed {
+            self.watcher.publish_recommendations(change);
+        }
         drop(writer);
         Ok(())
     }
