@@ -106,7 +106,7 @@ fn what_does_not_tell_the_late_effect_decides_nothing() {
 #[test]
 fn fast_messages_do_not_win() {
     let mut draws = Draws::seeded(7);
-    let (mut shown, runs) = (0, 400);
+    let (mut shown, runs) = (0, 2_000);
     for _ in 0..runs {
         let lessons = taught(&mut draws, 30, 0.2, 0.08);
         // SLOPE early + own = 0.
@@ -124,7 +124,7 @@ fn fast_messages_do_not_win() {
         }
     }
     // One in a hundred is promised; what 30 experiments leave open makes it a little more.
-    assert!(shown <= 12, "{shown} of {runs}");
+    assert!((10..=36).contains(&shown), "{shown} of {runs}");
 }
 
 #[test]
