@@ -14,7 +14,7 @@ use vocabulary::{Experiment, Metric, VariantName};
 use crate::decision::{Forecast, Numbers, OUTCOMES_MIN, best, forecasts, outcomes};
 use crate::observe::{ByMarket, Observations};
 use crate::table::table;
-use crate::words::{count, percent, signed_percent, thousands};
+use crate::words::{count, percent, rounded, signed_percent, thousands};
 
 /// More groups than anyone reads, and than a test can tell apart.
 pub const PARTS_MAX: usize = 200;
@@ -220,7 +220,7 @@ fn sentence(experiment: &Experiment, breakdown: &Breakdown) -> String {
 pub fn text(breakdown: &Breakdown) -> String {
     let rows = breakdown.parts.iter().flat_map(|part| {
         part.variants.iter().enumerate().map(|(place, variant)| {
-            let lift = |lift: Option<f64>| lift.map_or("-".to_owned(), |lift| signed_percent((lift * 1_000.0).round() / 1_000.0));
+            let lift = |lift: Option<f64>| lift.map_or("-".to_owned(), |lift| signed_percent(rounded(lift)));
             let name = if place == 0 { part.part.clone() } else { String::new() };
             let people = if place == 0 { thousands(part.mature) } else { String::new() };
             let best = if part.best.as_ref() == Some(&variant.variant) { "best bet" } else { "" };

@@ -31,7 +31,7 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 const HOURS: u8 = 24;
 
 /// A year; what was longer ago says little of what comes.
-const BALANCE_DAYS_MAX: u32 = 366;
+const DAYS_BEFORE_MAX: u32 = 366;
 
 /// With less, a search over millions of contacts takes minutes and gains little: what two groups differ by in two
 /// covariates has 5 % of the variance that chance gives it with 0.1, and 0.5 % with 0.01.
@@ -309,8 +309,8 @@ fn balance(balance: Option<&Balance>) -> Check {
         "is empty; name what groups are to agree in, such as revenue, or leave `balance` out".to_owned()
     })?;
     unique(covariates, |index| format!("balance.covariates[{index}]"), |covariate| covariate.as_str())?;
-    within("balance.days", (1..=BALANCE_DAYS_MAX).contains(days), || {
-        format!("is {days}; it must be from 1 to {BALANCE_DAYS_MAX}, and is usually 90")
+    within("balance.days", (1..=DAYS_BEFORE_MAX).contains(days), || {
+        format!("is {days}; it must be from 1 to {DAYS_BEFORE_MAX}, and is usually 90")
     })?;
     within("balance.acceptance", (ACCEPTANCE_MIN..=ACCEPTANCE_MAX).contains(acceptance), || {
         format!(
@@ -382,8 +382,8 @@ fn layer(layer: Option<&Layer>) -> Check {
 
 fn cuped(cuped: Option<Cuped>) -> Check {
     let Some(Cuped { days }) = cuped else { return Ok(()) };
-    within("cuped.days", (1..=BALANCE_DAYS_MAX).contains(&days), || {
-        format!("is {days}; it must be from 1 to {BALANCE_DAYS_MAX}, and is usually 90")
+    within("cuped.days", (1..=DAYS_BEFORE_MAX).contains(&days), || {
+        format!("is {days}; it must be from 1 to {DAYS_BEFORE_MAX}, and is usually 90")
     })
 }
 

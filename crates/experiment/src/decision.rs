@@ -126,6 +126,12 @@ impl Decision {
     pub fn is_early(&self) -> bool {
         self.early.as_ref().is_some_and(|early| early.decides)
     }
+
+    /// Whether it ends the experiment: it is to ship or to stop, and not only for now.
+    #[must_use]
+    pub fn ends(&self) -> bool {
+        matches!(self.action, Action::Ship | Action::StopForHarm) && !self.is_early()
+    }
 }
 
 /// What to do.

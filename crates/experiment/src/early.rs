@@ -25,7 +25,7 @@ use vocabulary::{Early, Experiment, Metric, VariantName};
 use crate::decision::{Action, Decision, Look, OUTCOMES_MIN, Rule, Shown, Tested, outcomes, step_down};
 use crate::library::{Lesson, differing, lift_of};
 use crate::observe::Observations;
-use crate::words::{count, percent, signed_percent};
+use crate::words::{count, percent, rounded, signed_percent};
 
 /// The ages of which finished experiments tell, in hours.
 pub const EARLY_HOURS: [u32; 3] = [4, 24, 72];
@@ -298,7 +298,7 @@ fn sentence(experiment: &Experiment, early: &EarlyLook, decision: &Decision) -> 
         let Some((own, lift, lower, upper)) = told else {
             return format!("By the first {hours} hours every other variant does harm on {primary}; the test goes on.");
         };
-        let [lift, lower, upper] = [lift, lower, upper].map(|share| signed_percent((share * 1_000.0).round() / 1_000.0));
+        let [lift, lower, upper] = [lift, lower, upper].map(|share| signed_percent(rounded(share)));
         return format!(
             "By the first {hours} hours `{}` makes {lift} on {primary} in the whole window, between {lower} and {upper}, as {} of the kind \
              tell; the test goes on.",

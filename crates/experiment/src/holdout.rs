@@ -30,15 +30,9 @@ pub fn experiment(share: f64, window_hours: u32, costs: Option<Costs>) -> Experi
     let held_out = ((share * WEIGHTS).round() as u32).clamp(1, WEIGHTS as u32 - 1);
     let name = |text: &str| VariantName::new(text).expect("a name of this file is a label");
     let variant = |text: &str, weight: u32| Variant { weight, ..Variant::new(name(text)) };
-    let revenue = Metric::new("revenue", Outcome::Order, Measure::Amount);
     let profit = costs.map(|costs| Metric { costs: Some(costs), ..Metric::new("profit", Outcome::Order, Measure::Profit) });
     let primary = profit.as_ref().map_or("revenue", |_| "profit").to_owned();
-    let others = [
-        revenue,
-        Metric::new("ordered", Outcome::Order, Measure::Occurred),
-        Metric::new("orders", Outcome::Order, Measure::Count),
-        Metric { lower_is_better: true, ..Metric::new("unsubscribed", Outcome::Unsubscribe, Measure::Occurred) },
-    ];
+    let others = ["revenue", "ordered", "orders", "unsubscribed"].into_iter().filter_map(Metric::built_in);
     Experiment {
         question: "What does marketing bring?".to_owned(),
         factors: vec![Factor::Copy],

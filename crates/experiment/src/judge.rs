@@ -44,15 +44,13 @@ pub fn judge(experiment: &Experiment, observed: &Observed, before: &Before, read
     // Whoever is on the list was assigned when it was planned.
     let planned = || outcomes.overall.arms.iter().map(|arm| arm.assigned).sum();
     let look = Look {
-        overall: &outcomes.overall,
-        markets: &outcomes.markets,
         arrivals: Some(arrivals),
         days: Some(days),
         early: glimpse,
-        planned_units: before.is_list.then(planned),
         earlier_fractions: &before.fractions,
         // A variant that beats control early need not be the best of every market.
         settings: Settings { waits_until_settled: true, ..Settings::default() },
+        ..Look::of(&outcomes.overall, &outcomes.markets, before.is_list.then(planned))
     };
     let (readout, decision) = (readout(experiment, &outcomes.overall, readout_id), decide(experiment, &look));
     Judged { lessons: lessons(experiment, &readout, &decision, outcomes, ages), readout, decision }

@@ -136,9 +136,8 @@ pub fn lessons(
     ages: &BTreeMap<u32, Observations>,
 ) -> Vec<Lesson> {
     let ByMarket { overall, markets } = outcomes;
-    let ended = matches!(decision.action, Action::Ship | Action::StopForHarm) && !decision.is_early();
     let primary = experiment.primary_metric();
-    let Some(primary) = primary.filter(|_| ended) else { return Vec::new() };
+    let Some(primary) = primary.filter(|_| decision.ends()) else { return Vec::new() };
     let ending = Ending { experiment, readout, decision, primary, ages };
     let unsound = mismatched_markets(experiment, markets);
     let sound = markets.iter().filter(|(market, _)| !unsound.contains(&market.as_str()));

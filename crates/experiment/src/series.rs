@@ -13,7 +13,7 @@ use vocabulary::{Experiment, Metric, VariantName};
 use crate::cells::age_hours;
 use crate::observe::{Funnel, Observations};
 use crate::table::table;
-use crate::words::{count, difference, level, signed_percent, thousands};
+use crate::words::{difference, level, rounded, signed_percent, span, thousands};
 
 /// More points than a curve needs.
 const AGES_MAX: usize = 24;
@@ -160,16 +160,6 @@ impl Series {
     }
 }
 
-/// How long, in words: hours in the first day, then days.
-#[must_use]
-pub fn age(hours: u32) -> String {
-    if hours.is_multiple_of(DAY_HOURS) {
-        count(u64::from(hours / DAY_HOURS), "day", "days")
-    } else {
-        count(u64::from(hours), "hour", "hours")
-    }
-}
-
 fn sentence(series: &Series) -> String {
     if series.ages.is_empty() {
         return "Nobody's message is an hour old yet.".to_owned();
@@ -177,8 +167,7 @@ fn sentence(series: &Series) -> String {
     let name = &series.metric.name;
     let Some(ahead) = series.ahead() else { return format!("Of {name} no lift can be told yet.") };
     let lifts: Vec<(u32, f64)> = series.lifts(ahead).map(|(hours, lift, _)| (hours, lift)).collect();
-    let told =
-        |(hours, lift): &(u32, f64)| format!("{} after {}", signed_percent((lift * 1_000.0).round() / 1_000.0), age(*hours));
+    let told = |(hours, lift): &(u32, f64)| format!("{} after {}", signed_percent(rounded(*lift)), span(*hours));
     match &lifts[..] {
         [first, .., last] => {
             format!("`{ahead}` is at {} and at {} on {name}, of the recipients who are as old.", told(first), told(last))
@@ -197,7 +186,7 @@ pub fn text(series: &Series) -> String {
             Some(told) => difference(&series.metric, told, &own.interval),
             None => own.mean.map_or("-".to_owned(), |mean| level(&series.metric, mean)),
         };
-        [age(point.age_hours), thousands(point.recipients)].into_iter().chain(point.variants.iter().map(cell)).collect()
+        [span(point.age_hours), thousands(point.recipients)].into_iter().chain(point.variants.iter().map(cell)).collect()
     };
     let rows: Vec<Vec<String>> = series.ages.iter().map(row).collect();
     let head: Vec<&str> = ["after", "people"].into_iter().chain(names.iter().map(|name| name.as_str())).collect();

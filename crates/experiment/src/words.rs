@@ -71,6 +71,21 @@ pub(crate) fn count(how_many: u64, one: &str, many: &str) -> String {
     format!("{how_many} {}", if how_many == 1 { one } else { many })
 }
 
+/// Hours as people say them.
+pub(crate) fn span(hours: u32) -> String {
+    match (hours, hours % 24) {
+        (1, _) => "1 hour".to_owned(),
+        (24, _) => "1 day".to_owned(),
+        (0, _) | (_, 1..) => format!("{hours} hours"),
+        (_, 0) => format!("{} days", hours / 24),
+    }
+}
+
+/// To a tenth of a percent, so that sentences are no more exact than they are sure.
+pub(crate) fn rounded(share: f64) -> f64 {
+    (share * 1_000.0).round() / 1_000.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,7 @@ use experiment::observe::ARRIVAL_HOURS;
 use experiment::{Observations, Observed, Series, series};
 use futures::TryStreamExt;
 use jiff::SignedDuration;
-use vocabulary::{Experiment, RecommendationId, Timestamp};
+use vocabulary::{Cuped, Experiment, RecommendationId, Timestamp};
 
 use crate::contacts::keys_of;
 use crate::session::{Asked, Group};
@@ -125,24 +125,17 @@ pub(crate) async fn observe_by_market(lake: &Lake, experiment: &Experiment, as_o
         observed
     };
     let days = counted.cells.observe_by_day(experiment, Some(ARRIVAL_HOURS), as_of);
-    let at_age = |hours: u32| {
-        let mut observations = counted.cells.observe(experiment, &Cut { market: None, age_hours: Some(hours) }, as_of);
-        named(&mut observations, counted.snapshot.versions());
-        (hours, observations)
-    };
-    let ages = EARLY_HOURS.into_iter().filter(|hours| *hours < experiment.window_hours).map(at_age).collect();
+    let ages = EARLY_HOURS.into_iter().filter(|hours| *hours < experiment.window_hours);
+    let ages = counted.cells.observe_by_age(experiment, ages, as_of);
     Ok(Observed { outcomes: of(None), arrivals: of(Some(ARRIVAL_HOURS)), days, ages })
 }
 
 /// See [`Lake::observe_series`].
 pub(crate) async fn observe_series(lake: &Lake, experiment: &Experiment, as_of: Timestamp) -> Result<Option<Series>, LakeError> {
     let counted = crate::kept::counted(lake, experiment).await?;
-    let at_age = |hours: u32| {
-        let cut = Cut { market: None, age_hours: Some(hours) };
-        (hours, counted.cells.observe(experiment, &cut, as_of))
-    };
-    let ages = series::ages(experiment).into_iter().map(at_age).collect();
-    Ok(series::series(experiment, &ages, &counted.cells.observe_by_day(experiment, Some(ARRIVAL_HOURS), as_of)))
+    let ages = counted.cells.observe_by_age(experiment, series::ages(experiment), as_of);
+    let days = counted.cells.observe_by_day(experiment, Some(ARRIVAL_HOURS), as_of);
+    Ok(series::series(experiment, &ages, &days))
 }
 
 /// See [`Lake::observe_at`].
@@ -281,7 +274,7 @@ impl Counting<'_> {
     fn query(&self, told: &Told, whom: &str) -> String {
         let window = SignedDuration::from_hours(self.experiment.window_hours.into());
         let end = told.last.checked_add(window).unwrap_or(Timestamp::MAX);
-        let before = SignedDuration::from_hours(24 * self.experiment.cuped.map_or(0, |cuped| i64::from(cuped.days)));
+        let before = SignedDuration::from_hours(self.experiment.cuped.map_or(0, Cuped::hours));
         let start = told.first.checked_sub(before).unwrap_or(Timestamp::MIN);
         let within = format!("event_time >= {} AND event_time < {}", literal::time(start), literal::time(end));
         let window = format!("INTERVAL '{} hours'", self.experiment.window_hours);
@@ -297,18 +290,22 @@ impl Counting<'_> {
     fn fill_in(&self, query: &str, told: &str, whom: &str) -> String {
         // The words are explained in comments before the query, and what is filled in may have several lines.
         let lines: Vec<&str> = query.lines().filter(|line| !line.starts_with("--")).collect();
-        let (from, theirs, ours) = match self.experiment.cuped {
-            None => ("first['begins']".to_owned(), "", self.recipients.ours.as_ref()),
+        let ours = self.recipients.ours.as_ref();
+        let (from, ours, other, theirs) = match self.experiment.cuped {
+            None => ("first['begins']".to_owned(), ours, String::new(), ""),
             // Before a unit begins whatever it was sent counts, and after that what names another experiment does not.
-            Some(cuped) => (format!("first['begins'] - INTERVAL '{} hours'", 24 * cuped.days), THEIRS, "true"),
+            Some(cuped) => (
+                format!("first['begins'] - INTERVAL '{} hours'", cuped.hours()),
+                "true",
+                format!(" + CASE WHEN {ours} THEN 0 ELSE 4096 END"),
+                THEIRS,
+            ),
         };
-        let mark =
-            if theirs.is_empty() { String::new() } else { format!(" + CASE WHEN {} THEN 0 ELSE 4096 END", self.recipients.ours) };
         lines
             .join("\n")
             .replace("$from", &from)
             .replace("$theirs", theirs)
-            .replace("$other", &mark)
+            .replace("$other", &other)
             .replace("$ours", ours)
             .replace("$told", told)
             .replace("$market", self.recipients.market)

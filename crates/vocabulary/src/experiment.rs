@@ -272,6 +272,14 @@ pub struct Cuped {
     pub days: u32,
 }
 
+impl Cuped {
+    /// The same in hours.
+    #[must_use]
+    pub fn hours(self) -> i64 {
+        24 * i64::from(self.days)
+    }
+}
+
 fn cuped_days_default() -> u32 {
     90
 }

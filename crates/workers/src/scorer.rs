@@ -10,7 +10,6 @@
 use std::time::Duration;
 
 use control::{ControlError, Moved, OpenTest};
-use experiment::Action;
 use experiment::cells::counts_from;
 use jiff::SignedDuration;
 use lake::Recounted;
@@ -133,9 +132,7 @@ async fn decide(parts: &Parts, experiment: &Experiment, look: DueLook) -> Result
         Err(ControlError::Conflict { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
     }
-    // What is decided before windows are over is for now.
-    let is_decided = matches!(judged.decision.action, Action::Ship | Action::StopForHarm) && !judged.decision.is_early();
-    if look == DueLook::Last || is_decided {
+    if look == DueLook::Last || judged.decision.ends() {
         parts.control.mark_decided(id, &judged.readout.id).await?;
     }
     Ok(())

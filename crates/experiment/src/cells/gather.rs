@@ -21,7 +21,23 @@ impl Cells {
         let (ranks, _) = self.ranks();
         let of_market = |market: u32, _| is_asked[market as usize].then(|| ranks[market as usize]);
         let gathered = self.gather(experiment, cut.age_hours, as_of, self.markets.len(), of_market);
+        if self.plan.before_hours == 0 {
+            // There is nothing to be taken out market by market.
+            return self.observations(experiment, &self.all(&gathered), as_of);
+        }
         self.together(experiment, &gathered, as_of).0
+    }
+
+    /// The same of all recipients at each of these ages, in hours.
+    #[must_use]
+    pub fn observe_by_age(
+        &self,
+        experiment: &Experiment,
+        ages: impl IntoIterator<Item = u32>,
+        as_of: Timestamp,
+    ) -> BTreeMap<u32, Observations> {
+        let at_age = |hours| (hours, self.observe(experiment, &Cut { market: None, age_hours: Some(hours) }, as_of));
+        ages.into_iter().map(at_age).collect()
     }
 
     /// The same of all recipients and of those of each market, in one pass over the cells, at an age or over the
@@ -98,6 +114,13 @@ impl Cells {
         Gathered { arms: vec![(0, vec![0; self.plan.width()]); self.plan.variants.len()], crossovers: 0, strangers: 0 }
     }
 
+    /// The sums of all groups.
+    fn all(&self, gathered: &[Option<Gathered>]) -> Gathered {
+        let mut all = self.nothing_gathered();
+        gathered.iter().flatten().for_each(|part| all.merge(part));
+        all
+    }
+
     /// What is observed of all groups together, and of each.
     fn together(
         &self,
@@ -105,9 +128,7 @@ impl Cells {
         gathered: &[Option<Gathered>],
         as_of: Timestamp,
     ) -> (Observations, Vec<Option<Observations>>) {
-        let mut all = self.nothing_gathered();
-        gathered.iter().flatten().for_each(|part| all.merge(part));
-        let mut overall = self.observations(experiment, &all, as_of);
+        let mut overall = self.observations(experiment, &self.all(gathered), as_of);
         let of_part = |part: &Option<Gathered>| part.as_ref().map(|part| self.observations(experiment, part, as_of));
         let mut parts: Vec<Option<Observations>> = gathered.iter().map(of_part).collect();
         cuped::adjust(&mut overall, &mut parts.iter_mut().flatten().collect::<Vec<_>>());

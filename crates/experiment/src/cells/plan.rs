@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 use stats::{CoMoments, Moments};
-use vocabulary::{Costs, Experiment, Measure, Metric, Outcome};
+use vocabulary::{Costs, Cuped, Experiment, Measure, Metric, Outcome};
 
 use super::{METRICS_FROM, Place, Tally, What, age_hours};
 
@@ -182,7 +182,7 @@ impl Plan {
             pairs: pairs.chain(pairs_before).collect(),
             ratios,
             with_before,
-            before_hours: experiment.cuped.map_or(0, |cuped| 24 * i64::from(cuped.days)),
+            before_hours: experiment.cuped.map_or(0, Cuped::hours),
         }
     }
 

@@ -6,7 +6,7 @@ use super::boundary::too_few_outcomes;
 use super::funnel::{FUNNEL_MISMATCH, SRM_BY_DAY, SRM_BY_MARKET};
 use super::{Action, BoundaryTest, Decision, Forecast, Look, REMAINING_VALUE_MIN, Reason, ReasonCode, Shown};
 use crate::readout::GuardrailState;
-use crate::words::{count, difference, percent, signed_percent};
+use crate::words::{count, difference, percent, rounded, signed_percent};
 
 /// Fills in the reasons and the sentence.
 pub(super) fn explain(experiment: &Experiment, look: &Look<'_>, is_mismatch: bool, decision: &mut Decision) {
@@ -200,9 +200,4 @@ fn expected(best: &Forecast, metric: &Metric) -> String {
             format!("Expect {} on {} per recipient.", difference(metric, sign * best.gain, &open), metric.name)
         }
     }
-}
-
-/// To a tenth of a percent, so that sentences are no more exact than they are sure.
-fn rounded(share: f64) -> f64 {
-    (share * 1_000.0).round() / 1_000.0
 }

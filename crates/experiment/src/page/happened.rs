@@ -7,7 +7,6 @@ use super::say::{lift, lift_between, people, rough, span};
 use super::{Story, market_name};
 use crate::decision::{Action, Forecast};
 use crate::readout::ArmSummary;
-use crate::series::age;
 use crate::words::count;
 
 /// A chart shows so many rows; the tables at the end show all.
@@ -111,7 +110,7 @@ fn by_age(html: &mut Html, story: &Story<'_>) {
             true => Tone::Worse,
             false => Tone::Neutral,
         };
-        Whisker { label: age(hours), value: lift, lower, upper, other: None, tone }
+        Whisker { label: span(hours), value: lift, lower, upper, other: None, tone }
     };
     let rows: Vec<Whisker> = series.lifts(variant).map(row).collect();
     if rows.len() < 2 {

@@ -4,6 +4,7 @@
 use stats::Interval;
 use vocabulary::{Currency, Measure, Metric, Outcome};
 
+pub(super) use crate::words::span;
 pub(super) use crate::words::thousands;
 use crate::words::{number, percent};
 
@@ -358,16 +359,6 @@ fn who(outcome: Outcome) -> &'static str {
         Outcome::Order => "people who order",
         Outcome::Unsubscribe => "people who unsubscribe",
         Outcome::Complaint => "people who complain",
-    }
-}
-
-/// Hours as people say them.
-pub(super) fn span(hours: u32) -> String {
-    match (hours, hours % 24) {
-        (1, _) => "1 hour".to_owned(),
-        (24, _) => "1 day".to_owned(),
-        (0, _) | (_, 1..) => format!("{hours} hours"),
-        (_, 0) => format!("{} days", hours / 24),
     }
 }
 
